@@ -1,0 +1,102 @@
+"""What the other stages need to know of a calorimeter, whatever it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from k4calofast.detector.encoding import CellIDEncoding
+
+Floats = npt.NDArray[np.float64]
+Cells = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The first cell that each of N lines enters.
+
+    Attributes
+    ----------
+    cell
+        (N,) index of the cell, -1 where the line enters none.
+    distance
+        (N,) mm from the line's start to the surface of the cell, along its direction;
+        infinite where it enters none.
+    """
+
+    cell: Cells
+    distance: Floats
+
+
+class Calorimeter(Protocol):
+    """A calorimeter whose cells are numbered 0, 1, 2, ...; lengths in mm, angles in rad."""
+
+    @property
+    def name(self) -> str:
+        """Name under which `k4calofast.detector.load` finds it."""
+
+    @property
+    def encoding(self) -> CellIDEncoding:
+        """Encoding of the cell IDs."""
+
+    @property
+    def magnetic_field(self) -> float:
+        """Field along z in front of and inside the calorimeter (T, signed)."""
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+
+    @property
+    def face_radius(self) -> float:
+        """Radius (mm) of the largest cylinder around z that no cell reaches into."""
+
+    @property
+    def face_half_length(self) -> float:
+        """Largest |z| (mm) of any front face."""
+
+    @property
+    def outer_radius(self) -> float:
+        """Radius (mm) of the smallest cylinder around z that holds all cells."""
+
+    @property
+    def half_length(self) -> float:
+        """Largest |z| (mm) of any cell."""
+
+    def in_front(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """Whether points (N, 3) lie before the calorimeter's face, or on it to 0.1 mm."""
+
+    def first_cell(self, points: Floats, directions: Floats) -> Entry:
+        """Cell that each straight line enters first.
+
+        Parameters
+        ----------
+        points
+            (N, 3) starts, between `face_radius` and the cells' surface.
+        directions
+            (N, 3) unit vectors.
+        """
+
+    def front_centre(self, cells: Cells) -> Floats:
+        """(N, 3) centre of each cell's front face (mm, world)."""
+
+    def centre(self, cells: Cells) -> Floats:
+        """(N, 3) centre of each cell (mm, world)."""
+
+    def axis_angles(self, cells: Cells) -> tuple[Floats, Floats]:
+        """Theta and phi, (N,) each, of the axis from front centre to centre (rad)."""
+
+    def window(self, cells: Cells, shape: tuple[int, int]) -> Cells:
+        """(N, rows, columns) cells around each cell, -1 where there is no cell.
+
+        Rows follow theta, columns phi; phi wraps.
+        """
+
+    def cell_id(self, cells: Cells) -> npt.NDArray[np.uint64]:
+        """Cell IDs of cells."""
+
+    def cell_of(self, cell_ids: npt.NDArray[np.uint64]) -> Cells:
+        """Cells of cell IDs, -1 where the ID belongs to no cell."""

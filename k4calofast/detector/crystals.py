@@ -1,0 +1,265 @@
+"""A barrel of crystals, each a convex block given by its eight corners.
+
+Crystals stand in rings of constant theta, every ring with the same number of crystals in
+phi. All that the other stages ask follows from the corners; nothing is assumed about where
+the crystals point.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from k4calofast.detector.calorimeter import Cells, Entry, Floats
+from k4calofast.detector.encoding import CellIDEncoding
+
+FACES = np.array(
+    [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]]
+)
+"""Corners of the six faces of a block: front, back, and the four sides between them."""
+
+# Crystals looked at around the first guess of the one that is entered: the guess is made
+# at one radius for all rings, and a line at 80 degrees to the normal crosses three
+# crystals in phi between the nearest and the farthest front face.
+_SEARCH_RINGS = 2
+_SEARCH_COLUMNS = 3
+_LINES_AT_ONCE = 2048
+
+# Positions written as floats by a simulation that stops particles on the face.
+_FACE_TOLERANCE = 0.1  # mm
+
+
+@dataclass(frozen=True, eq=False)
+class CrystalBarrel:
+    """A barrel calorimeter made of crystals.
+
+    Parameters
+    ----------
+    name
+        Name of the detector.
+    encoding
+        Cell-ID encoding with the fields ``theta`` (ring) and ``phi`` (crystal in the ring).
+    cell_id_constants
+        Values of the encoding's other fields.
+    magnetic_field
+        Field along z (T).
+    corners
+        (rings, crystals per ring, 8, 3) corners in mm: the four of the front face, then the
+        four of the back face in the same order. Rings ordered along z (either way).
+    """
+
+    name: str
+    encoding: CellIDEncoding
+    cell_id_constants: dict[str, int]
+    magnetic_field: float
+    corners: Floats = field(repr=False)
+
+    @property
+    def n_rings(self) -> int:
+        """Number of rings in theta."""
+        return int(self.corners.shape[0])
+
+    @property
+    def n_columns(self) -> int:
+        """Number of crystals in each ring."""
+        return int(self.corners.shape[1])
+
+    @property
+    def n_cells(self) -> int:
+        """Number of crystals."""
+        return self.n_rings * self.n_columns
+
+    @cached_property
+    def face_radius(self) -> float:
+        """Radius (mm) of the largest cylinder around z that no crystal reaches into."""
+        front = self.corners[..., :4, :2]
+        # The point of a front face nearest to z lies on an edge: check edges, not corners.
+        start, along = front, np.roll(front, -1, axis=-2) - front
+        length2 = np.maximum((along**2).sum(-1), 1e-12)
+        t = np.clip(-(start * along).sum(-1) / length2, 0.0, 1.0)
+        return float(np.linalg.norm(start + t[..., None] * along, axis=-1).min())
+
+    @cached_property
+    def face_half_length(self) -> float:
+        """Largest |z| (mm) of any front face."""
+        return float(np.abs(self.corners[..., :4, 2]).max())
+
+    @cached_property
+    def outer_radius(self) -> float:
+        """Radius (mm) of the smallest cylinder around z that holds all crystals."""
+        return float(np.linalg.norm(self.corners[..., :2], axis=-1).max())
+
+    @cached_property
+    def half_length(self) -> float:
+        """Largest |z| (mm) of any crystal."""
+        return float(np.abs(self.corners[..., 2]).max())
+
+    @cached_property
+    def _front_centres(self) -> Floats:
+        centres: Floats = self.corners[..., :4, :].mean(-2).reshape(-1, 3)
+        return centres
+
+    @cached_property
+    def _centres(self) -> Floats:
+        centres: Floats = self.corners.mean(-2).reshape(-1, 3)
+        return centres
+
+    @cached_property
+    def _planes(self) -> tuple[Floats, Floats]:
+        """Outward unit normals (cells, 6, 3) and offsets (cells, 6) of the faces."""
+        faces = self.corners[..., FACES, :].reshape(-1, 6, 4, 3)
+        # Diagonals give the best plane of four corners that are not quite in one plane.
+        normals = np.cross(faces[:, :, 2] - faces[:, :, 0], faces[:, :, 3] - faces[:, :, 1])
+        normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+        middles = faces.mean(-2)
+        outward = ((middles - self._centres[:, None]) * normals).sum(-1)
+        normals *= np.sign(outward)[..., None]
+        return normals, (middles * normals).sum(-1)
+
+    @cached_property
+    def _ring_guess(self) -> tuple[float, Floats, Cells]:
+        """Radius of the guess, z borders between rings at it, and rings in order of z."""
+        front = self._front_centres.reshape(self.n_rings, self.n_columns, 3)[:, 0]
+        order = np.argsort(front[:, 2])
+        z = front[order, 2]
+        radius = float(np.linalg.norm(front[:, :2], axis=1).mean())
+        return radius, (z[1:] + z[:-1]) / 2, order
+
+    def in_front(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """Whether points (N, 3) lie before the crystals' front faces, or on them to 0.1 mm.
+
+        Points beyond the ends of the barrel are not in front of it.
+        """
+        radius = np.hypot(points[:, 0], points[:, 1])
+        front = self.corners[..., :4, :]
+        inside = np.abs(points[:, 2]) <= self.face_half_length + _FACE_TOLERANCE
+        deep = radius > np.linalg.norm(front[..., :2], axis=-1).max() + _FACE_TOLERANCE
+        between = np.flatnonzero(inside & ~deep & (radius > self.face_radius))
+        outward = points[between] * [1.0, 1.0, 0.0] / radius[between, None]
+        distance = self.first_cell(points[between], outward).distance
+        inside &= ~deep
+        inside[between] = distance > -_FACE_TOLERANCE
+        return inside
+
+    def first_cell(self, points: Floats, directions: Floats) -> Entry:
+        """Crystal that each straight line enters first, through its front or a side.
+
+        Parameters
+        ----------
+        points
+            (N, 3) starts (mm), between `face_radius` and the crystals' surface.
+        directions
+            (N, 3) unit vectors.
+
+        Returns
+        -------
+        Entry
+            A line that starts inside a crystal enters it at a negative distance.
+        """
+        n = len(points)
+        cell, distance = np.full(n, -1, np.int64), np.full(n, np.inf)
+        for start in range(0, n, _LINES_AT_ONCE):
+            part = slice(start, start + _LINES_AT_ONCE)
+            near = self._cells_near(points[part], directions[part])
+            entered, left = self._crossings(near, points[part], directions[part])
+            entered[(near < 0) | (entered >= left) | (left <= 0)] = np.inf
+            first = entered.argmin(axis=1)
+            rows = np.arange(len(first))
+            distance[part] = entered[rows, first]
+            cell[part] = np.where(np.isfinite(distance[part]), near[rows, first], -1)
+        return Entry(cell, distance)
+
+    def _cells_near(self, points: Floats, directions: Floats) -> Cells:
+        """(N, candidates) crystals that a line may enter first, -1 beyond the last ring."""
+        radius, borders, order = self._ring_guess
+        # The line at the radius of the guess, or at its start if that is further out.
+        a = (directions[:, :2] ** 2).sum(1)
+        b = (points[:, :2] * directions[:, :2]).sum(1)
+        c = (points[:, :2] ** 2).sum(1) - radius**2
+        root = np.sqrt(np.maximum(b * b - a * c, 0.0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = np.where((c < 0) & (a > 0), (root - b) / a, 0.0)
+        at = points + np.minimum(step, 1e4)[:, None] * directions
+        ring = order[np.searchsorted(borders, at[:, 2])]
+        # The mean phi of ring 0's fronts fixes where column 0 starts.
+        first = np.arctan2(self._front_centres[0, 1], self._front_centres[0, 0])
+        column = np.rint(
+            (np.arctan2(at[:, 1], at[:, 0]) - first) * self.n_columns / (2 * np.pi)
+        ).astype(np.int64)
+        return self._block(ring, column, _SEARCH_RINGS, _SEARCH_COLUMNS).reshape(len(points), -1)
+
+    def _crossings(self, cells: Cells, points: Floats, directions: Floats) -> tuple[Floats, Floats]:
+        """Distances (N, candidates) at which lines enter and leave the blocks of cells."""
+        normals, offsets = self._planes
+        speed = np.einsum("nkfc,nc->nkf", normals[cells], directions)
+        gap = offsets[cells] - np.einsum("nkfc,nc->nkf", normals[cells], points)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            at = gap / speed
+        entered = np.where(speed < 0, at, -np.inf).max(-1)
+        left = np.where(speed > 0, at, np.inf).min(-1)
+        # A line parallel to a face is outside for good if it is on the face's outer side.
+        outside = ((speed == 0) & (gap < 0)).any(-1)
+        return np.where(outside, np.inf, entered), left
+
+    def front_centre(self, cells: Cells) -> Floats:
+        """(N, 3) centre of each crystal's front face (mm, world)."""
+        return self._front_centres[cells]
+
+    def centre(self, cells: Cells) -> Floats:
+        """(N, 3) centre of each crystal (mm, world): the mean of its corners."""
+        return self._centres[cells]
+
+    @cached_property
+    def _axis_angles(self) -> tuple[Floats, Floats]:
+        axis = self._centres - self._front_centres
+        theta = np.arctan2(np.hypot(axis[:, 0], axis[:, 1]), axis[:, 2])
+        return theta, np.arctan2(axis[:, 1], axis[:, 0])
+
+    def axis_angles(self, cells: Cells) -> tuple[Floats, Floats]:
+        """Theta and phi, (N,) each, of the axis from front centre to centre (rad)."""
+        theta, phi = self._axis_angles
+        return theta[cells], phi[cells]
+
+    def window(self, cells: Cells, shape: tuple[int, int]) -> Cells:
+        """(N, rows, columns) crystals around each crystal, -1 beyond the last ring.
+
+        Rows are rings in the order of their numbers, columns are crystals of the ring;
+        the first and the last crystal of a ring are neighbours.
+
+        Raises
+        ------
+        ValueError
+            If the shape is even, or wider than a ring.
+        """
+        rows, columns = shape
+        if rows % 2 == 0 or columns % 2 == 0 or columns > self.n_columns:
+            raise ValueError(f"a window of {rows} x {columns} has no centre or meets itself")
+        ring, column = np.divmod(np.asarray(cells, np.int64), self.n_columns)
+        return self._block(ring, column, rows // 2, columns // 2)
+
+    def _block(self, ring: Cells, column: Cells, d_ring: int, d_column: int) -> Cells:
+        rings = ring[:, None] + np.arange(-d_ring, d_ring + 1)
+        columns = (column[:, None] + np.arange(-d_column, d_column + 1)) % self.n_columns
+        block = rings[:, :, None] * self.n_columns + columns[:, None, :]
+        inside = (rings >= 0) & (rings < self.n_rings)
+        return np.where(inside[:, :, None], block, -1)
+
+    @cached_property
+    def _cell_ids(self) -> npt.NDArray[np.uint64]:
+        ring, column = np.divmod(np.arange(self.n_cells), self.n_columns)
+        return self.encoding.encode(theta=ring, phi=column, **self.cell_id_constants)
+
+    def cell_id(self, cells: Cells) -> npt.NDArray[np.uint64]:
+        """Cell IDs of crystals."""
+        return self._cell_ids[cells]
+
+    def cell_of(self, cell_ids: npt.NDArray[np.uint64]) -> Cells:
+        """Crystals of cell IDs, -1 where the ID belongs to no crystal."""
+        ring = self.encoding.decode(cell_ids, "theta")
+        column = self.encoding.decode(cell_ids, "phi")
+        inside = (ring < self.n_rings) & (column < self.n_columns)
+        cells = np.where(inside, ring * self.n_columns + column, 0)
+        return np.where(inside & (self._cell_ids[cells] == cell_ids), cells, -1)

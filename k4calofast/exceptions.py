@@ -1,0 +1,47 @@
+"""What can go wrong for a user, a class per failure; each carries one clear sentence."""
+
+from __future__ import annotations
+
+
+class K4CaloFastError(Exception):
+    """Base of all errors that are the input's, not the program's."""
+
+
+class UnknownDetectorError(K4CaloFastError):
+    """There is no detector of that name."""
+
+
+class FileFormatError(K4CaloFastError):
+    """A file is missing, is not what it should be, or is damaged."""
+
+
+class MissingCollectionError(K4CaloFastError):
+    """A file or an event lacks a collection that is needed."""
+
+
+class InvalidEventError(K4CaloFastError):
+    """An event's content makes no sense: no header, NaN momenta, broken relations."""
+
+
+class OutputError(K4CaloFastError):
+    """The output cannot be written."""
+
+
+class ModelError(K4CaloFastError):
+    """A model folder is incomplete, contradicts its card, or cannot be run."""
+
+
+class OutOfDomainError(K4CaloFastError):
+    """A particle is outside the model's domain and the steering says to fail."""
+
+
+class SteeringError(K4CaloFastError):
+    """A steering file or a command line asks for something that does not exist."""
+
+
+class MissingExtraError(K4CaloFastError):
+    """An optional package is needed; the message names the extra to install."""
+
+
+class FullSimulationError(K4CaloFastError):
+    """Geant4 cannot run here, or a worker failed."""
