@@ -1,0 +1,116 @@
+"""Frames of a file: the fields of its events, and what the file says about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import awkward as ak
+
+from k4calofast.events.edm4hep import DataType, collection_id
+from k4calofast.events.layout import PARAMETER_KINDS, Layout
+
+EVENTS = "events"
+METADATA = "metadata"
+"""Names of the two categories of frames that have a meaning of their own."""
+
+
+@dataclass(frozen=True)
+class CollectionInfo:
+    """What podio stores about a collection, once per category of frames."""
+
+    collection_id: int
+    data_type: str
+    is_subset: bool
+    schema_version: int
+    name: str
+    storage_type: str
+
+    @classmethod
+    def new(
+        cls, name: str, data_type: DataType, schema_version: int, *, is_subset: bool = False
+    ) -> CollectionInfo:
+        """Describe a collection that this package adds."""
+        return cls(
+            collection_id(name),
+            data_type.collection,
+            is_subset,
+            schema_version,
+            name,
+            f"std::vector<{data_type.data_record}>",
+        )
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What a file says about the software behind it.
+
+    Attributes
+    ----------
+    podio_version
+        Version of podio that wrote it.
+    definitions
+        Data models by name, as podio's JSON.
+    model_versions
+        Versions of data models by name.
+    streamers
+        ROOT's descriptions of the structs, from which it knows those of other versions.
+    """
+
+    podio_version: tuple[int, int, int]
+    definitions: Mapping[str, str]
+    model_versions: Mapping[str, tuple[int, int, int]]
+    streamers: tuple[Any, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Some frames of one category, in the layout that podio gives an RNTuple.
+
+    Attributes
+    ----------
+    fields
+        Awkward layouts by name, one entry per frame.
+    count
+        Number of frames.
+    """
+
+    fields: Mapping[str, Layout]
+    count: int
+
+    def array(self, field: str) -> ak.Array:
+        """Return one field for analysis."""
+        return ak.Array(self.fields[field])
+
+    def slice(self, start: int, stop: int) -> Frames:
+        """Return frames `start` to `stop` (excluded)."""
+        part = {name: layout[start:stop] for name, layout in self.fields.items()}
+        return Frames(part, stop - start)
+
+    def with_fields(self, more: Mapping[str, Layout]) -> Frames:
+        """Return the frames with further fields, which replace any of the same name."""
+        return Frames({**self.fields, **more}, self.count)
+
+
+def is_parameter(field: str) -> bool:
+    """Whether a field holds frame parameters."""
+    return any(field in (f"GP{kind}Keys", f"GP{kind}Values") for kind in PARAMETER_KINDS)
+
+
+def owner(field: str, collections: Iterable[str]) -> str | None:
+    """Collection that a field belongs to, None for frame parameters.
+
+    A relation's field is ``_<collection>_<relation>``; the longest name that fits is meant.
+    """
+    names = [
+        name
+        for name in collections
+        if field in (name, f"{name}_objIdx") or field.startswith(f"_{name}_")
+    ]
+    return max(names, key=len, default=None)
+
+
+def empty_like(frames: Frames) -> Frames:
+    """Return no frames, with the same fields."""
+    return frames.slice(0, 0)

@@ -1,0 +1,142 @@
+"""Reading podio's RNTuples: arrays as uproot reads them, with the structs' C++ names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import awkward as ak
+
+from k4calofast.events.frames import CollectionInfo, FileInfo, Frames
+from k4calofast.events.layout import Layout, Struct
+from k4calofast.events.ttree import storage_type
+
+NO_VERSION = 0xFFFFFFFF
+"""Version that ROOT writes for structs without one."""
+
+
+class NTupleCategory:
+    """One category of frames, stored as an RNTuple."""
+
+    def __init__(self, directory: Any, name: str, infos: tuple[CollectionInfo, ...]):
+        self.infos = infos
+        self._ntuple = directory[name]
+        self.num_entries = int(self._ntuple.num_entries)
+        self._children: dict[int, list[int]] = {}
+        for i, field in enumerate(self._ntuple.field_records):
+            if field.parent_field_id != i:
+                self._children.setdefault(field.parent_field_id, []).append(i)
+        self._top = {
+            field.field_name: i
+            for i, field in enumerate(self._ntuple.field_records)
+            if field.parent_field_id == i
+        }
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """Names of the fields that `frames` yields."""
+        return tuple(self._top)
+
+    def frames(self, start: int, stop: int, size: int, fields: tuple[str, ...]) -> Iterator[Frames]:
+        """Yield entries `start` to `stop` in chunks of at most `size`.
+
+        A cluster is the smallest part that can be read, so this reads whole clusters, as
+        many as a chunk needs, and cuts them.
+        """
+        for first, last in self._cluster_groups(start, stop, size):
+            array = self._ntuple.arrays(
+                filter_name=list(fields), entry_start=first, entry_stop=last, how=dict
+            )
+            read = Frames(
+                {
+                    field: self._named(ak.to_packed(array[field]).layout, self._top[field])
+                    for field in fields
+                },
+                last - first,
+            )
+            for at in range(0, read.count, size):
+                yield read.slice(at, min(at + size, read.count))
+
+    def _cluster_groups(self, start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
+        begin = start
+        for cluster in self._ntuple.cluster_summaries:
+            end = min(cluster.num_first_entry + cluster.num_entries, stop)
+            if end - begin >= size or (end == stop and end > begin):
+                yield begin, end
+                begin = end
+
+    def _named(self, layout: Layout, field: int) -> Layout:
+        """Give records the C++ names that the file has for them."""
+        children = self._children.get(field, [])
+        if isinstance(layout, ak.contents.RecordArray):
+            contents = [
+                self._named(content, child)
+                for content, child in zip(layout.contents, children, strict=True)
+            ]
+            parameters = dict(layout.parameters)
+            if not layout.is_tuple:
+                description = self._ntuple.field_records[field]
+                version = description.type_version
+                parameters |= Struct(
+                    description.type_name,
+                    None if version == NO_VERSION else version,
+                    description.checksum,
+                ).parameters()
+            return ak.contents.RecordArray(
+                contents,
+                layout.fields if not layout.is_tuple else None,
+                layout.length,
+                parameters=parameters,
+            )
+        if children:
+            return layout.copy(content=self._named(layout.content, children[0]))
+        return layout
+
+
+def _only_entry(directory: Any) -> dict[str, Any]:
+    return {
+        name: values[0] for name, values in directory["podio_metadata"].arrays(how=dict).items()
+    }
+
+
+def file_info(directory: Any) -> FileInfo:
+    """Read what podio's metadata says about the software."""
+    metadata = _only_entry(directory)
+    definitions = {}
+    for row in metadata["EDMDefinitions"].tolist():
+        name, text = row.values() if isinstance(row, dict) else row
+        definitions[name] = text
+    return FileInfo(
+        _version(metadata["PodioBuildVersion"]),
+        definitions,
+        {
+            name.removesuffix("___Version"): _version(value)
+            for name, value in metadata.items()
+            if name.endswith("___Version")
+        },
+    )
+
+
+def _version(numbers: Any) -> tuple[int, int, int]:
+    major, minor, patch = (int(number) for number in numbers)
+    return major, minor, patch
+
+
+def collection_infos(directory: Any) -> dict[str, tuple[CollectionInfo, ...]]:
+    """Read what podio's metadata says about the collections of each category."""
+    metadata = _only_entry(directory)
+    infos = {}
+    for name, rows in metadata.items():
+        if name.endswith("___CollectionTypeInfo"):
+            infos[name.removesuffix("___CollectionTypeInfo")] = tuple(
+                CollectionInfo(
+                    row["collectionID"],
+                    row["dataType"],
+                    row["isSubset"],
+                    row["schemaVersion"],
+                    row["name"],
+                    row.get("storageType", storage_type(row["dataType"])),
+                )
+                for row in rows.tolist()
+            )
+    return infos
