@@ -1,0 +1,164 @@
+"""Model cards: what a generator simulates, and what is known about it.
+
+A model is a folder with ``card.yaml`` and the ONNX file that the card names. Cards and models
+come from others: they are read as data, checked, and never executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from k4calofast.exceptions import ModelError
+from k4calofast.incidence import CONDITIONS
+
+CARD_FILE = "card.yaml"
+_LARGEST_CARD = 1 << 20
+_LARGEST_MODEL = 1 << 29
+
+Range = tuple[float, float]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(_Strict):
+    """How the model was made.
+
+    Attributes
+    ----------
+    method
+        In words.
+    command
+        Command that makes it again, from the repository's root.
+    showers, sample, seed
+        Number of training showers, how the sample was made, and its seed.
+    simulation, physics, physics_data
+        Full simulation behind the sample.
+    software, machine, minutes
+        What it was trained with, on what, for how long.
+    """
+
+    method: str
+    command: str
+    showers: int
+    sample: str
+    seed: int
+    simulation: str
+    physics: str
+    physics_data: str
+    software: str
+    machine: str
+    minutes: float
+
+
+class ModelCard(_Strict):
+    """A model card.
+
+    Attributes
+    ----------
+    name, version, description, licence, authors
+        What the model is, and under what terms it may be used.
+    file, sha256
+        ONNX file in the card's folder, and its digest.
+    detector, window
+        Calorimeter, and shape (rows, columns) of the window of cells around the hit cell.
+    threshold
+        Cells below this energy (GeV) are 0.
+    kinds
+        For each kind of particle (PDG number), the range of each condition.
+    noise
+        Standard normal numbers per shower.
+    block
+        Showers per inference call on a CPU; fixed, so that rounding does not depend on
+        what else is in the batch.
+    training, validation
+        How it was made, and how it compares with full simulation.
+    """
+
+    name: str
+    version: str
+    description: str
+    licence: str
+    authors: str
+    file: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    detector: str
+    window: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+    threshold: Annotated[float, Field(ge=0)]
+    kinds: Annotated[dict[int, dict[str, Range]], Field(min_length=1)]
+    noise: Annotated[int, Field(ge=1, le=1 << 16)]
+    block: Annotated[int, Field(ge=1, le=1 << 16)]
+    training: Training
+    validation: dict[str, Any]
+
+    @field_validator("file")
+    @classmethod
+    def _in_the_folder(cls, file: str) -> str:
+        if Path(file).name != file or file in ("", ".", ".."):
+            raise ValueError("must be a plain file name in the card's folder")
+        return file
+
+    @model_validator(mode="after")
+    def _all_conditions(self) -> ModelCard:
+        names = {condition.name for condition in CONDITIONS}
+        for pdg, ranges in self.kinds.items():
+            if set(ranges) != names:
+                raise ValueError(f"kind {pdg} must have ranges for {', '.join(sorted(names))}")
+            for name, (low, high) in ranges.items():
+                if not low < high:
+                    raise ValueError(f"kind {pdg}: range of {name} is empty")
+        return self
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read and check the card of a model folder.
+
+    Raises
+    ------
+    ModelError
+        If there is no card, or it is wrong; the message names the field.
+    """
+    file = folder / CARD_FILE
+    try:
+        if file.stat().st_size > _LARGEST_CARD:
+            raise ModelError(f"{file}: larger than {_LARGEST_CARD} bytes, not a model card")
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return ModelCard.model_validate(content)
+    except FileNotFoundError:
+        raise ModelError(f"{folder}: no model here (no {CARD_FILE})") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ModelError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the card"
+        raise ModelError(f"{file}: {where}: {first['msg']}") from error
+
+
+def read_checked(folder: Path, card: ModelCard) -> bytes:
+    """Read the card's ONNX file.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, too large, or not the file that the card describes.
+    """
+    file = folder / card.file
+    try:
+        if file.stat().st_size > _LARGEST_MODEL:
+            raise ModelError(f"{file}: larger than {_LARGEST_MODEL} bytes")
+        content = file.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read: {error.strerror}") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card.sha256:
+        raise ModelError(
+            f"{file}: SHA-256 is {digest[:12]}…, but its card says {card.sha256[:12]}…; "
+            "model and card do not belong together"
+        )
+    return content

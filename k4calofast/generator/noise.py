@@ -1,0 +1,93 @@
+"""Noise that belongs to a particle, not to a place in a batch.
+
+Philox4x32-10 (J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11,
+doi:10.1145/2063384.2063405) turns a key and a counter into random bits, with no state in
+between. The key here is made of seed and run, the counter of event, particle and the place in
+the particle's noise: a shower is the same in any batch, on any thread, in any order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+UInts = npt.NDArray[np.uint32]
+
+_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_ROUNDS = 10
+_LOW = np.uint64(0xFFFFFFFF)
+_HIGH = np.uint64(32)
+
+
+def philox(counter: tuple[UInts, UInts, UInts, UInts], key: tuple[UInts, UInts]) -> UInts:
+    """Philox4x32-10.
+
+    Parameters
+    ----------
+    counter, key
+        Four and two arrays of 32-bit words, broadcast together.
+
+    Returns
+    -------
+    array
+        (..., 4) random words.
+    """
+    c0, c1, c2, c3 = (np.asarray(word, np.uint64) for word in counter)
+    k0, k1 = (np.asarray(word, np.uint64) for word in key)
+    for _ in range(_ROUNDS):
+        p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        c0, c1, c2, c3 = (
+            (p1 >> _HIGH) ^ c1 ^ k0,
+            p1 & _LOW,
+            (p0 >> _HIGH) ^ c3 ^ k1,
+            p0 & _LOW,
+        )
+        k0 = (k0 + np.uint64(_WEYL[0])) & _LOW
+        k1 = (k1 + np.uint64(_WEYL[1])) & _LOW
+    return np.stack(np.broadcast_arrays(c0, c1, c2, c3), axis=-1).astype(np.uint32)
+
+
+def normal_noise(
+    seed: int,
+    run: npt.NDArray[np.uint32],
+    event: npt.NDArray[np.uint64],
+    particle: npt.NDArray[np.uint32],
+    size: int,
+) -> npt.NDArray[np.float32]:
+    """Return standard normal numbers for each of N particles.
+
+    Parameters
+    ----------
+    seed
+        64 bits.
+    run, event, particle
+        (N,) run and event number, index of the particle in its collection.
+    size
+        How many numbers per particle.
+
+    Returns
+    -------
+    array
+        (N, size); each row depends on nothing but seed, run, event and particle.
+    """
+    zero = np.zeros(1, np.uint32)
+    words = (np.array([seed & 0xFFFFFFFF], np.uint32), np.array([seed >> 32], np.uint32))
+    # The run enters through the key, which is itself a random function of seed and run.
+    runs, where = np.unique(run, return_inverse=True)
+    keys = philox((runs.astype(np.uint32), zero, zero, ~zero), words)[where]
+    block = np.arange(-(-size // 4), dtype=np.uint32)
+    bits = philox(
+        (
+            block[None, :],
+            np.asarray(particle, np.uint32)[:, None],
+            (event & np.uint64(0xFFFFFFFF)).astype(np.uint32)[:, None],
+            (event >> np.uint64(32)).astype(np.uint32)[:, None],
+        ),
+        (keys[:, None, 0], keys[:, None, 1]),
+    ).reshape(len(event), -1, 2)
+    # Box-Muller; the first uniform is in (0, 1], so that its logarithm is finite.
+    radius = np.sqrt(-2 * np.log((bits[..., 0] + np.float64(1)) * 2.0**-32))
+    angle = bits[..., 1] * (2 * np.pi * 2.0**-32)
+    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    return pairs.reshape(len(event), -1)[:, :size].astype(np.float32)

@@ -1,0 +1,79 @@
+"""Particles of many events at the calorimeter's face, in one go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from k4calofast.detector import Calorimeter
+from k4calofast.events.columns import Floats, Indices, Particles
+from k4calofast.incidence.conditions import conditions_of
+from k4calofast.incidence.fate import Fate
+from k4calofast.incidence.start import set_out
+from k4calofast.incidence.transport import first_hits, velocity
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """N particles that enter a cell, in the order of their index.
+
+    Attributes
+    ----------
+    particle
+        (N,) index into the particles.
+    cell
+        (N,) cell that is entered.
+    position
+        (N, 3) mm, where.
+    time
+        (N,) ns, when.
+    conditions
+        (N, 6) in the order and units of `k4calofast.incidence.CONDITIONS`.
+    """
+
+    particle: Indices
+    cell: Indices
+    position: Floats
+    time: Floats
+    conditions: Floats
+
+    def __len__(self) -> int:
+        return len(self.particle)
+
+    def take(self, rows: npt.NDArray[np.bool_] | Indices) -> Arrivals:
+        """Return the arrivals of these rows."""
+        return Arrivals(
+            self.particle[rows],
+            self.cell[rows],
+            self.position[rows],
+            self.time[rows],
+            self.conditions[rows],
+        )
+
+
+def arrive(particles: Particles, detector: Calorimeter) -> tuple[Arrivals, npt.NDArray[np.int8]]:
+    """Bring particles to the calorimeter.
+
+    Returns
+    -------
+    arrivals
+        Those that enter a cell.
+    fate
+        (particles,) `Fate` of every particle; `Fate.SHOWERED` for the arrivals.
+    """
+    starts, fate = set_out(particles, detector)
+    hits = first_hits(detector, starts.position, starts.momentum, starts.charge)
+    entered = hits.cell >= 0
+    fate[starts.particle[entered]] = Fate.SHOWERED
+    fate[starts.particle[hits.reached & ~entered]] = Fate.GAP
+    time = starts.time + hits.path / velocity(starts.momentum, starts.mass)
+    cell, position, momentum = hits.cell[entered], hits.position[entered], hits.momentum[entered]
+    return Arrivals(
+        starts.particle[entered],
+        cell,
+        position,
+        time[entered],
+        conditions_of(detector, cell, position, momentum),
+    ), fate

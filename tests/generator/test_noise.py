@@ -1,0 +1,79 @@
+"""Noise belongs to a particle: a pure function of seed, run, event and particle."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k4calofast.generator.noise import normal_noise, philox
+
+U32 = st.integers(0, 0xFFFFFFFF)
+
+
+def words(*values):
+    return tuple(np.array([value], np.uint32) for value in values)
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "expected"),
+    [
+        (
+            (0, 0, 0, 0),
+            (0, 0),
+            (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8),
+        ),
+        (
+            (0xFFFFFFFF,) * 4,
+            (0xFFFFFFFF,) * 2,
+            (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD),
+        ),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
+    ],
+)
+def test_philox_gives_the_known_answers_of_its_authors(counter, key, expected):
+    assert philox(words(*counter), words(*key))[0].tolist() == list(expected)
+
+
+def draw(seed, run, event, particle, size=122):
+    return normal_noise(
+        seed,
+        np.atleast_1d(np.array(run, np.uint32)),
+        np.atleast_1d(np.array(event, np.uint64)),
+        np.atleast_1d(np.array(particle, np.uint32)),
+        size,
+    )
+
+
+@given(st.integers(0, (1 << 64) - 1), U32, st.integers(0, (1 << 64) - 1), U32, st.integers(1, 300))
+def test_noise_does_not_depend_on_what_else_is_drawn(seed, run, event, particle, size):
+    alone = draw(seed, run, event, particle, size)[0]
+    among = draw(seed, [7, run, run, 3], [1, event ^ 1, event, 2], [0, particle, particle, 5], size)
+    assert alone.dtype == np.float32
+    assert (among[2] == alone).all()
+    assert (among[1] != alone).any()
+
+
+def test_each_part_of_the_key_matters():
+    base = draw(1, 1, 1, 1)
+    for other in ((2, 1, 1, 1), (1, 2, 1, 1), (1, 1, 2, 1), (1, 1, 1, 2), (1 << 32, 1, 1, 1)):
+        assert (draw(*other) != base).mean() > 0.99
+    # Run and event do not trade places.
+    assert (draw(1, 2, 1, 1) != draw(1, 1, 2, 1)).mean() > 0.99
+
+
+def test_noise_is_normal_and_independent():
+    n = 20_000
+    noise = draw(5, np.zeros(n), np.arange(n), np.zeros(n), 8).astype(np.float64)
+    error = 5 / np.sqrt(n)
+    assert np.abs(noise.mean(0)).max() < error
+    assert np.abs(noise.var(0) - 1).max() < error * np.sqrt(2)
+    assert np.abs((noise**3).mean(0)).max() < error * np.sqrt(15)
+    assert np.abs((noise**4).mean(0) - 3).max() < error * np.sqrt(96)
+    correlation = np.corrcoef(noise.T) - np.eye(8)
+    assert np.abs(correlation).max() < error
+    # Neighbouring events and neighbouring particles, too.
+    assert np.abs(np.corrcoef(noise[:-1, 0], noise[1:, 0])[0, 1]) < error

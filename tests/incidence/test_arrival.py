@@ -1,0 +1,132 @@
+"""Conditions and times at the face."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k4calofast.events.columns import Particles
+from k4calofast.incidence import CONDITIONS, arrive, conditions_of
+from k4calofast.incidence.conditions import wrapped
+from k4calofast.particle_gun import ParticleGun
+from k4calofast.properties import CaloParticleGunProperties
+
+
+def shot(count, **properties):
+    gun = ParticleGun(
+        CaloParticleGunProperties(
+            PDG=[22, 11, -11], MomentumMin=0.2, MomentumMax=2.0, ThetaMin=35, ThetaMax=145,
+            VertexSigma=[1, 1, 20], **properties,
+        )
+    )  # fmt: skip
+    members = gun.shoot(np.arange(count, dtype=np.uint64))
+    return Particles(
+        offsets=np.arange(count + 1),
+        pdg=members["PDG"],
+        generator_status=members["generatorStatus"],
+        simulator_status=members["simulatorStatus"],
+        charge=members["charge"],
+        time=members["time"],
+        mass=members["mass"],
+        vertex=members["vertex"],
+        endpoint=members["endpoint"],
+        momentum=members["momentum"],
+        momentum_at_endpoint=members["momentumAtEndpoint"],
+    )
+
+
+@given(st.floats(-100, 100))
+def test_angles_are_wrapped_to_minus_pi_excluded_and_pi_included(angle):
+    result = wrapped(np.array([angle]))[0]
+    assert -np.pi < result <= np.pi
+    assert np.cos(result) == pytest.approx(np.cos(angle), abs=1e-9)
+    assert np.sin(result) == pytest.approx(np.sin(angle), abs=1e-9)
+
+
+def test_along_the_axis_through_the_front_centre_all_differences_vanish(barrel):
+    cells = np.arange(barrel.n_cells)
+    front = barrel.front_centre(cells)
+    axis = barrel.centre(cells) - front
+    conditions = conditions_of(barrel, cells, front, axis)
+    assert conditions[:, 1:5] == pytest.approx(0, abs=1e-12)
+    assert conditions[:, 5] == pytest.approx(front[:, 2])
+    assert [c.name for c in CONDITIONS][:3] == ["momentum", "delta_theta_mom", "delta_phi_mom"]
+
+
+def test_conditions_have_the_signs_of_their_definitions(barrel):
+    """A hit at larger z and phi, flying to larger theta and phi than the axis."""
+    cell = np.array([20 * 120 + 7])
+    front = barrel.front_centre(cell)[0]
+    theta, phi = (angle[0] for angle in barrel.axis_angles(cell))
+    radius, hit_phi = np.hypot(front[0], front[1]), np.arctan2(front[1], front[0]) + 0.01
+    position = np.array([[radius * np.cos(hit_phi), radius * np.sin(hit_phi), front[2] + 4]])
+    theta, phi = theta + 0.1, phi + 0.2
+    direction = [np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)]
+    conditions = conditions_of(barrel, cell, position, 2.0 * np.array([direction]))
+    assert conditions[0] == pytest.approx([2.0, 0.1, 0.2, 4.0, 0.01, front[2] + 4])
+
+
+def test_a_ring_looks_the_same_from_all_its_crystals(barrel):
+    """Turned by multiples of 3 degrees, through the seam, an incidence stays the same."""
+    turns = 2 * np.pi * np.arange(120) / 120
+    start = np.array([1.0, 2.0, 3.0])
+    momentum = np.array([0.8, 0.1, 0.3])
+    cos, sin = np.cos(turns), np.sin(turns)
+
+    def turned(v):
+        return np.stack([cos * v[0] - sin * v[1], sin * v[0] + cos * v[1], 0 * cos + v[2]], 1)
+
+    n = 120
+    nothing = np.zeros((n, 3))
+    particles = Particles(
+        np.array([0, n]), np.full(n, 11, np.int32), np.ones(n, np.int32), np.zeros(n, np.int32),
+        np.full(n, -1.0), np.zeros(n), np.full(n, 0.000511), turned(start), nothing,
+        turned(momentum), nothing,
+    )  # fmt: skip
+    arrivals, _ = arrive(particles, barrel)
+    assert len(np.unique(arrivals.cell)) == 120
+    assert np.ptp(arrivals.cell // 120) == 0
+    assert np.ptp(arrivals.conditions, axis=0) == pytest.approx(0, abs=1e-4)
+    assert np.ptp(arrivals.time) == pytest.approx(0, abs=1e-6)
+
+
+def test_times_are_flight_times(barrel):
+    particles = shot(500)
+    arrivals, _ = arrive(particles, barrel)
+    way = np.linalg.norm(arrivals.position - particles.vertex[arrivals.particle], axis=1)
+    light = way / 299.792458
+    neutral = particles.charge[arrivals.particle] == 0
+    assert arrivals.time[neutral] == pytest.approx(light[neutral])
+    # Helices are longer than straight lines, and electrons hardly slower than light.
+    assert (arrivals.time[~neutral] > light[~neutral]).all()
+    assert (arrivals.time[~neutral] < 1.3 * light[~neutral]).all()
+
+
+def test_the_momentum_does_not_change_in_a_magnetic_field(barrel):
+    particles = shot(300)
+    arrivals, _ = arrive(particles, barrel)
+    momentum = np.linalg.norm(particles.momentum[arrivals.particle], axis=1)
+    assert arrivals.conditions[:, 0] == pytest.approx(momentum)
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 300])
+def test_arrivals_do_not_depend_bit_by_bit_on_what_else_is_in_the_chunk(barrel, pieces):
+    particles = shot(300)
+    whole, whole_fate = arrive(particles, barrel)
+    conditions, fates = [], []
+    edges = np.linspace(0, 300, pieces + 1).astype(int)
+    for start, stop in itertools.pairwise(edges):
+        part = Particles(
+            np.arange(stop - start + 1),
+            *(
+                getattr(particles, name)[start:stop]
+                for name in list(Particles.__dataclass_fields__)[1:]
+            ),
+        )
+        arrivals, fate = arrive(part, barrel)
+        conditions.append(arrivals.conditions)
+        fates.append(fate)
+    assert (np.concatenate(conditions) == whole.conditions).all()
+    assert (np.concatenate(fates) == whole_fate).all()
