@@ -1,0 +1,268 @@
+"""The fast simulation: particles in, hits out. The one place that wires the stages.
+
+    particles -> incidence -> generator -> hits
+
+Nothing here knows of files or of frameworks: the embedded runtime and the Gaudi components
+hand over columns and take columns back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+
+from k4calofast import detector
+from k4calofast.events.columns import EventKeys, Floats, Indices, Particles
+from k4calofast.exceptions import InvalidEventError, ModelError, OutOfDomainError
+from k4calofast.generator import Model, find_model
+from k4calofast.generator.noise import normal_noise
+from k4calofast.hits import Contributions, EnergyBalance, Hits, assemble
+from k4calofast.incidence import CONDITIONS, Arrivals, Fate, arrive
+from k4calofast.properties import CaloFastSimProperties
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What became of some events.
+
+    Attributes
+    ----------
+    hits, contributions
+        The hits of the events, and their contributions.
+    fate
+        (particles,) `Fate` of each particle.
+    not_handled
+        Indices, in their events' collections, of the particles that still wait for a
+        calorimeter simulation; those of event i are
+        ``not_handled[not_handled_offsets[i]:not_handled_offsets[i + 1]]``.
+    """
+
+    hits: Hits
+    contributions: Contributions
+    fate: npt.NDArray[np.int8]
+    not_handled_offsets: Indices
+    not_handled: npt.NDArray[np.int32]
+
+
+@dataclass
+class RunSummary:
+    """What happened in a run, for its end.
+
+    Attributes
+    ----------
+    events, hits
+        Numbers of events and hits.
+    particles
+        Number of particles by fate.
+    energy
+        Where the energy went.
+    seconds
+        Time spent by stage.
+    """
+
+    events: int = 0
+    hits: int = 0
+    particles: Counter[Fate] = field(default_factory=Counter)
+    energy: EnergyBalance = field(default_factory=EnergyBalance)
+    seconds: dict[str, float] = field(
+        default_factory=lambda: {"incidence": 0.0, "inference": 0.0, "hits": 0.0}
+    )
+
+    def lines(self) -> list[str]:
+        """Lines for a person."""
+        showers = sum(n for fate, n in self.particles.items() if fate.handled_here)
+        handed_on = sum(n for fate, n in self.particles.items() if fate.handed_on)
+        energy = self.energy
+        lines = [
+            f"{self.events} events, {sum(self.particles.values())} particles: {showers} showered, "
+            f"{handed_on} handed on, the others need no calorimeter simulation"
+        ]
+        lines += [
+            f"  {self.particles[fate]:>10}  {fate.meaning}" for fate in Fate if self.particles[fate]
+        ]
+        lines += [
+            f"{self.hits} hits; energy (GeV): {energy.incident:.6g} incident, "
+            f"{energy.generated:.6g} generated, {energy.written:.6g} in hits, "
+            f"{energy.beyond:.6g} beyond the detector; closure {energy.closure:.1e}"
+        ]
+        return lines
+
+
+class FastSimulation:
+    """A detector and a model, ready for events.
+
+    Raises
+    ------
+    K4CaloFastError
+        If the model cannot be used; see `k4calofast.exceptions`.
+    """
+
+    def __init__(self, properties: CaloFastSimProperties) -> None:
+        self.properties = properties
+        self.model = Model(find_model(properties.Model), properties.Provider, properties.Threads)
+        self.card = self.model.card
+        self.detector = detector.load(self.card.detector)
+        for edge in self.card.window:
+            if edge % 2 == 0:
+                raise ModelError(f"model '{self.card.name}': a window needs a centre, so odd sides")
+        self.summary = RunSummary()
+        names = [condition.name for condition in CONDITIONS]
+        self._ranges = {
+            pdg: np.array([ranges[name] for name in names]).T
+            for pdg, ranges in self.card.kinds.items()
+        }
+        logger.info(
+            "model %s %s (%s, SHA-256 %s…) for %s",
+            self.card.name,
+            self.card.version,
+            self.card.licence,
+            self.card.sha256[:12],
+            self.detector.name,
+        )
+
+    def simulate(self, keys: EventKeys, particles: Particles) -> Simulated:
+        """Simulate events.
+
+        Parameters
+        ----------
+        keys, particles
+            Of the same events.
+
+        Raises
+        ------
+        InvalidEventError
+            If a particle's momentum, vertex, time, charge or mass is not a number.
+        OutOfDomainError
+            If a particle is outside the model's domain, and the steering says to fail.
+        """
+        began = perf_counter()
+        self._check(keys, particles)
+        arrivals, fate = arrive(particles, self.detector)
+        arrivals, conditions = self._in_domain(keys, particles, arrivals, fate)
+        event = particles.event_of(arrivals.particle)
+        index = arrivals.particle - particles.offsets[event]
+        pdg = particles.pdg[arrivals.particle]
+        arrived = perf_counter()
+        energies = self._generate(keys, conditions, pdg, event, index)
+        generated = perf_counter()
+        hits, contributions, energy = assemble(
+            self.detector, arrivals, pdg, event, index, len(keys), energies
+        )
+        waiting = np.flatnonzero((fate >= Fate.OTHER_KIND) & (fate < Fate.NOT_FINAL))
+        offsets = np.searchsorted(waiting, particles.offsets)
+        in_event = waiting - particles.offsets[particles.event_of(waiting)]
+        self._count(fate, len(keys), len(hits.energy), energy)
+        for stage, start, stop in (
+            ("incidence", began, arrived),
+            ("inference", arrived, generated),
+            ("hits", generated, perf_counter()),
+        ):
+            self.summary.seconds[stage] += stop - start
+        return Simulated(hits, contributions, fate, offsets, in_event.astype(np.int32))
+
+    def _check(self, keys: EventKeys, particles: Particles) -> None:
+        """Particles that no one wants to simulate may be nonsense; others may not."""
+        matter = (particles.generator_status == 1) | (particles.simulator_status != 0)
+        bad = particles.first_not_finite(np.flatnonzero(matter))
+        if bad is not None:
+            raise InvalidEventError(
+                f"{_where(keys, particles, bad)} has a momentum, vertex, time, charge or mass "
+                "that is not a number"
+            )
+
+    def _in_domain(
+        self,
+        keys: EventKeys,
+        particles: Particles,
+        arrivals: Arrivals,
+        fate: npt.NDArray[np.int8],
+    ) -> tuple[Arrivals, Floats]:
+        """Arrivals that the model simulates, and the conditions it gets for them.
+
+        The fate of the others says why not.
+        """
+        pdg = particles.pdg[arrivals.particle]
+        waits = (fate >= Fate.OTHER_KIND) & (fate < Fate.NOT_FINAL)
+        fate[waits & ~np.isin(particles.pdg, list(self._ranges))] = Fate.OTHER_KIND
+        known = np.isin(pdg, list(self._ranges))
+        if self.properties.OtherKinds == "fail" and not known.all():
+            bad = arrivals.particle[np.flatnonzero(~known)[0]]
+            raise OutOfDomainError(
+                f"{_where(keys, particles, bad)} is of a kind that model '{self.card.name}' does "
+                "not simulate, and OtherKinds is 'fail'"
+            )
+        conditions = arrivals.conditions.copy()
+        outside = np.zeros(len(arrivals), np.bool_)
+        for kind, (low, high) in self._ranges.items():
+            rows = np.flatnonzero(pdg == kind)
+            values = conditions[rows]
+            outside[rows] = ((values < low) | (values > high)).any(1)
+            conditions[rows] = np.clip(values, low, high)
+        if self.properties.OutOfRange == "fail" and outside.any():
+            row = np.flatnonzero(outside)[0]
+            bad = arrivals.particle[row]
+            low, high = self._ranges[int(pdg[row])]
+            values = arrivals.conditions[row]
+            wrong = np.flatnonzero((values < low) | (values > high))[0]
+            condition = CONDITIONS[wrong]
+            raise OutOfDomainError(
+                f"{_where(keys, particles, bad)}: {condition.name} {values[wrong]:.4g} "
+                f"{condition.unit} is outside the range {low[wrong]:.4g} to {high[wrong]:.4g} of "
+                f"model '{self.card.name}', and OutOfRange is 'fail'"
+            )
+        fate[arrivals.particle[~known]] = Fate.OTHER_KIND
+        if self.properties.OutOfRange == "clamp":
+            fate[arrivals.particle[outside]] = Fate.CLAMPED
+            return arrivals.take(known), conditions[known]
+        fate[arrivals.particle[outside]] = Fate.OUT_OF_RANGE
+        inside = known & ~outside
+        return arrivals.take(inside), conditions[inside]
+
+    def _generate(
+        self,
+        keys: EventKeys,
+        conditions: Floats,
+        pdg: npt.NDArray[np.int32],
+        event: Indices,
+        index: Indices,
+    ) -> npt.NDArray[np.float32]:
+        energies = np.empty((len(pdg), *self.card.window), np.float32)
+        for start in range(0, len(pdg), self.properties.BatchSize):
+            rows = slice(start, start + self.properties.BatchSize)
+            noise = normal_noise(
+                self.properties.Seed,
+                keys.run[event[rows]],
+                keys.event[event[rows]],
+                index[rows].astype(np.uint32),
+                self.card.noise,
+            )
+            energies[rows] = self.model.energies(pdg[rows], conditions[rows], noise)
+        if not (np.isfinite(energies).all() and (energies >= 0).all()):
+            raise ModelError(f"model '{self.card.name}' gave NaN or negative energies")
+        return energies
+
+    def _count(
+        self, fate: npt.NDArray[np.int8], events: int, hits: int, energy: EnergyBalance
+    ) -> None:
+        self.summary.events += events
+        self.summary.hits += hits
+        values, counts = np.unique(fate, return_counts=True)
+        for value, count in zip(values, counts, strict=True):
+            self.summary.particles[Fate(value)] += int(count)
+        self.summary.energy += energy
+
+
+def _where(keys: EventKeys, particles: Particles, particle: int) -> str:
+    event = int(particles.event_of(np.array([particle]))[0])
+    index = particle - int(particles.offsets[event])
+    return (
+        f"run {keys.run[event]}, event {keys.event[event]}: MCParticle {index} "
+        f"(PDG {particles.pdg[particle]})"
+    )
