@@ -1,0 +1,33 @@
+"""The command `k4calofast`: a thin door to what the subpackages do."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from k4calofast.cli import fullsim
+from k4calofast.exceptions import K4CaloFastError
+
+app = typer.Typer(
+    name="k4calofast",
+    help="Calorimeter fast simulation: samples, training and validation of generators. "
+    "The simulation itself runs with `k4run options/fastsim.py`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("fullsim")(fullsim.fullsim)
+
+
+@app.callback()
+def _root() -> None:
+    """Keep subcommands subcommands while there is only one."""
+
+
+def main() -> None:
+    """Run the command; errors of the input are one line and exit code 1."""
+    try:
+        app()
+    except K4CaloFastError as error:
+        sys.exit(f"k4calofast: {error}")

@@ -1,0 +1,224 @@
+"""Shower samples on all cores: chunks of showers, each in a Geant4 process of its own.
+
+Geant4 aborts its process on a fatal exception; with a process per chunk that costs the chunk,
+not the run. A chunk's particles and its Geant4 are seeded by (seed, chunk), so a sample does
+not depend on the number of processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing as mp
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+import k4calofast
+from k4calofast.exceptions import FullSimulationError
+from k4calofast.fullsim import besiii
+from k4calofast.fullsim.physics_data import PhysicsData, find_or_make
+from k4calofast.fullsim.sampling import log_uniform
+from k4calofast.fullsim.simulation import PHYSICS, RANGE_CUT, Simulation
+from k4calofast.showers import Showers, hdf5
+
+_START_GAP = 0.01
+"""Particles start this far (mm) in front of the crystal that they enter."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One process's share of a sample.
+
+    Attributes
+    ----------
+    number
+        Its place in the sample.
+    pdg, count
+        Kind and number of its showers.
+    momentum
+        GeV at the face: one value, or the limits between which its logarithm is uniform.
+    """
+
+    number: int
+    pdg: int
+    count: int
+    momentum: tuple[float, float]
+
+
+def plan(
+    kinds: tuple[int, ...], momenta: tuple[tuple[float, float], ...], count: int, chunk_size: int
+) -> list[Chunk]:
+    """Split a sample of `count` showers per kind and momentum (range) into chunks.
+
+    The chunks of all kinds alternate, so that any leading part of the sample has them all.
+    """
+    pieces = [
+        (pdg, min(chunk_size, count - start), momentum)
+        for start in range(0, count, chunk_size)
+        for momentum in momenta
+        for pdg in kinds
+    ]
+    return [Chunk(number, *piece) for number, piece in enumerate(pieces)]
+
+
+def produce(
+    file: Path,
+    chunks: list[Chunk],
+    seed: int,
+    processes: int,
+    data_folder: Path | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[str]:
+    """Simulate the chunks and write them, in their order, to an HDF5 file.
+
+    Parameters
+    ----------
+    progress
+        Called with the number of showers that are newly done.
+
+    Returns
+    -------
+    list of str
+        A line for every chunk that failed; the sample is without it.
+
+    Raises
+    ------
+    FullSimulationError
+        If all chunks failed.
+    """
+    sector = besiii.sector()
+    data = find_or_make(sector.elements, data_folder)
+    failures: list[str] = []
+    results = _in_order(_simulated(chunks, seed, processes, data, progress, failures))
+    first, version = next(results, (None, ""))
+    if first is None:
+        raise FullSimulationError("; ".join(failures) or "no showers were asked for")
+    provenance = hdf5.Provenance(
+        detector=sector.barrel.name,
+        window=besiii.WINDOW,
+        simulation=version,
+        physics=PHYSICS,
+        physics_data=data.description,
+        range_cut=RANGE_CUT,
+        magnetic_field=sector.magnetic_field,
+        geometry=f"all rings, {sector.columns} columns, {sector.material}, air between",
+        sampling=besiii.SAMPLING,
+        coverage=besiii.COVERAGE,
+        seed=seed,
+        software=f"k4calofast {k4calofast.__version__}",
+    )
+
+    def parts() -> Iterator[Showers]:
+        yield first
+        for showers, _ in results:
+            yield showers
+
+    hdf5.write(file, parts(), provenance)
+    return failures
+
+
+def simulate(chunk: Chunk, seed: int, data: PhysicsData, done: Callable[[int], None]) -> Any:
+    """Simulate one chunk in this process.
+
+    Returns
+    -------
+    showers, version
+        The showers, and the version of Geant4.
+    """
+    seeds = np.random.SeedSequence((seed, chunk.number))
+    rng = np.random.default_rng(seeds)
+    momentum = log_uniform(rng, *chunk.momentum, chunk.count)
+    drawn = besiii.draw(rng, chunk.pdg, momentum)
+    sector = besiii.sector()
+    simulation = Simulation(sector, data, int(seeds.generate_state(1)[0]))
+    pdg = np.full(chunk.count, chunk.pdg, np.int32)
+    start = drawn.position - _START_GAP * drawn.momentum / momentum[:, None]
+    deposits = simulation.run(
+        pdg,
+        sector.to_sector(drawn.cell, start),
+        sector.to_sector(drawn.cell, drawn.momentum),
+        done,
+    )
+    energies, beside = sector.in_window(deposits, drawn.cell, besiii.WINDOW)
+    showers = Showers(pdg, drawn.cell.astype(np.int32), drawn.conditions, energies, beside)
+    return showers, f"Geant4 {simulation.version}"
+
+
+def _work(chunk: Chunk, seed: int, data: PhysicsData, log: str, out: Connection) -> None:
+    """Entry point of a process: everything that Geant4 prints goes into the log."""
+    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    result = simulate(chunk, seed, data, out.send)
+    out.send(result)
+    out.close()
+
+
+def _simulated(
+    chunks: list[Chunk],
+    seed: int,
+    processes: int,
+    data: PhysicsData,
+    progress: Callable[[int], None],
+    failures: list[str],
+) -> Iterator[tuple[int, Any]]:
+    """Yield (place, result) of the chunks as they are done, None for a chunk that failed."""
+    context = mp.get_context("spawn")
+    waiting = list(reversed(chunks))
+    running: dict[Connection, tuple[BaseProcess, Chunk, int]] = {}
+    with tempfile.TemporaryDirectory() as logs:
+        try:
+            while waiting or running:
+                while waiting and len(running) < processes:
+                    chunk = waiting.pop()
+                    ours, theirs = context.Pipe(duplex=False)
+                    log = str(Path(logs) / f"{chunk.number}.log")
+                    arguments = (chunk, seed, data, log, theirs)
+                    process: BaseProcess = context.Process(
+                        target=_work, args=arguments, daemon=True
+                    )
+                    process.start()
+                    theirs.close()
+                    running[ours] = (process, chunk, 0)
+                for ready in wait(list(running)):
+                    pipe = cast(Connection, ready)
+                    process, chunk, done = running[pipe]
+                    message = None
+                    with contextlib.suppress(EOFError):
+                        message = pipe.recv()
+                    if isinstance(message, int):
+                        progress(message - done)
+                        running[pipe] = (process, chunk, message)
+                        continue
+                    del running[pipe]
+                    process.join()
+                    if message is None:
+                        log_lines = (Path(logs) / f"{chunk.number}.log").read_text().splitlines()
+                        failures.append(
+                            f"chunk {chunk.number} ({chunk.count} showers of PDG {chunk.pdg}) "
+                            f"failed with code {process.exitcode}: {log_lines[-1:]}"
+                        )
+                    progress(chunk.count - done)
+                    yield chunk.number, message
+        finally:
+            for process, _, _ in running.values():
+                process.terminate()
+
+
+def _in_order(results: Iterator[tuple[int, Any]]) -> Iterator[Any]:
+    """Bring results into the order of their numbers, leaving out those that are None."""
+    early: dict[int, Any] = {}
+    expected = 0
+    for number, result in results:
+        early[number] = result
+        while expected in early:
+            if (ready := early.pop(expected)) is not None:
+                yield ready
+            expected += 1

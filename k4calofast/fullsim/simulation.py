@@ -1,0 +1,267 @@
+"""One Geant4 in one process: single particles in, energies per cell out.
+
+Scoring stays in C++ (G4MultiFunctionalDetector with G4PSEnergyDeposit on the copy numbers
+of the cells); Python is entered once per event.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from k4calofast.exceptions import MissingExtraError
+from k4calofast.fullsim.physics_data import PhysicsData
+
+Floats = npt.NDArray[np.float64]
+
+PHYSICS = "G4EmStandardPhysics"
+RANGE_CUT = 0.7
+"""mm, Geant4's default."""
+
+
+class Volumes(Protocol):
+    """A detector to be built in Geant4."""
+
+    @property
+    def magnetic_field(self) -> float:
+        """Along z (T)."""
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers of all its materials."""
+
+    def construct(self, g4: Any, keep: list[Any]) -> tuple[Any, list[Any]]:
+        """Build it.
+
+        Parameters
+        ----------
+        g4
+            The module `geant4_pybind`.
+        keep
+            Everything that Python must not forget while Geant4 runs goes in here.
+
+        Returns
+        -------
+        world, sensitive
+            The world's physical volume, and the logical volumes that count energy by the
+            copy number of their placements.
+        """
+
+
+@dataclass(frozen=True)
+class Deposits:
+    """Energies deposited in N events: one row per event and cell.
+
+    Attributes
+    ----------
+    event, cell
+        (rows,) number of the event in its batch, copy number of the cell.
+    energy
+        (rows,) GeV.
+    """
+
+    event: npt.NDArray[np.int64]
+    cell: npt.NDArray[np.int64]
+    energy: Floats
+
+
+def load_geant4(data: PhysicsData) -> Any:
+    """Import `geant4_pybind` with its data in place.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    os.environ.update(data.environment)
+    os.environ.setdefault("GEANT4_DATA_DIR", data.environment.get("G4LEDATA", ""))
+    try:
+        import geant4_pybind
+    except ImportError:
+        raise MissingExtraError(
+            "full simulation needs Geant4: pip install 'k4calofast[fullsim]'"
+        ) from None
+    return geant4_pybind
+
+
+class Simulation:
+    """Geant4 with one detector; there can be one in a process.
+
+    Parameters
+    ----------
+    volumes
+        The detector.
+    data
+        The tables that Geant4 reads.
+    seed
+        Same seed, same particles: same result, bit for bit.
+    """
+
+    def __init__(self, volumes: Volumes, data: PhysicsData, seed: int) -> None:
+        g4 = load_geant4(data)
+        self._g4 = g4
+        self._keep: list[Any] = []
+        self._primaries = _Primaries()
+        self._collected = _Collected()
+
+        manager = g4.G4RunManagerFactory.CreateRunManager(g4.G4RunManagerType.Serial)
+        g4.G4Random.setTheEngine(g4.MixMaxRng())
+        ui = g4.G4UImanager.GetUIpointer()
+        parts = [
+            _detector_construction(g4, volumes, self._keep),
+            _physics_list(g4),
+            _action_initialization(g4, self._primaries, self._collected, self._keep),
+        ]
+        for part in parts:
+            manager.SetUserInitialization(part)
+        for command in (
+            "/run/verbose 0",
+            "/process/em/verbose 0",
+            "/process/had/verbose 0",
+            f"/run/setCut {RANGE_CUT} mm",
+        ):
+            ui.ApplyCommand(command)
+        manager.Initialize()
+        first, second = np.random.SeedSequence(seed).generate_state(2)
+        ui.ApplyCommand(f"/random/setSeeds {first % 900_000_000} {second % 900_000_000}")
+        self._keep += [manager, ui, *parts]
+        self._manager = manager
+        self.version = str(g4.G4Version).replace("$Name:", "").strip(" $")
+
+    def run(
+        self,
+        pdg: npt.NDArray[np.int32],
+        position: Floats,
+        momentum: Floats,
+        progress: Callable[[int], None] | None = None,
+    ) -> Deposits:
+        """Simulate N particles, one per event.
+
+        Parameters
+        ----------
+        pdg
+            (N,) PDG numbers.
+        position, momentum
+            (N, 3) mm and GeV at the start.
+        progress
+            Called with the number of events done, every hundred events.
+        """
+        self._primaries.load(pdg, position, momentum)
+        self._collected.clear(progress)
+        self._manager.BeamOn(len(pdg))
+        return self._collected.deposits()
+
+
+class _Primaries:
+    """The particles of the current batch, handed to Geant4 one by one."""
+
+    def load(self, pdg: npt.NDArray[np.int32], position: Floats, momentum: Floats) -> None:
+        self.pdg, self.position, self.momentum = pdg.tolist(), position.tolist(), momentum.tolist()
+        self.next = 0
+
+
+class _Collected:
+    """The energies of the current batch."""
+
+    def clear(self, progress: Callable[[int], None] | None) -> None:
+        self.counts: list[int] = []
+        self.cells: list[int] = []
+        self.energies: list[float] = []
+        self.progress = progress
+
+    def add(self, energies: dict[int, float]) -> None:
+        self.counts.append(len(energies))
+        self.cells.extend(energies.keys())
+        self.energies.extend(energies.values())
+        if self.progress is not None and len(self.counts) % 100 == 0:
+            self.progress(len(self.counts))
+
+    def deposits(self) -> Deposits:
+        event = np.repeat(np.arange(len(self.counts)), self.counts)
+        mev = np.array(self.energies, np.float64)
+        return Deposits(event, np.array(self.cells, np.int64), mev * 1e-3)
+
+
+def _detector_construction(g4: Any, volumes: Volumes, keep: list[Any]) -> Any:
+    class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
+        def Construct(self) -> Any:  # noqa: N802 - Geant4's name
+            world, self.sensitive = volumes.construct(g4, keep)
+            return world
+
+        def ConstructSDandField(self) -> None:  # noqa: N802
+            detector = g4.G4MultiFunctionalDetector("calorimeter")
+            scorer = g4.G4PSEnergyDeposit("energy", 0)
+            detector.RegisterPrimitive(scorer)
+            g4.G4SDManager.GetSDMpointer().AddNewDetector(detector)
+            for volume in self.sensitive:
+                self.SetSensitiveDetector(volume, detector)
+            field = g4.G4UniformMagField(g4.G4ThreeVector(0, 0, volumes.magnetic_field * g4.tesla))
+            manager = g4.G4TransportationManager.GetTransportationManager().GetFieldManager()
+            manager.SetDetectorField(field)
+            manager.CreateChordFinder(field)
+            keep.extend([detector, scorer, field, manager])
+
+    return Construction()
+
+
+def _physics_list(g4: Any) -> Any:
+    class PhysicsList(g4.G4VModularPhysicsList):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.constructor = getattr(g4, PHYSICS)()
+            self.RegisterPhysics(self.constructor)
+
+    return PhysicsList()
+
+
+def _action_initialization(
+    g4: Any, primaries: _Primaries, collected: _Collected, keep: list[Any]
+) -> Any:
+    class Gun(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.gun = g4.G4ParticleGun(1)
+            self.pdg = 0
+
+        def GeneratePrimaries(self, event: Any) -> None:  # noqa: N802
+            i = primaries.next
+            primaries.next = i + 1
+            if primaries.pdg[i] != self.pdg:
+                self.pdg = primaries.pdg[i]
+                table = g4.G4ParticleTable.GetParticleTable()
+                self.definition = table.FindParticle(self.pdg)
+                self.gun.SetParticleDefinition(self.definition)
+                self.mass = self.definition.GetPDGMass() / g4.GeV
+            px, py, pz = primaries.momentum[i]
+            p2 = px * px + py * py + pz * pz
+            # sqrt(p^2 + m^2) - m without cancellation.
+            kinetic = p2 / ((p2 + self.mass**2) ** 0.5 + self.mass)
+            self.gun.SetParticleEnergy(kinetic * g4.GeV)
+            self.gun.SetParticleMomentumDirection(g4.G4ThreeVector(px, py, pz).unit())
+            self.gun.SetParticlePosition(g4.G4ThreeVector(*primaries.position[i]))
+            self.gun.GeneratePrimaryVertex(event)
+
+    class Collect(g4.G4UserEventAction):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.collection = -1
+
+        def EndOfEventAction(self, event: Any) -> None:  # noqa: N802
+            if self.collection < 0:
+                manager = g4.G4SDManager.GetSDMpointer()
+                self.collection = manager.GetCollectionID("calorimeter/energy")
+            collected.add(dict(event.GetHCofThisEvent().GetHC(self.collection)))
+
+    class Actions(g4.G4VUserActionInitialization):  # type: ignore[misc]
+        def Build(self) -> None:  # noqa: N802
+            # Created here, after the physics list, as Geant4 demands.
+            for action in (Gun(), Collect()):
+                keep.append(action)
+                self.SetUserAction(action)
+
+    return Actions()

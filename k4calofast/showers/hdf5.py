@@ -1,0 +1,156 @@
+"""Shower samples as HDF5 files: the columns, and where they come from.
+
+Layout, version 1: one dataset per column of `k4calofast.showers.Showers`, with the
+attributes ``unit`` and ``description``; the provenance as attributes of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from k4calofast.exceptions import FileFormatError, MissingExtraError, OutputError
+from k4calofast.incidence import CONDITIONS
+from k4calofast.showers.columns import Showers
+
+LAYOUT = "k4calofast showers 1"
+
+_COLUMNS = {
+    "pdg": ("", "PDG number of the particle"),
+    "cell": ("", "cell that was hit"),
+    "conditions": (
+        ", ".join(condition.unit for condition in CONDITIONS),
+        ", ".join(condition.name for condition in CONDITIONS),
+    ),
+    "energies": ("GeV", "energy deposited in each cell of the window around the hit cell"),
+    "beside": ("GeV", "energy deposited in cells outside the window"),
+}
+
+
+class Provenance(BaseModel):
+    """Where a sample comes from: enough to make it again.
+
+    Attributes
+    ----------
+    detector, window
+        Name of the calorimeter and shape of the window (rows, columns).
+    simulation
+        Program and version.
+    physics, physics_data
+        Physics list, and what its tables are.
+    range_cut
+        Production cut (mm).
+    magnetic_field
+        Along z (T).
+    geometry, sampling
+        In words: what was built, and how the conditions were drawn.
+    coverage
+        For each kind of particle (PDG number), the range that each condition fills.
+    seed
+        Seed of the conditions and of the simulation.
+    software
+        Version of this package.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    detector: str
+    window: tuple[int, int]
+    simulation: str
+    physics: str
+    physics_data: str
+    range_cut: float
+    magnetic_field: float
+    geometry: str
+    sampling: str
+    coverage: dict[int, dict[str, tuple[float, float]]]
+    seed: int
+    software: str
+
+
+def write(file: Path, parts: Iterable[Showers], provenance: Provenance) -> int:
+    """Write showers, part by part, under a temporary name that is changed at the end.
+
+    Returns
+    -------
+    int
+        Number of showers.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    h5py = _h5py()
+    unfinished = file.with_name(file.name + ".part")
+    count = 0
+    try:
+        with h5py.File(unfinished, "w") as out:
+            out.attrs["layout"] = LAYOUT
+            out.attrs["provenance"] = provenance.model_dump_json()
+            for part in parts:
+                for name, (unit, description) in _COLUMNS.items():
+                    values = getattr(part, name)
+                    if name not in out:
+                        column = out.create_dataset(
+                            name,
+                            shape=(0, *values.shape[1:]),
+                            maxshape=(None, *values.shape[1:]),
+                            chunks=(1024, *values.shape[1:]),
+                            dtype=values.dtype,
+                            compression="gzip",
+                            shuffle=True,
+                        )
+                        column.attrs["unit"], column.attrs["description"] = unit, description
+                    out[name].resize(count + len(part), axis=0)
+                    out[name][count:] = values
+                count += len(part)
+        unfinished.replace(file)
+    except OSError as error:
+        raise OutputError(f"cannot write {file}: {error}") from error
+    return count
+
+
+def read(file: Path) -> tuple[Showers, Provenance]:
+    """Read a sample.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, is not such a sample, or holds NaN or negative energies.
+    """
+    h5py = _h5py()
+    if not file.is_file():
+        raise FileFormatError(f"{file}: no such file")
+    try:
+        with h5py.File(file) as sample:
+            if sample.attrs.get("layout") != LAYOUT:
+                raise FileFormatError(f"{file}: not a shower sample ('{LAYOUT}')")
+            provenance = Provenance.model_validate_json(sample.attrs["provenance"])
+            missing = [name for name in _COLUMNS if name not in sample]
+            if missing:
+                raise FileFormatError(f"{file}: no column {', '.join(missing)}")
+            showers = Showers(**{name: sample[name][:] for name in _COLUMNS})
+    except (OSError, ValidationError) as error:
+        raise FileFormatError(f"{file}: cannot be read as a shower sample: {error}") from error
+    for name in ("energies", "beside"):
+        values = getattr(showers, name)
+        if not (np.isfinite(values).all() and (values >= 0).all()):
+            raise FileFormatError(f"{file}: column {name} holds NaN or negative energies")
+    if not np.isfinite(showers.conditions).all():
+        raise FileFormatError(f"{file}: column conditions holds NaN")
+    return showers, provenance
+
+
+def _h5py() -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise MissingExtraError(
+            "shower samples are HDF5 files: pip install 'k4calofast[validation]'"
+        ) from None
+    return h5py
