@@ -1,0 +1,230 @@
+"""The event loop: chunks of events through the algorithms, into the output file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from k4calofast.events.edm4hep import EDM4HEP_VERSION, PODIO_VERSION, definition
+from k4calofast.events.frames import EVENTS, METADATA, CollectionInfo, FileInfo, Frames, owner
+from k4calofast.events.layout import parameters, read_parameters
+from k4calofast.events.reading import EventSource
+from k4calofast.events.writing import EventFileWriter
+from k4calofast.exceptions import K4CaloFastError, SteeringError
+from k4calofast.steering.algorithms import Algorithm
+from k4calofast.steering.configurables import IOSvcProperties
+from k4calofast.steering.keepdrop import kept
+
+logger = logging.getLogger(__name__)
+
+EVENTS_PER_CHUNK = 500
+CONFIGURATION = "configuration_metadata"
+"""Category in which k4FWCore keeps the job's options."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Timing:
+    """Seconds spent in the parts of a job."""
+
+    reading: float = 0.0
+    algorithms: float = 0.0
+    writing: float = 0.0
+    stages: dict[str, float] = field(default_factory=dict)
+
+
+class NoInput:
+    """Events without content, for algorithms that make their own."""
+
+    def __init__(self, count: int) -> None:
+        self.num_events = count
+        self.infos: tuple[CollectionInfo, ...] = ()
+        self.info = FileInfo(PODIO_VERSION, {"edm4hep": definition()}, {"edm4hep": EDM4HEP_VERSION})
+
+    def chunks(self, start: int, stop: int, size: int) -> Iterator[Frames]:
+        """Yield empty frames."""
+        for at in range(start, stop, size):
+            count = min(size, stop - at)
+            yield Frames(parameters({}, count), count)
+
+    def other_categories(self) -> Iterator[tuple[str, tuple[CollectionInfo, ...], Any]]:
+        """Yield nothing."""
+        return iter(())
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class EventLoop:
+    """A job: where events come from, what is done to them, where they go.
+
+    Parameters
+    ----------
+    io
+        Input and output.
+    algorithms
+        By name, in their order.
+    max_events
+        How many events, -1 for all there are.
+    metadata
+        What to put into the metadata of the output, besides what the algorithms want.
+    options
+        The job's options as lines, kept in the output.
+
+    Raises
+    ------
+    K4CaloFastError
+        If input, output and algorithms do not fit together.
+    """
+
+    def __init__(
+        self,
+        io: IOSvcProperties,
+        algorithms: dict[str, Algorithm],
+        max_events: int,
+        metadata: dict[str, int | float | str],
+        options: list[str],
+        events_per_chunk: int = EVENTS_PER_CHUNK,
+    ) -> None:
+        self._io, self._algorithms, self._size = io, algorithms, events_per_chunk
+        self._metadata, self._options = metadata, options
+        self.timing = Timing()
+        if io.OutputType not in ("default", "rntuple", "RNTuple"):
+            raise SteeringError(
+                f"IOSvc.OutputType '{io.OutputType}': without podio, only RNTuples are written"
+            )
+        inputs = [Path(file) for file in io.Input]
+        if io.Output and any(_same_file(Path(io.Output), file) for file in inputs):
+            raise SteeringError(f"IOSvc.Output {io.Output} is also an input")
+        self._source: EventSource | NoInput
+        if inputs:
+            self._source = EventSource(inputs, io.CollectionNames)
+        elif max_events < 0:
+            raise SteeringError("without IOSvc.Input, give a number of events: -n or EvtMax")
+        else:
+            self._source = NoInput(max_events)
+        self._start = io.FirstEventEntry if inputs else 0
+        if inputs and self._start and self._start >= self._source.num_events:
+            raise SteeringError(
+                f"IOSvc.FirstEventEntry {self._start}: there are {self._source.num_events} events"
+            )
+        self._stop = self._source.num_events
+        if max_events >= 0:
+            self._stop = min(self._stop, self._start + max_events)
+        self.infos = self._started()
+        self._kept = kept(io.outputCommands, self.infos)
+
+    def _started(self) -> tuple[CollectionInfo, ...]:
+        infos = self._source.infos
+        for name, algorithm in self._algorithms.items():
+            with _named(name):
+                for info in algorithm.start(infos):
+                    if any(info.name == known.name for known in infos):
+                        raise SteeringError(f"collection '{info.name}' exists already")
+                    if any(info.collection_id == known.collection_id for known in infos):
+                        raise SteeringError(f"collection '{info.name}': its ID is taken")
+                    infos = (*infos, info)
+        return infos
+
+    @property
+    def num_events(self) -> int:
+        """Number of events that `run` goes through."""
+        return self._stop - self._start
+
+    def run(self, progress: Progress = lambda _done, _total: None) -> None:
+        """Go through the events; the output has its name only if all went well."""
+        try:
+            if self._io.Output:
+                with EventFileWriter(Path(self._io.Output), self._source.info) as writer:
+                    self._events(progress, writer)
+                    self._rest(writer)
+                    began = perf_counter()
+                self.timing.writing += perf_counter() - began
+            else:
+                self._events(progress, None)
+        finally:
+            self._source.close()
+        for algorithm in self._algorithms.values():
+            self.timing.stages |= algorithm.seconds()
+
+    def _events(self, progress: Progress, writer: EventFileWriter | None) -> None:
+        names = [info.name for info in self.infos]
+        kept_names = {info.name for info in self._kept}
+        done = 0
+        chunks = self._source.chunks(self._start, self._stop, self._size)
+        while True:
+            began = perf_counter()
+            frames = next(chunks, None)
+            read = perf_counter()
+            self.timing.reading += read - began
+            if frames is None:
+                break
+            for name, algorithm in self._algorithms.items():
+                with _named(name):
+                    frames = frames.with_fields(algorithm.execute(frames, self._start + done))
+            worked = perf_counter()
+            self.timing.algorithms += worked - read
+            if writer is not None:
+                fields = {
+                    field: layout
+                    for field, layout in frames.fields.items()
+                    if (name := owner(field, names) or "") == "" or name in kept_names
+                }
+                writer.write(EVENTS, Frames(fields, frames.count), self._kept)
+            self.timing.writing += perf_counter() - worked
+            done += frames.count
+            progress(done, self.num_events)
+
+    def _rest(self, writer: EventFileWriter) -> None:
+        """Write the other categories: the input's, the metadata, the job's options."""
+        metadata: dict[str, dict[str, list[Any]]] = {}
+        metadata_infos: tuple[CollectionInfo, ...] = ()
+        first: Frames | None = None
+        for category, infos, chunks in self._source.other_categories():
+            for frames in chunks:
+                if category == METADATA and first is None:
+                    # k4FWCore knows one frame of metadata, the first.
+                    first, metadata_infos = frames, infos
+                    metadata = read_parameters(frames.fields, 0)
+                else:
+                    writer.write(category, frames, infos)
+        added = dict(self._metadata)
+        for algorithm in self._algorithms.values():
+            added |= algorithm.metadata()
+        kinds = {int: "Int", float: "Double", str: "String"}
+        for key, value in added.items():
+            metadata.setdefault(kinds[type(value)], {})[key] = [value]
+        fields = parameters(metadata)
+        if first is not None:
+            writer.write(METADATA, first.with_fields(fields), metadata_infos)
+        else:
+            writer.write(METADATA, Frames(fields, 1), ())
+        options = parameters({"String": {"gaudiConfigOptions": self._options}})
+        writer.write(CONFIGURATION, Frames(options, 1), ())
+
+    def summary(self) -> dict[str, Sequence[str]]:
+        """Lines for the end of the run, by algorithm."""
+        return {name: algorithm.finish() for name, algorithm in self._algorithms.items()}
+
+
+class _named:  # noqa: N801 - used as a statement
+    """Puts the name of an algorithm in front of its errors."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, K4CaloFastError):
+            raise type(error)(f"{self._name}: {error}") from error
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)

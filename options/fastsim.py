@@ -1,0 +1,39 @@
+"""Fast simulation of the BESIII EMC barrel: MCParticles in, calorimeter hits out.
+
+k4run options/fastsim.py
+k4run options/fastsim.py --IOSvc.Input mine.edm4hep.root --IOSvc.Output hits.edm4hep.root
+"""
+
+from pathlib import Path
+
+from Configurables import CaloFastSim, EventDataSvc
+from Gaudi.Configuration import INFO
+from k4FWCore import ApplicationMgr, IOSvc
+
+io = IOSvc("IOSvc")
+io.Input = [str(Path(__file__).parent / "input" / "particles.edm4hep.root")]
+io.Output = "fastsim.edm4hep.root"
+
+fastsim = CaloFastSim("CaloFastSim")
+fastsim.InputMCParticles = ["MCParticles"]
+fastsim.InputEventHeader = ["EventHeader"]
+fastsim.OutputHits = ["EMCBarrelCollection"]
+fastsim.OutputContributions = ["EMCBarrelCollectionContributions"]
+# Particles that still need full simulation: other kinds, endcaps, out of range.
+fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
+# A folder with model.onnx and card.yaml, or the name of a model of the package.
+fastsim.Model = "besiii_emc_barrel/flow"
+# With run, event and particle number, this decides every shower.
+fastsim.Seed = 1
+# Particles outside the model's range: "skip" hands them on, "clamp", or "fail".
+fastsim.OutOfRange = "skip"
+# "auto" takes a GPU if there is one; also "cpu", "cuda", "tensorrt".
+fastsim.Provider = "auto"
+
+ApplicationMgr(
+    TopAlg=[fastsim],
+    EvtSel="NONE",
+    EvtMax=-1,
+    ExtSvc=[EventDataSvc("EventDataSvc")],
+    OutputLevel=INFO,
+)
