@@ -109,8 +109,3 @@ def owner(field: str, collections: Iterable[str]) -> str | None:
         if field in (name, f"{name}_objIdx") or field.startswith(f"_{name}_")
     ]
     return max(names, key=len, default=None)
-
-
-def empty_like(frames: Frames) -> Frames:
-    """Return no frames, with the same fields."""
-    return frames.slice(0, 0)

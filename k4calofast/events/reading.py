@@ -161,7 +161,13 @@ class EventSource:
             file.close()
 
     def chunks(self, start: int, stop: int, size: int) -> Iterator[Frames]:
-        """Yield events `start` to `stop` in chunks of at most `size`."""
+        """Yield events `start` to `stop` in chunks of at most `size`.
+
+        Where there are none, one chunk without events says what they would hold.
+        """
+        if start >= stop:
+            yield from self._files[0].frames(EVENTS, 0, 0, 1, self.fields)
+            return
         before = 0
         for file in self._files:
             count = file.categories[EVENTS].num_entries

@@ -38,7 +38,7 @@ class NTupleCategory:
         return tuple(self._top)
 
     def frames(self, start: int, stop: int, size: int, fields: tuple[str, ...]) -> Iterator[Frames]:
-        """Yield entries `start` to `stop` in chunks of at most `size`.
+        """Yield entries `start` to `stop` in chunks of at most `size`; one, if there are none.
 
         A cluster is the smallest part that can be read, so this reads whole clusters, as
         many as a chunk needs, and cuts them.
@@ -54,10 +54,12 @@ class NTupleCategory:
                 },
                 last - first,
             )
-            for at in range(0, read.count, size):
+            for at in range(0, max(read.count, 1), size):
                 yield read.slice(at, min(at + size, read.count))
 
     def _cluster_groups(self, start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
+        if start >= stop:
+            yield start, start
         begin = start
         for cluster in self._ntuple.cluster_summaries:
             end = min(cluster.num_first_entry + cluster.num_entries, stop)

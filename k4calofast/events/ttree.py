@@ -62,14 +62,13 @@ class TreeCategory:
         return tuple(self._fields)
 
     def frames(self, start: int, stop: int, size: int, fields: tuple[str, ...]) -> Iterator[Frames]:
-        """Yield entries `start` to `stop` in chunks of at most `size`."""
+        """Yield entries `start` to `stop` in chunks of at most `size`; one, if there are none."""
         leaves = {leaf for field in fields for leaf in self._leaves[field]}
-        steps = self._tree.iterate(
-            filter_branch=lambda branch: branch.name in leaves,
-            step_size=size,
-            entry_start=start,
-            entry_stop=stop,
-            how=dict,
+        chosen = {"filter_branch": lambda branch: branch.name in leaves, "how": dict}
+        steps = (
+            self._tree.iterate(step_size=size, entry_start=start, entry_stop=stop, **chosen)
+            if start < stop
+            else iter([self._tree.arrays(entry_start=start, entry_stop=start, **chosen)])
         )
         done = start
         for arrays in steps:

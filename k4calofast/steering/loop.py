@@ -47,8 +47,8 @@ class NoInput:
         self.info = FileInfo(PODIO_VERSION, {"edm4hep": definition()}, {"edm4hep": EDM4HEP_VERSION})
 
     def chunks(self, start: int, stop: int, size: int) -> Iterator[Frames]:
-        """Yield empty frames."""
-        for at in range(start, stop, size):
+        """Yield empty frames; at least once, if with no events."""
+        for at in range(start, max(stop, start + 1), size):
             count = min(size, stop - at)
             yield Frames(parameters({}, count), count)
 
