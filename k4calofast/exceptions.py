@@ -45,3 +45,7 @@ class MissingExtraError(K4CaloFastError):
 
 class FullSimulationError(K4CaloFastError):
     """Geant4 cannot run here, or a worker failed."""
+
+
+class TrainingError(K4CaloFastError):
+    """A generator cannot be trained on this sample, or with these settings."""

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from k4calofast.cli import fullsim
+from k4calofast.cli import fullsim, train, validate
 from k4calofast.exceptions import K4CaloFastError
 
 app = typer.Typer(
@@ -18,11 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("fullsim")(fullsim.fullsim)
-
-
-@app.callback()
-def _root() -> None:
-    """Keep subcommands subcommands while there is only one."""
+app.command("train")(train.train)
+app.command("validate")(validate.validate)
 
 
 def main() -> None:

@@ -140,6 +140,12 @@ def read_card(folder: Path) -> ModelCard:
         raise ModelError(f"{file}: {where}: {first['msg']}") from error
 
 
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Write the card of a model folder."""
+    text = yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, width=88)
+    (folder / CARD_FILE).write_text(text, encoding="utf-8")
+
+
 def read_checked(folder: Path, card: ModelCard) -> bytes:
     """Read the card's ONNX file.
 

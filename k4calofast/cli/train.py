@@ -1,0 +1,87 @@
+"""`k4calofast train`: from a shower sample to a model folder."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from k4calofast.exceptions import MissingExtraError
+
+_EVERY = 1000
+"""Steps between two lines of progress where there is no terminal."""
+
+
+def train(
+    sample: Annotated[Path, typer.Argument(help="Shower sample, from `k4calofast fullsim`.")],
+    output: Annotated[Path, typer.Argument(help="Model folder to write.")],
+    work: Annotated[
+        Path | None, typer.Option(help="Folder for the trained flow; <output>.work if not given.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the flow.")] = 55_000,
+    distillation_steps: Annotated[
+        int, typer.Option(min=1, help="Steps of the distillation.")
+    ] = 6_000,
+    jumps: Annotated[int, typer.Option(min=1, help="Network evaluations per shower.")] = 3,
+    width: Annotated[int, typer.Option(min=8, help="Width of the network.")] = 384,
+    blocks: Annotated[int, typer.Option(min=1, help="Blocks of the network.")] = 5,
+    batch: Annotated[int, typer.Option(min=1, help="Showers per step.")] = 1024,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Train a generator on a shower sample and export it to ONNX."""
+    try:
+        from k4calofast.training.recipe import Recipe
+        from k4calofast.training.recipe import train as run
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "onnx"):
+            raise
+        raise MissingExtraError(
+            f"training needs {error.name}: pip install 'k4calofast[training]'"
+        ) from None
+    recipe = Recipe(
+        steps=steps,
+        distillation_steps=distillation_steps,
+        jumps=jumps,
+        width=width,
+        blocks=blocks,
+        batch=batch,
+        distillation_batch=batch,
+        seed=seed,
+    )
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}"),
+        console=console,
+    )
+    stages: dict[str, TaskID] = {}
+
+    def report(stage: str, step: int, total: int, loss: float) -> None:
+        if stage not in stages:
+            stages[stage] = bar.add_task(stage, total=total, loss=loss)
+        bar.update(stages[stage], completed=step, loss=loss)
+        if not console.is_terminal and step % _EVERY == 0:
+            typer.echo(f"{stage}: step {step} of {total}, loss {loss:.4f}", err=True)
+
+    command = shlex.join(["k4calofast", *sys.argv[1:]])
+    with bar if console.is_terminal else nullcontext():
+        card = run(
+            sample, output, work or output.with_name(output.name + ".work"), recipe, command, report
+        )
+    typer.echo(f"{output}: {card.name}, {card.training.minutes} minutes")

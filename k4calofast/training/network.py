@@ -1,0 +1,142 @@
+"""The network: a velocity for every point between noise and showers, given the conditions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the field's name for it
+from torch import Tensor, nn
+
+from k4calofast.incidence import CONDITIONS
+
+_WAVES = {
+    "delta_theta_mom": (1,),
+    "delta_phi_mom": (1,),
+    "delta_z_pos": (1, 2, 4),
+    "delta_phi_pos": (1, 2, 4),
+    "z": (1, 2, 4),
+}
+"""Frequencies of the Fourier features: positions matter on the scale of a crystal."""
+
+Range = tuple[float, float]
+
+
+class Features(nn.Module):
+    """Features of kinds and mirrored conditions.
+
+    Parameters
+    ----------
+    kinds
+        PDG numbers.
+    ranges
+        Range of each condition; momenta are taken in the logarithm.
+    """
+
+    kinds: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, kinds: list[int], ranges: Mapping[str, Range]) -> None:
+        super().__init__()
+        self.register_buffer("kinds", torch.tensor(kinds))
+        bounds = [_bounds(condition.name, ranges[condition.name]) for condition in CONDITIONS]
+        self.register_buffer("low", torch.tensor([low for low, _ in bounds]))
+        self.register_buffer("high", torch.tensor([high for _, high in bounds]))
+        self.size = len(kinds) + len(CONDITIONS) + 1 + 2 * sum(map(len, _WAVES.values()))
+
+    def forward(self, pdg: Tensor, conditions: Tensor) -> Tensor:
+        """Return features (N, size)."""
+        conditions = torch.cat([conditions[:, :1].log(), conditions[:, 1:]], 1)
+        scaled = 2 * (conditions - self.low) / (self.high - self.low) - 1
+        columns = [(pdg[:, None] == self.kinds).to(scaled.dtype), scaled, scaled[:, :1] ** 2]
+        for index, condition in enumerate(CONDITIONS):
+            for frequency in _WAVES.get(condition.name, ()):
+                angle = math.pi * frequency * scaled[:, index : index + 1]
+                columns += [angle.sin(), angle.cos()]
+        return torch.cat(columns, 1)
+
+
+def _bounds(name: str, bounds: Range) -> Range:
+    low, high = bounds
+    if name == "momentum":
+        return math.log(low), math.log(high)
+    if name == "z":
+        return 0.0, max(abs(low), abs(high))
+    return low, high
+
+
+class Context(NamedTuple):
+    """What the conditions contribute to the network; the same at every time."""
+
+    first: Tensor
+    blocks: list[Tensor]
+
+
+class Velocity(nn.Module):
+    """A residual network whose blocks are modulated by conditions and time.
+
+    Conditions and time enter as a sum, so that the conditions' part is computed once per shower,
+    and in the exported graph the time's part is a constant.
+
+    Parameters
+    ----------
+    dimension
+        Numbers per shower.
+    features
+        Features of the conditions.
+    width, blocks
+        Size of the network.
+    embedding
+        Size of the embedding of the conditions.
+    """
+
+    def __init__(
+        self, dimension: int, features: int, width: int = 384, blocks: int = 5, embedding: int = 128
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Sequential(
+            nn.Linear(features, 2 * embedding),
+            nn.SiLU(),
+            nn.Linear(2 * embedding, embedding),
+            nn.SiLU(),
+        )
+        self.clock = nn.Sequential(nn.Linear(8, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU())
+        self.first = nn.Linear(dimension, width)
+        self.first_context = nn.Linear(embedding, width)
+        self.first_time = nn.Linear(64, width, bias=False)
+        self.inner = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
+        self.context = nn.ModuleList(nn.Linear(embedding, 2 * width) for _ in range(blocks))
+        self.time = nn.ModuleList(nn.Linear(64, 2 * width, bias=False) for _ in range(blocks))
+        self.outer = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
+        self.last = nn.Linear(width, dimension)
+        for layer in (*self.outer, self.last):
+            assert isinstance(layer, nn.Linear)  # noqa: S101 - for the type checker
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def of(self, features: Tensor) -> Context:
+        """Return what features (N, features) contribute."""
+        embedded = self.embedding(features)
+        return Context(self.first_context(embedded), [layer(embedded) for layer in self.context])
+
+    def forward(self, x: Tensor, time: Tensor, context: Context) -> Tensor:
+        """Velocity (N, dimension) at x (N, dimension) and time (N, 1) or (1, 1) in [0, 1]."""
+        clock = self.clock(_clock_features(time))
+        h = self.first(x) + context.first + self.first_time(clock)
+        layers = zip(self.inner, self.context, self.time, self.outer, strict=True)
+        for (inner, _, in_time, outer), given in zip(layers, context.blocks, strict=True):
+            scale, shift = (given + in_time(clock)).chunk(2, 1)
+            h = h + outer(F.silu(inner(F.silu(h)) * (1 + scale) + shift))
+        # Between noise and data of unit width, this is the best linear guess of the velocity;
+        # the network adds the rest, at unit size for all times.
+        spread = time**2 + (1 - time) ** 2
+        correction: Tensor = self.last(F.silu(h)) / spread.sqrt()
+        return (2 * time - 1) / spread * x + correction
+
+
+def _clock_features(time: Tensor) -> Tensor:
+    waves = [wave(math.pi * n * time) for n in (1, 2, 4) for wave in (torch.sin, torch.cos)]
+    return torch.cat([time, time**2, *waves], 1)

@@ -1,0 +1,99 @@
+"""A shower sample as tensors, mirrored to one half of the detector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from k4calofast.exceptions import TrainingError
+from k4calofast.incidence import CONDITIONS
+from k4calofast.showers import Showers
+
+ELECTRON_MASS = 0.51099895e-3
+"""GeV."""
+
+REST_ENERGY = {22: (0.0, 0.0), 11: (ELECTRON_MASS, -ELECTRON_MASS), -11: (ELECTRON_MASS,) * 2}
+"""For each kind, its mass and what its rest mass adds to the energy it can deposit (GeV):
+an electron stays in the crystal, a positron takes an electron with it."""
+
+_ODD = torch.tensor(
+    [name in ("delta_theta_mom", "delta_z_pos", "z") for name in (c.name for c in CONDITIONS)]
+)
+_Z = [condition.name for condition in CONDITIONS].index("z")
+
+
+def available_energy(pdg: Tensor, momentum: Tensor) -> Tensor:
+    """Energy (GeV) that particles of these kinds and momenta (N,) can deposit at most."""
+    available = torch.zeros_like(momentum)
+    for kind, (mass, extra) in REST_ENERGY.items():
+        energy = torch.sqrt(momentum**2 + mass**2) + extra
+        available = torch.where(pdg == kind, energy, available)
+    return available
+
+
+def mirrored(conditions: Tensor) -> tuple[Tensor, Tensor]:
+    """Conditions (N, 6) seen from the half with z >= 0, and which ones (N,) were not there."""
+    other = conditions[:, _Z] < 0
+    return torch.where(other[:, None] & _ODD, -conditions, conditions), other
+
+
+def flipped(energies: Tensor, other: Tensor) -> Tensor:
+    """Windows (N, rows, columns) with the rows of `other` in reverse order."""
+    return torch.where(other[:, None, None], energies.flip(1), energies)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """N showers, mirrored to z >= 0.
+
+    Attributes
+    ----------
+    pdg
+        (N,) kinds.
+    conditions
+        (N, 6) as `k4calofast.incidence.CONDITIONS`.
+    energies
+        (N, cells) GeV; 0 below the threshold.
+    available
+        (N,) largest energy the shower can have (GeV).
+    """
+
+    pdg: Tensor
+    conditions: Tensor
+    energies: Tensor
+    available: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pdg)
+
+    @staticmethod
+    def of(showers: Showers, threshold: float) -> Sample:
+        """Mirror showers and drop energies below a threshold (GeV).
+
+        Raises
+        ------
+        TrainingError
+            If there is a kind of particle whose rest energy is not known here.
+        """
+        unknown = set(np.unique(showers.pdg).tolist()) - set(REST_ENERGY)
+        if unknown:
+            raise TrainingError(f"no rest energy for the kinds {sorted(unknown)}")
+        pdg = torch.from_numpy(showers.pdg.astype(np.int64))
+        conditions, other = mirrored(torch.from_numpy(showers.conditions.astype(np.float32)))
+        energies = flipped(torch.from_numpy(showers.energies), other).flatten(1)
+        energies = torch.where(energies > threshold, energies, torch.zeros(()))
+        return Sample(pdg, conditions, energies, available_energy(pdg, conditions[:, 0]))
+
+
+def batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Indices of batches, for ever: every shower once before any comes again."""
+    if count < size:
+        raise TrainingError(f"{count} showers are fewer than one batch of {size}")
+    while True:
+        order = torch.randperm(count, generator=generator)
+        for start in range(0, count - size + 1, size):
+            yield order[start : start + size]

@@ -1,0 +1,192 @@
+"""What the network sees of a shower: one number per cell, and one for the missing energy.
+
+Energies of cells span five orders of magnitude, most cells are empty, and below a few MeV the
+spectrum has a shape of its own: the line at 511 keV, the Compton edges, the threshold. The same
+is true of the energy that is missing from the window. So each number is
+
+- below `EDGE`: linear in the rank of the energy among all small energies of the sample, which
+  makes any spectrum flat;
+- above: a power of the energy, between the logarithm, whose errors grow with the energy, and the
+  energy itself, which would hide small ones;
+- for an empty cell (and for no missing energy): noise around `EMPTY`, well apart from the rest,
+  so that whether a cell is lit is a cut in the middle of the gap.
+
+All numbers are then shifted and scaled to mean 0 and width 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from k4calofast.training.sample import Sample
+
+EDGE = 3e-3
+"""GeV: below, energies are ranked."""
+
+EMPTY, EMPTY_WIDTH, CUT = -2.5, 0.4, -1.0
+"""Centre and width of the noise of empty cells, and where they end."""
+
+POWER = 0.2
+"""Of the energy above `EDGE`."""
+
+SPAN = 4.5
+"""Length of the ranked part."""
+
+LEAST_MISSING = 1e-6
+"""GeV: less than this is no missing energy, but rounding."""
+
+_WEIGHT_OF_MISSING = 5.0
+_KNOTS = 512
+_JITTER = 5e-4
+"""Relative; spreads lines like that at 511 keV over an interval that ranks can resolve."""
+
+Floats = npt.NDArray[np.float64]
+
+
+class Scale(nn.Module):
+    """A monotone map between energies (GeV) and numbers; see the module's text."""
+
+    knots: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("knots", torch.linspace(0.0, EDGE, _KNOTS + 1))
+
+    def fit(self, energies: Floats) -> None:
+        """Take the ranks from these energies (GeV)."""
+        small = energies[energies < EDGE]
+        knots = np.quantile(small, np.linspace(0.0, 1.0, _KNOTS + 1))
+        knots[-1] = EDGE
+        self.knots.copy_(torch.from_numpy(knots))
+
+    def encode(self, energies: Floats) -> Floats:
+        """Numbers of energies (GeV) > 0."""
+        knots = self.knots.double().numpy()
+        ranked = np.interp(energies, knots, np.linspace(0.0, SPAN, _KNOTS + 1))
+        above = SPAN + ((np.maximum(energies, EDGE) / EDGE) ** POWER - 1) / POWER
+        return np.where(energies < EDGE, ranked, above)
+
+    def decode(self, numbers: Tensor) -> Tensor:
+        """Energies (GeV) of numbers; those of numbers in the gap are mirrored out of it."""
+        numbers = numbers.abs()
+        place = (numbers * (_KNOTS / SPAN)).clamp(max=_KNOTS - 1e-3)
+        below = place.floor()
+        index = below.long()
+        step = self.knots[1:] - self.knots[:-1]
+        ranked = self.knots[index] + (place - below) * step[index]
+        above = EDGE * (1 + POWER * (numbers - SPAN).clamp(min=0.0)) ** (1 / POWER)
+        return torch.where(numbers < SPAN, ranked, above)
+
+
+class ShowerVariables(nn.Module):
+    """Numbers (N, cells + 1) of showers, and showers of numbers.
+
+    Parameters
+    ----------
+    cells
+        Number of cells in a window.
+    threshold
+        GeV; cells below have no energy.
+
+    Attributes
+    ----------
+    weight
+        (cells + 1,) of each number's error in training.
+    """
+
+    mean: Tensor
+    width: Tensor
+    weight: Tensor
+
+    def __init__(self, cells: int, threshold: float) -> None:
+        super().__init__()
+        self.threshold = threshold
+        self.cell = Scale()
+        self.missing = Scale()
+        self.register_buffer("mean", torch.zeros(cells + 1))
+        self.register_buffer("width", torch.ones(cells + 1))
+        self.register_buffer("weight", torch.ones(cells + 1))
+
+    @property
+    def dimension(self) -> int:
+        """Numbers per shower."""
+        return len(self.mean)
+
+    def fit(self, sample: Sample, seed: int) -> Tensor:
+        """Fit the scales to a sample.
+
+        Returns
+        -------
+        Tensor
+                (N, cells + 1) the sample's numbers before the shift and scale; NaN for empty.
+        """
+        random = np.random.default_rng(seed)
+
+        def spread(energies: Floats) -> Floats:
+            return energies * (1 + _JITTER * random.uniform(-1, 1, energies.shape))
+
+        energies = sample.energies.double().numpy()
+        missing = sample.available.double().numpy() - energies.sum(1)
+        numbers = np.full((len(sample), self.dimension), np.nan, np.float32)
+        for scale, columns, values, least in (
+            (self.cell, slice(0, -1), energies, self.threshold),
+            (self.missing, slice(-1, None), missing[:, None], LEAST_MISSING),
+        ):
+            there = values > least
+            spreaded = np.maximum(spread(values[there]), least)
+            scale.fit(spreaded)
+            numbers[:, columns][there] = scale.encode(spreaded)
+        result = torch.from_numpy(numbers)
+        filled = self._filled(result, torch.Generator().manual_seed(seed))
+        self.mean.copy_(filled.mean(0))
+        self.width.copy_(filled.std(0))
+        # What carries energy counts more, the missing energy most: it sets the response.
+        share = torch.from_numpy(energies.mean(0) / energies.mean(0).sum())
+        self.weight[:-1] = 1 + share.sqrt()
+        self.weight[-1] = _WEIGHT_OF_MISSING
+        self.weight /= self.weight.mean()
+        return result
+
+    def encode(self, numbers: Tensor, generator: torch.Generator) -> Tensor:
+        """Standardised numbers, with fresh noise where `fit` left NaN."""
+        return (self._filled(numbers, generator) - self.mean) / self.width
+
+    def decode(self, standardised: Tensor, available: Tensor) -> Tensor:
+        """Energies (N, cells) in GeV of showers with these available energies (N,) in GeV."""
+        numbers = standardised * self.width + self.mean
+        lit = numbers > CUT
+        energies = torch.where(lit, self.cell.decode(numbers), torch.zeros(()))
+        missing, energies = energies[:, -1], energies[:, :-1]
+        missing = torch.where(lit[:, -1], self.missing.decode(numbers[:, -1]), torch.zeros(()))
+        total = (available - missing).clamp(min=0.0)
+        energies = _rescaled(energies, total)
+        return torch.where(energies > self.threshold, energies, torch.zeros(()))
+
+    @staticmethod
+    def _filled(numbers: Tensor, generator: torch.Generator) -> Tensor:
+        """Numbers with noise where they are NaN."""
+        noise = EMPTY + EMPTY_WIDTH * torch.randn(numbers.shape, generator=generator)
+        return torch.where(numbers.isnan(), noise, numbers)
+
+
+def _rescaled(energies: Tensor, total: Tensor) -> Tensor:
+    """Energies (N, cells) with these sums (N,), GeV.
+
+    Large energies take the change, so that lines in the spectrum of small ones stay where they
+    are, unless that would change them by more than a quarter.
+    """
+    large = torch.where(energies > EDGE, energies, torch.zeros(()))
+    sum_large, sum_all = large.sum(1), energies.sum(1)
+    least = torch.full((), 1e-9)
+    of_large = (total - sum_all + sum_large) / torch.maximum(sum_large, least)
+    of_all = total / torch.maximum(sum_all, least)
+    use_large = (of_large > 0.75) & (of_large < 1.25)
+    factor = torch.where(
+        use_large[:, None] & (energies <= EDGE),
+        torch.ones(()),
+        torch.where(use_large, of_large, of_all)[:, None],
+    )
+    return energies * factor

@@ -1,0 +1,1 @@
+"""Comparing generated showers with full simulation."""

@@ -1,0 +1,169 @@
+"""The table of a validation: figures, gates, and Geant4 against itself beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from k4calofast.exceptions import ModelError
+from k4calofast.generator import Model
+from k4calofast.generator.noise import normal_noise
+from k4calofast.showers import Showers
+from k4calofast.validation.fidelity import GATES, Row, Separation, compare, separations
+
+_COLUMNS = {
+    "mean": "mean",
+    "width": "68 % width",
+    "e1_e9": "E1/E3x3",
+    "e9_e25": "E3x3/E5x5",
+    "lateral": "lateral",
+}
+_NAMES = {22: "photon", 11: "electron", -11: "positron"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A generator beside full simulation; see `k4calofast.validation.fidelity`."""
+
+    model: str
+    sha256: str
+    rows: list[Row]
+    separations: dict[str, Separation]
+
+    @property
+    def failures(self) -> list[str]:
+        """Figures beyond their gates, in words."""
+        failed = [
+            f"{_NAMES.get(row.pdg, row.pdg)} at {row.momentum:.3g} GeV: {name} "
+            f"{row.figures[name]:+.4f} (gate {GATES[name]})"
+            for row in self.rows
+            for name in row.failed
+        ]
+        failed += [
+            f"separation on {name}: {self.separations[name].mean:.3f} (gate {GATES[gate]})"
+            for name, gate in (("observables", "auc_observables"), ("cells", "auc_cells"))
+            if self.separations[name].mean > GATES[gate]
+        ]
+        return failed
+
+    def markdown(self) -> str:
+        """Return the table for people."""
+        lines = [
+            "| particle | GeV | showers | "
+            + " | ".join(_COLUMNS.values())
+            + " | worst central cell |",
+            "|---|---|---|" + "---|" * (len(_COLUMNS) + 1),
+        ]
+        for row in self.rows:
+            cells = []
+            for name in (*_COLUMNS, "cells"):
+                value = row.figures[name]
+                text = f"{value:.2f}" if name == "cells" else f"{100 * value:+.2f} %"
+                if name == "mean":
+                    text += f" ± {100 * row.figures['mean_error']:.2f}"
+                cells.append(f"**{text}**" if name in row.failed else text)
+            lines.append(
+                f"| {_NAMES.get(row.pdg, row.pdg)} | {row.momentum:.3g} | {row.showers} | "
+                + " | ".join(cells)
+                + " |"
+            )
+        lines += [
+            "",
+            "Relative differences to Geant4; ± is the statistical error. The worst of the 25 "
+            "central cells is the difference of its mean over the larger of 5 % and 0.5 MeV. "
+            "Bold: beyond the gate.",
+            "",
+            "| classifier on | generator against Geant4 | Geant4 against Geant4 |",
+            "|---|---|---|",
+        ]
+        for name in ("observables", "cells"):
+            one, other = self.separations[name], self.separations[f"{name}, reference halves"]
+            lines.append(
+                f"| {name} | {one.mean:.3f} ± {one.spread:.3f} | "
+                f"{other.mean:.3f} ± {other.spread:.3f} |"
+            )
+        lines += ["", "Areas under the ROC curve; 0.5 means that nothing tells the two apart."]
+        return "\n".join(lines)
+
+    def summary(self) -> dict[str, Any]:
+        """Figures for the model card: the worst of each, and the areas."""
+        return {
+            "showers": sum(row.showers for row in self.rows),
+            "momenta": sorted({round(row.momentum, 6) for row in self.rows}),
+            "largest": {
+                name: round(max(abs(row.figures[name]) for row in self.rows), 4)
+                for name in (*_COLUMNS, "cells")
+            },
+            "auc": {name: round(value.mean, 4) for name, value in self.separations.items()},
+            "beyond_gates": self.failures,
+        }
+
+    def data(self) -> dict[str, Any]:
+        """Return all figures, for JSON."""
+        return {
+            "model": self.model,
+            "sha256": self.sha256,
+            "gates": GATES,
+            "rows": [
+                {"pdg": r.pdg, "momentum": r.momentum, "showers": r.showers, **r.figures}
+                for r in self.rows
+            ],
+            "auc": {
+                name: {"mean": value.mean, "spread": value.spread}
+                for name, value in self.separations.items()
+            },
+        }
+
+
+def generated(model: Model, reference: Showers, seed: int) -> Showers:
+    """Showers of a generator for the kinds and conditions of other showers."""
+    count = len(reference)
+    rows = np.arange(count, dtype=np.uint32)
+    parts = []
+    for start in range(0, count, 4096):
+        part = slice(start, start + 4096)
+        noise = normal_noise(
+            seed,
+            np.zeros_like(rows[part]),
+            np.zeros(len(rows[part]), np.uint64),
+            rows[part],
+            model.card.noise,
+        )
+        parts.append(model.energies(reference.pdg[part], reference.conditions[part], noise))
+    return Showers(
+        reference.pdg,
+        reference.cell,
+        reference.conditions,
+        np.concatenate(parts),
+        np.zeros(count, np.float32),
+    )
+
+
+def validate(model: Model, reference: Showers, seed: int = 0) -> Report:
+    """Compare a generator with full simulation.
+
+    Parameters
+    ----------
+    reference
+        Showers at a few momenta, never seen in training.
+    seed
+        Of the generator's noise.
+
+    Raises
+    ------
+    ModelError
+        If the reference has other windows, or kinds or conditions outside the model's domain.
+    """
+    card = model.card
+    if reference.energies.shape[1:] != card.window:
+        raise ModelError(f"model '{card.name}' has other windows than the sample")
+    unknown = set(np.unique(reference.pdg).tolist()) - set(card.kinds)
+    if unknown:
+        raise ModelError(f"model '{card.name}' does not simulate the kinds {sorted(unknown)}")
+    energies = np.where(reference.energies > card.threshold, reference.energies, np.float32(0))
+    # Cells beyond the ends of the detector are no cells: both samples are compared without.
+    there = Showers(reference.pdg, reference.cell, reference.conditions, energies, reference.beside)
+    here = generated(model, there, seed)
+    return Report(card.name, card.sha256, compare(there, here), separations(there, here))
