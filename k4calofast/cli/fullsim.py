@@ -44,6 +44,10 @@ def fullsim(
         typer.Option(help="Without --momentum: range in GeV, uniform in the logarithm."),
     ] = (0.02, 3.0),
     seed: Annotated[int, typer.Option(min=0, help="Seed of particles and Geant4.")] = 1,
+    repetition: Annotated[
+        int,
+        typer.Option(min=0, help="Other random numbers in Geant4 for the same particles."),
+    ] = 0,
     processes: Annotated[
         int, typer.Option("-j", "--processes", min=0, help="Processes; 0 is one per core.")
     ] = 0,
@@ -64,7 +68,9 @@ def fullsim(
             raise SteeringError(
                 f"momenta of {kind.value} must lie between {covered[0]} and {covered[1]} GeV"
             )
-    chunks = production.plan(tuple(kind.pdg for kind in particle), momenta, showers, chunk)
+    chunks = production.plan(
+        tuple(kind.pdg for kind in particle), momenta, showers, chunk, repetition
+    )
     total = sum(part.count for part in chunks)
     bar = Progress(
         TextColumn("{task.description}"),

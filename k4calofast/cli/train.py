@@ -35,10 +35,13 @@ def train(
     distillation_steps: Annotated[
         int, typer.Option(min=1, help="Steps of the distillation.")
     ] = 6_000,
-    jumps: Annotated[int, typer.Option(min=1, help="Network evaluations per shower.")] = 3,
+    jumps: Annotated[int, typer.Option(min=1, help="Network evaluations per shower.")] = 4,
     width: Annotated[int, typer.Option(min=8, help="Width of the network.")] = 384,
     blocks: Annotated[int, typer.Option(min=1, help="Blocks of the network.")] = 5,
     batch: Annotated[int, typer.Option(min=1, help="Showers per step.")] = 1024,
+    distillation_batch: Annotated[
+        int, typer.Option(min=1, help="Showers per step of the distillation.")
+    ] = 512,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Train a generator on a shower sample and export it to ONNX."""
@@ -58,7 +61,7 @@ def train(
         width=width,
         blocks=blocks,
         batch=batch,
-        distillation_batch=batch,
+        distillation_batch=distillation_batch,
         seed=seed,
     )
     console = Console(stderr=True)

@@ -16,6 +16,10 @@ def validate(
     reference: Annotated[
         Path, typer.Option(help="Shower sample at a few momenta, not seen in training.")
     ],
+    again: Annotated[
+        Path | None,
+        typer.Option(help="The same with another --repetition: what chance alone does."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the generator's noise.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads for inference.")] = 1,
     report: Annotated[
@@ -39,7 +43,8 @@ def validate(
             f"{reference} is of {provenance.detector}, but the model of {generator.card.detector}"
         )
     typer.echo(f"{len(showers)} showers, {generator.card.name}", err=True)
-    result = run(generator, showers, seed)
+    repeated = hdf5.read(again)[0] if again is not None else None
+    result = run(generator, showers, seed, repeated)
     typer.echo(result.markdown())
     if report is not None:
         report.mkdir(parents=True, exist_ok=True)

@@ -44,16 +44,23 @@ class Chunk:
         Kind and number of its showers.
     momentum
         GeV at the face: one value, or the limits between which its logarithm is uniform.
+    repetition
+        Other numbers are other random numbers in Geant4 for the same particles.
     """
 
     number: int
     pdg: int
     count: int
     momentum: tuple[float, float]
+    repetition: int = 0
 
 
 def plan(
-    kinds: tuple[int, ...], momenta: tuple[tuple[float, float], ...], count: int, chunk_size: int
+    kinds: tuple[int, ...],
+    momenta: tuple[tuple[float, float], ...],
+    count: int,
+    chunk_size: int,
+    repetition: int = 0,
 ) -> list[Chunk]:
     """Split a sample of `count` showers per kind and momentum (range) into chunks.
 
@@ -65,7 +72,7 @@ def plan(
         for momentum in momenta
         for pdg in kinds
     ]
-    return [Chunk(number, *piece) for number, piece in enumerate(pieces)]
+    return [Chunk(number, *piece, repetition) for number, piece in enumerate(pieces)]
 
 
 def produce(
@@ -112,6 +119,7 @@ def produce(
         sampling=besiii.SAMPLING,
         coverage=besiii.COVERAGE,
         seed=seed,
+        repetition=chunks[0].repetition,
         software=f"k4calofast {k4calofast.__version__}",
     )
 
@@ -137,7 +145,7 @@ def simulate(chunk: Chunk, seed: int, data: PhysicsData, done: Callable[[int], N
     momentum = log_uniform(rng, *chunk.momentum, chunk.count)
     drawn = besiii.draw(rng, chunk.pdg, momentum)
     sector = besiii.sector()
-    simulation = Simulation(sector, data, int(seeds.generate_state(1)[0]))
+    simulation = Simulation(sector, data, int(seeds.generate_state(chunk.repetition + 1)[-1]))
     pdg = np.full(chunk.count, chunk.pdg, np.int32)
     start = drawn.position - _START_GAP * drawn.momentum / momentum[:, None]
     deposits = simulation.run(

@@ -50,8 +50,9 @@ class Provenance(BaseModel):
         In words: what was built, and how the conditions were drawn.
     coverage
         For each kind of particle (PDG number), the range that each condition fills.
-    seed
-        Seed of the conditions and of the simulation.
+    seed, repetition
+        Seed of the conditions and of the simulation; samples that differ in the repetition alone
+        have the same conditions and other showers.
     software
         Version of this package.
     """
@@ -69,6 +70,7 @@ class Provenance(BaseModel):
     sampling: str
     coverage: dict[int, dict[str, tuple[float, float]]]
     seed: int
+    repetition: int = 0
     software: str
 
 

@@ -63,11 +63,11 @@ class Recipe(BaseModel):
     steps: int = Field(default=55_000, ge=1)
     learning_rate: float = Field(default=4e-3, gt=0)
     batch: int = Field(default=1024, ge=1)
-    jumps: int = Field(default=3, ge=1)
+    jumps: int = Field(default=4, ge=1)
     midpoints: int = Field(default=2, ge=1)
     distillation_steps: int = Field(default=6_000, ge=1)
     distillation_rate: float = Field(default=1e-3, gt=0)
-    distillation_batch: int = Field(default=1024, ge=1)
+    distillation_batch: int = Field(default=512, ge=1)
     block: int = Field(default=16, ge=1)
     seed: int = Field(default=0, ge=0)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from k4calofast.exceptions import ModelError
+from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import Model
 from k4calofast.generator.noise import normal_noise
 from k4calofast.showers import Showers
@@ -25,12 +25,24 @@ _NAMES = {22: "photon", 11: "electron", -11: "positron"}
 
 @dataclass(frozen=True)
 class Report:
-    """A generator beside full simulation; see `k4calofast.validation.fidelity`."""
+    """A generator beside full simulation; see `k4calofast.validation.fidelity`.
+
+    Attributes
+    ----------
+    model, sha256
+        The generator.
+    rows, separations
+        Its figures.
+    again
+        The same figures of the full simulation, repeated for the same conditions with other
+        random numbers: what chance alone does. Empty without such a sample.
+    """
 
     model: str
     sha256: str
     rows: list[Row]
     separations: dict[str, Separation]
+    again: list[Row] = field(default_factory=list)
 
     @property
     def failures(self) -> list[str]:
@@ -50,27 +62,16 @@ class Report:
 
     def markdown(self) -> str:
         """Return the table for people."""
-        lines = [
-            "| particle | GeV | showers | "
-            + " | ".join(_COLUMNS.values())
-            + " | worst central cell |",
-            "|---|---|---|" + "---|" * (len(_COLUMNS) + 1),
-        ]
-        for row in self.rows:
-            cells = []
-            for name in (*_COLUMNS, "cells"):
-                value = row.figures[name]
-                text = f"{value:.2f}" if name == "cells" else f"{100 * value:+.2f} %"
-                if name == "mean":
-                    text += f" ± {100 * row.figures['mean_error']:.2f}"
-                cells.append(f"**{text}**" if name in row.failed else text)
-            lines.append(
-                f"| {_NAMES.get(row.pdg, row.pdg)} | {row.momentum:.3g} | {row.showers} | "
-                + " | ".join(cells)
-                + " |"
-            )
+        lines = [f"# {self.model} beside Geant4", "", f"Model file: SHA-256 `{self.sha256}`.", ""]
+        lines += ["Generator against Geant4:", "", *_table(self.rows), ""]
+        if self.again:
+            lines += [
+                "Geant4 against Geant4, the same particles with other random numbers:",
+                "",
+                *_table(self.again),
+                "",
+            ]
         lines += [
-            "",
             "Relative differences to Geant4; ± is the statistical error. The worst of the 25 "
             "central cells is the difference of its mean over the larger of 5 % and 0.5 MeV. "
             "Bold: beyond the gate.",
@@ -110,11 +111,37 @@ class Report:
                 {"pdg": r.pdg, "momentum": r.momentum, "showers": r.showers, **r.figures}
                 for r in self.rows
             ],
+            "geant4_again": [
+                {"pdg": r.pdg, "momentum": r.momentum, "showers": r.showers, **r.figures}
+                for r in self.again
+            ],
             "auc": {
                 name: {"mean": value.mean, "spread": value.spread}
                 for name, value in self.separations.items()
             },
         }
+
+
+def _table(rows: list[Row]) -> list[str]:
+    """Lines of a table of figures; those beyond their gates are bold."""
+    lines = [
+        "| particle | GeV | showers | " + " | ".join(_COLUMNS.values()) + " | worst central cell |",
+        "|---|---|---|" + "---|" * (len(_COLUMNS) + 1),
+    ]
+    for row in rows:
+        cells = []
+        for name in (*_COLUMNS, "cells"):
+            value = row.figures[name]
+            text = f"{value:.2f}" if name == "cells" else f"{100 * value:+.2f} %"
+            if name == "mean":
+                text += f" ± {100 * row.figures['mean_error']:.2f}"
+            cells.append(f"**{text}**" if name in row.failed else text)
+        lines.append(
+            f"| {_NAMES.get(row.pdg, row.pdg)} | {row.momentum:.3g} | {row.showers} | "
+            + " | ".join(cells)
+            + " |"
+        )
+    return lines
 
 
 def generated(model: Model, reference: Showers, seed: int) -> Showers:
@@ -141,7 +168,9 @@ def generated(model: Model, reference: Showers, seed: int) -> Showers:
     )
 
 
-def validate(model: Model, reference: Showers, seed: int = 0) -> Report:
+def validate(
+    model: Model, reference: Showers, seed: int = 0, again: Showers | None = None
+) -> Report:
     """Compare a generator with full simulation.
 
     Parameters
@@ -150,11 +179,15 @@ def validate(model: Model, reference: Showers, seed: int = 0) -> Report:
         Showers at a few momenta, never seen in training.
     seed
         Of the generator's noise.
+    again
+        The same particles as `reference`, simulated with other random numbers.
 
     Raises
     ------
     ModelError
-        If the reference has other windows, or kinds or conditions outside the model's domain.
+        If the reference has other windows, or kinds that the model does not simulate.
+    FileFormatError
+        If `again` has other particles.
     """
     card = model.card
     if reference.energies.shape[1:] != card.window:
@@ -162,8 +195,17 @@ def validate(model: Model, reference: Showers, seed: int = 0) -> Report:
     unknown = set(np.unique(reference.pdg).tolist()) - set(card.kinds)
     if unknown:
         raise ModelError(f"model '{card.name}' does not simulate the kinds {sorted(unknown)}")
-    energies = np.where(reference.energies > card.threshold, reference.energies, np.float32(0))
-    # Cells beyond the ends of the detector are no cells: both samples are compared without.
-    there = Showers(reference.pdg, reference.cell, reference.conditions, energies, reference.beside)
+    there = _above(reference, card.threshold)
     here = generated(model, there, seed)
-    return Report(card.name, card.sha256, compare(there, here), separations(there, here))
+    rows: list[Row] = []
+    if again is not None:
+        if not np.array_equal(again.conditions, reference.conditions):
+            raise FileFormatError("the repetition has other particles than the reference")
+        rows = compare(there, _above(again, card.threshold))
+    return Report(card.name, card.sha256, compare(there, here), separations(there, here), rows)
+
+
+def _above(showers: Showers, threshold: float) -> Showers:
+    """Showers without energies that the generator drops, too."""
+    energies = np.where(showers.energies > threshold, showers.energies, np.float32(0))
+    return replace(showers, energies=energies)

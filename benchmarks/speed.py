@@ -1,0 +1,147 @@
+"""How fast is it? Showers per second, events per second, and Geant4, all in one run.
+
+python benchmarks/speed.py --events 20000 --geant4 600
+
+Everything runs on one core. Geant4 needs the extra `fullsim`; --geant4 0 leaves it out.
+"""
+
+from __future__ import annotations
+
+import os
+
+# One core, before anything starts threads.
+os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import argparse
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from k4calofast.generator import Model, find_model
+from k4calofast.generator.noise import normal_noise
+from k4calofast.properties import CaloFastSimProperties, CaloParticleGunProperties
+from k4calofast.steering.algorithms import create
+from k4calofast.steering.configurables import IOSvcProperties
+from k4calofast.steering.loop import EventLoop
+
+MOMENTA = (0.1, 0.3, 1.0, 2.5)
+BATCHES = (1, 16, 256, 4096)
+KINDS = (22, 11, -11)
+
+
+def of_inference(name: str, least_seconds: float) -> dict[int, float]:
+    """Seconds per shower, noise included, by batch size."""
+    model = Model(find_model(name), "cpu", 1)
+    rng = np.random.default_rng(0)
+    seconds = {}
+    for batch in BATCHES:
+        rows = np.arange(batch, dtype=np.uint32)
+        zeros = np.zeros(batch, np.uint32)
+        pdg = rng.choice(KINDS, batch).astype(np.int32)
+        conditions = np.zeros((batch, 6))
+        conditions[:, 0] = rng.choice(MOMENTA, batch)
+        conditions[:, 5] = rng.uniform(-1000, 1000, batch)
+        calls, began = -1, perf_counter()
+        while calls < 3 or perf_counter() - began < least_seconds:
+            noise = normal_noise(1, zeros, zeros.astype(np.uint64), rows, model.card.noise)
+            model.energies(pdg, conditions, noise)
+            calls += 1
+            if calls == 0:  # The first call warms up.
+                began = perf_counter()
+        seconds[batch] = (perf_counter() - began) / calls / batch
+    return seconds
+
+
+def of_the_chain(name: str, events: int, particles: int) -> tuple[float, int, dict[str, float]]:
+    """Seconds of a whole job, its number of showers, and where the time goes."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "in.edm4hep.root"), Path(folder, "out.edm4hep.root")
+        gun = CaloParticleGunProperties(
+            PDG=list(KINDS),
+            ParticlesPerEvent=particles,
+            MomentumMin=0.05,
+            MomentumMax=2.5,
+            MomentumLog=True,
+            ThetaMin=35,
+            ThetaMax=145,
+        )
+        shoot = IOSvcProperties(Output=str(source))
+        EventLoop(shoot, {"gun": create("gun", gun)}, events, {}, []).run()
+        fastsim = create("fastsim", CaloFastSimProperties(Model=name, Provider="cpu"))
+        io = IOSvcProperties(Input=[str(source)], Output=str(target))
+        began = perf_counter()
+        loop = EventLoop(io, {"fastsim": fastsim}, -1, {}, [])
+        loop.run()
+        total = perf_counter() - began
+        parts = {"reading": loop.timing.reading, **loop.timing.stages}
+        parts["writing"] = loop.timing.writing
+        parts["other"] = total - sum(parts.values())
+        showers = events * particles
+        return total, showers, parts
+
+
+def of_geant4(showers: int) -> dict[float, float]:
+    """Seconds per shower, all kinds together, by momentum."""
+    from multiprocessing import get_context
+
+    from k4calofast.fullsim.besiii import sector
+    from k4calofast.fullsim.physics_data import find_or_make
+    from k4calofast.fullsim.production import plan
+
+    data = find_or_make(sector().elements, None)
+    seconds = {}
+    for momentum in MOMENTA:
+        # Geant4 reports every 100 showers; two reports are the least.
+        count = max(300, showers // len(MOMENTA) // len(KINDS))
+        spent = 0.0
+        for chunk in plan(KINDS, ((momentum, momentum),), count, count):
+            # Geant4 can be started once per process.
+            with get_context("spawn").Pool(1) as pool:
+                spent += pool.apply(_timed, (chunk, data))
+        seconds[momentum] = spent / len(KINDS)
+    return seconds
+
+
+def _timed(chunk: object, data: object) -> float:
+    """Seconds per shower, without the start of Geant4."""
+    from k4calofast.fullsim.production import simulate
+
+    marks: list[tuple[float, int]] = []
+    simulate(chunk, 1, data, lambda done: marks.append((perf_counter(), done)))
+    (began, first), (ended, last) = marks[0], marks[-1]
+    return (ended - began) / (last - first)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="besiii_emc_barrel/flow")
+    parser.add_argument("--events", type=int, default=10_000)
+    parser.add_argument("--particles", type=int, default=3, help="per event")
+    parser.add_argument("--geant4", type=int, default=0, metavar="SHOWERS")
+    parser.add_argument("--seconds", type=float, default=3.0, help="least time per batch size")
+    options = parser.parse_args()
+
+    inference = of_inference(options.model, options.seconds)
+    print("| batch | ms per shower |\n|---|---|")
+    for batch, seconds in inference.items():
+        print(f"| {batch} | {1e3 * seconds:.3f} |")
+    total, showers, parts = of_the_chain(options.model, options.events, options.particles)
+    print(
+        f"\n{options.events} events, {showers} showers in {total:.2f} s: "
+        f"{options.events / total:.0f} events/s, {1e3 * total / showers:.3f} ms per shower\n"
+    )
+    print("| part | s | share |\n|---|---|---|")
+    for part, seconds in parts.items():
+        print(f"| {part} | {seconds:.2f} | {100 * seconds / total:.0f} % |")
+    if options.geant4:
+        print("\n| GeV | Geant4, ms per shower | over inference at 256 |\n|---|---|---|")
+        for momentum, seconds in of_geant4(options.geant4).items():
+            print(f"| {momentum} | {1e3 * seconds:.2f} | {seconds / inference[256]:.0f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Real Geant4 in the real crystals, a few showers of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from k4calofast.showers import hdf5
+from k4calofast.validation.observables import observables
+
+K4CALOFAST = Path(sys.executable).with_name("k4calofast")
+
+
+def fullsim(folder: Path, output: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [K4CALOFAST, "fullsim", output, *arguments]
+    return subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fullsim")
+    done = fullsim(folder, "a.h5", "-n", 60, "--momentum", 0.1, "--momentum", 0.5, "--chunk", 30)
+    assert done.returncode == 0, done.stderr
+    return folder / "a.h5"
+
+
+def test_showers_leave_most_of_their_energy_in_the_crystals(sample):
+    showers, provenance = hdf5.read(sample)
+    assert len(showers) == 360
+    assert set(showers.pdg) == {22, 11, -11}
+    np.testing.assert_allclose(np.unique(showers.momentum.round(6)), [0.1, 0.5])
+    values = observables(showers)
+    assert 0.85 < values["response"].mean() < 1.0
+    assert 0.6 < values["e1_e9"].mean() < 0.95
+    # 28 cm of CsI hold it: hardly anything is beside 11 x 11 crystals.
+    assert showers.beside.sum() < 0.02 * showers.energies.sum()
+    assert "geant4" in provenance.simulation.lower()
+
+
+def test_the_same_seed_gives_the_same_showers_whatever_the_processes(sample):
+    again = sample.with_name("b.h5")
+    arguments = ("-n", 60, "--momentum", 0.1, "--momentum", 0.5, "--chunk", 30, "-j", 1)
+    assert fullsim(sample.parent, again.name, *arguments).returncode == 0
+    one, other = hdf5.read(sample)[0], hdf5.read(again)[0]
+    np.testing.assert_array_equal(one.energies, other.energies)
+    np.testing.assert_array_equal(one.conditions, other.conditions)
+
+
+def test_a_repetition_has_the_same_particles_and_other_showers(sample):
+    again = sample.with_name("c.h5")
+    arguments = ("-n", 60, "--momentum", 0.1, "--momentum", 0.5, "--chunk", 30)
+    assert fullsim(sample.parent, again.name, *arguments, "--repetition", 1).returncode == 0
+    one, other = hdf5.read(sample)[0], hdf5.read(again)[0]
+    np.testing.assert_array_equal(one.conditions, other.conditions)
+    assert (one.energies != other.energies).any((1, 2)).all()
+
+
+def test_momenta_that_are_not_covered_are_refused(tmp_path):
+    done = fullsim(tmp_path, "x.h5", "-n", 1, "--momentum", 5)
+    assert done.returncode == 1
+    assert "must lie between 0.02 and 3.0 GeV" in done.stderr
+    assert not list(tmp_path.iterdir())

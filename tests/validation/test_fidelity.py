@@ -1,0 +1,110 @@
+"""The table passes Geant4 itself, and fails what is not Geant4."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from k4calofast.showers import Showers, hdf5
+from k4calofast.validation.fidelity import compare, separation
+from k4calofast.validation.observables import block, lateral_width, observables, width68
+from k4calofast.validation.report import Report
+
+GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
+
+
+@pytest.fixture(scope="module")
+def geant4() -> Showers:
+    return hdf5.read(GEANT4)[0]
+
+
+def one_cell(row: int, column: int) -> Showers:
+    energies = np.zeros((1, 11, 11), np.float32)
+    energies[0, row, column] = 0.5
+    conditions = np.array([[1.0, 0, 0, 0, 0, 0]])
+    zero = np.zeros(1)
+    return Showers(
+        zero.astype(np.int32), zero.astype(np.int32), conditions, energies, zero.astype(np.float32)
+    )
+
+
+def test_observables_of_a_single_cell_are_where_it_is():
+    values = {name: float(value[0]) for name, value in observables(one_cell(7, 4)).items()}
+    assert values["response"] == 0.5
+    assert (values["centre_theta"], values["centre_phi"]) == (2, -1)
+    assert (values["width_theta"], values["width_phi"]) == (0, 0)
+    assert (values["e1_e9"], values["e9_e25"], values["e25_window"]) == (0, 0, 1)
+    assert (values["cells"], values["cells_1mev"]) == (1, 1)
+
+
+def test_an_empty_shower_has_observables():
+    empty = one_cell(5, 5)
+    empty.energies[:] = 0
+    assert all(value[0] == 0 for value in observables(empty).values())
+
+
+def test_the_middle_block_is_in_the_middle():
+    energies = np.arange(121.0).reshape(1, 11, 11)
+    assert block(energies, 1)[0, 0, 0] == 60
+    assert block(energies, 3)[0, 1, 1] == 60
+
+
+def test_the_width_of_a_normal_distribution_is_its_sigma():
+    values = np.random.default_rng(1).normal(0, 2, 100_000)
+    assert width68(values) == pytest.approx(2, rel=0.02)
+
+
+def test_a_sample_compared_with_itself_has_no_differences(geant4):
+    rows = compare(geant4, geant4)
+    assert [(row.pdg, round(row.momentum, 3), row.showers) for row in rows] == [
+        (pdg, momentum, 160)
+        for pdg in dict.fromkeys(geant4.pdg.tolist())
+        for momentum in (0.05, 0.1, 0.3, 1.0, 2.5)
+    ]
+    for row in rows:
+        assert not row.failed
+        assert all(value == 0 for name, value in row.figures.items() if name != "mean_error")
+
+
+@pytest.mark.parametrize(
+    ("figure", "distortion"),
+    [
+        ("mean", lambda e: e * np.float32(1.006)),
+        ("width", lambda e: e * np.random.default_rng(1).normal(1, 0.2, (len(e), 1, 1))),
+        ("lateral", lambda e: np.roll(e, 2, axis=2) * 0.1 + e * 0.9),
+        ("cells", lambda e: np.roll(e, 1, axis=1)),
+        ("e1_e9", lambda e: np.where(np.arange(121).reshape(11, 11) == 60, 0.9 * e, e)),
+    ],
+)
+def test_a_distorted_sample_fails_where_it_is_distorted(geant4, figure, distortion):
+    other = replace(geant4, energies=distortion(geant4.energies).astype(np.float32))
+    assert all(figure in row.failed for row in compare(geant4, other) if row.momentum > 0.5)
+
+
+def test_halves_of_a_sample_cannot_be_told_apart_and_others_can(geant4):
+    features = np.stack(list(observables(geant4).values()), axis=1)
+    even, odd = features[::2], features[1::2]
+    same = separation(even, odd, seeds=3)
+    assert abs(same.mean - 0.5) < 0.06
+    assert separation(even, odd * 1.2, seeds=2).mean > 0.8
+
+
+def test_the_report_names_what_is_beyond_its_gate(geant4):
+    other = replace(geant4, energies=geant4.energies * np.float32(1.01))
+    areas = {
+        name: separation(np.zeros((50, 1)), np.zeros((50, 1)), seeds=1)
+        for name in (
+            "observables",
+            "cells",
+            "observables, reference halves",
+            "cells, reference halves",
+        )
+    }
+    report = Report("barrel/flow", "0" * 64, compare(geant4, other), areas)
+    assert any("photon at 1 GeV: mean +0.0100" in failure for failure in report.failures)
+    assert "**+1.00 %" in report.markdown()
+    assert report.summary()["largest"]["mean"] == pytest.approx(0.01, abs=1e-4)
+    assert lateral_width(observables(geant4)).min() >= 0
