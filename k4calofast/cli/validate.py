@@ -22,7 +22,7 @@ def validate(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the generator's noise.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads for inference.")] = 1,
-    report: Annotated[
+    out: Annotated[
         Path | None, typer.Option(help="Folder for validation.md and validation.json.")
     ] = None,
     update_card: Annotated[
@@ -46,10 +46,10 @@ def validate(
     repeated = hdf5.read(again)[0] if again is not None else None
     result = run(generator, showers, seed, repeated)
     typer.echo(result.markdown())
-    if report is not None:
-        report.mkdir(parents=True, exist_ok=True)
-        (report / "validation.md").write_text(result.markdown() + "\n", encoding="utf-8")
-        (report / "validation.json").write_text(json.dumps(result.data(), indent=1) + "\n")
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "validation.md").write_text(result.markdown() + "\n", encoding="utf-8")
+        (out / "validation.json").write_text(json.dumps(result.data(), indent=1) + "\n")
     if update_card:
         figures = {"reference": f"{provenance.simulation}, seed {provenance.seed}"}
         card = generator.card.model_copy(update={"validation": figures | result.summary()})

@@ -8,6 +8,7 @@ evaluations of the network.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -17,18 +18,26 @@ from k4calofast.training.network import Context, Features, Velocity
 from k4calofast.training.sample import Sample, batches
 from k4calofast.training.variables import ShowerVariables
 
+Bounded = Callable[[Tensor], Tensor]
+"""Keeps numbers where the network knows them: `ShowerVariables.bounded`."""
 
-def jump(velocity: Velocity, x: Tensor, context: Context, jumps: int) -> Tensor:
+
+def jump(velocity: Velocity, x: Tensor, context: Context, jumps: int, bounded: Bounded) -> Tensor:
     """Carry noise x (N, dimension) to showers' numbers in equal steps of time."""
     for number in range(jumps):
         time = torch.full((1, 1), number / jumps)
-        x = x + velocity(x, time, context) / jumps
+        x = bounded(x + velocity(x, time, context) / jumps)
     return x
 
 
 @torch.no_grad()
 def trajectory(
-    velocity: Velocity, x: Tensor, context: Context, intervals: int, midpoints: int
+    velocity: Velocity,
+    x: Tensor,
+    context: Context,
+    intervals: int,
+    midpoints: int,
+    bounded: Bounded,
 ) -> list[Tensor]:
     """Where the flow takes x after each interval, by the midpoint rule.
 
@@ -41,8 +50,8 @@ def trajectory(
     h = 1 / (intervals * midpoints)
     for number in range(intervals * midpoints):
         time = torch.full((1, 1), number * h)
-        middle = x + h / 2 * velocity(x, time, context)
-        x = x + h * velocity(middle, time + h / 2, context)
+        middle = bounded(x + h / 2 * velocity(x, time, context))
+        x = bounded(x + h * velocity(middle, time + h / 2, context))
         if (number + 1) % midpoints == 0:
             states.append(x)
     return states
@@ -78,7 +87,9 @@ def distil(
         given = features(sample.pdg[rows], sample.conditions[rows])
         noise = torch.randn((batch, variables.dimension), generator=generator)
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-            states = trajectory(teacher, noise, teacher.of(given), jumps, midpoints)
+            states = trajectory(
+                teacher, noise, teacher.of(given), jumps, midpoints, variables.bounded
+            )
         before, after = torch.cat(states[:-1]).float(), torch.cat(states[1:]).float()
         with torch.autocast("cpu", dtype=torch.bfloat16):
             found = student(before, starts, student.of(given.repeat(jumps, 1)))

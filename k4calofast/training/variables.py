@@ -39,6 +39,7 @@ LEAST_MISSING = 1e-6
 """GeV: less than this is no missing energy, but rounding."""
 
 _WEIGHT_OF_MISSING = 5.0
+_LEAST_BOUND = 5.5
 _KNOTS = 512
 _JITTER = 5e-4
 """Relative; spreads lines like that at 511 keV over an interval that ranks can resolve."""
@@ -95,11 +96,15 @@ class ShowerVariables(nn.Module):
     ----------
     weight
         (cells + 1,) of each number's error in training.
+    low, high
+        (cells + 1,) smallest and largest standardised numbers of the sample.
     """
 
     mean: Tensor
     width: Tensor
     weight: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(self, cells: int, threshold: float) -> None:
         super().__init__()
@@ -109,6 +114,8 @@ class ShowerVariables(nn.Module):
         self.register_buffer("mean", torch.zeros(cells + 1))
         self.register_buffer("width", torch.ones(cells + 1))
         self.register_buffer("weight", torch.ones(cells + 1))
+        self.register_buffer("low", torch.full((cells + 1,), -_LEAST_BOUND))
+        self.register_buffer("high", torch.full((cells + 1,), _LEAST_BOUND))
 
     @property
     def dimension(self) -> int:
@@ -143,6 +150,9 @@ class ShowerVariables(nn.Module):
         filled = self._filled(result, torch.Generator().manual_seed(seed))
         self.mean.copy_(filled.mean(0))
         self.width.copy_(filled.std(0))
+        standard = (filled - self.mean) / self.width
+        self.low.copy_(standard.amin(0).clamp(max=-_LEAST_BOUND))
+        self.high.copy_(standard.amax(0).clamp(min=_LEAST_BOUND))
         # What carries energy counts more, the missing energy most: it sets the response.
         share = torch.from_numpy(energies.mean(0) / energies.mean(0).sum())
         self.weight[:-1] = 1 + share.sqrt()
@@ -153,6 +163,13 @@ class ShowerVariables(nn.Module):
     def encode(self, numbers: Tensor, generator: torch.Generator) -> Tensor:
         """Standardised numbers, with fresh noise where `fit` left NaN."""
         return (self._filled(numbers, generator) - self.mean) / self.width
+
+    def bounded(self, standardised: Tensor) -> Tensor:
+        """Standardised numbers within what the sample and noise span.
+
+        Beyond, a network extrapolates without limit: a few showers in 100 000 would run away.
+        """
+        return torch.minimum(torch.maximum(standardised, self.low), self.high)
 
     def decode(self, standardised: Tensor, available: Tensor) -> Tensor:
         """Energies (N, cells) in GeV of showers with these available energies (N,) in GeV."""

@@ -85,10 +85,12 @@ def test_a_student_with_many_jumps_follows_its_teacher(generator):
     )
     context = generator.velocity.of(given)
     noise = torch.randn((2, 122), generator=torch.Generator().manual_seed(1))
+    bounded = generator.variables.bounded
     with torch.no_grad():
-        exact = distillation.trajectory(generator.velocity, noise, context, 1, 64)[-1]
+        exact = distillation.trajectory(generator.velocity, noise, context, 1, 64, bounded)[-1]
         coarse, fine = (
-            distillation.jump(generator.velocity, noise, context, jumps) for jumps in (8, 128)
+            distillation.jump(generator.velocity, noise, context, jumps, bounded)
+            for jumps in (8, 128)
         )
     assert (fine - exact).abs().max() < (coarse - exact).abs().max()
     assert (fine - exact).abs().max() < 0.1

@@ -1,0 +1,190 @@
+"""The engine on columns: every particle has a fate, and hits do not depend on how they are made."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k4calofast.engine import FastSimulation, Simulated
+from k4calofast.events.columns import EventKeys, Particles
+from k4calofast.exceptions import InvalidEventError, OutOfDomainError
+from k4calofast.incidence import Fate
+from k4calofast.particle_gun import ParticleGun
+from k4calofast.properties import CaloFastSimProperties, CaloParticleGunProperties
+
+PER_EVENT = 3
+
+
+def shot(events: int, **changes) -> tuple[EventKeys, Particles]:
+    """Events of the particle gun, three particles each."""
+    properties = {
+        "PDG": [22, 11, -11],
+        "ParticlesPerEvent": PER_EVENT,
+        "MomentumMin": 0.1,
+        "MomentumMax": 2.0,
+        "ThetaMin": 40,
+        "ThetaMax": 140,
+    } | changes
+    members = ParticleGun(CaloParticleGunProperties(**properties)).shoot(
+        np.arange(events, dtype=np.uint64)
+    )
+    particles = Particles(
+        offsets=np.arange(events + 1) * properties["ParticlesPerEvent"],
+        pdg=members["PDG"],
+        generator_status=members["generatorStatus"],
+        simulator_status=members["simulatorStatus"],
+        charge=members["charge"],
+        time=members["time"],
+        mass=members["mass"],
+        vertex=members["vertex"],
+        endpoint=members["endpoint"],
+        momentum=members["momentum"],
+        momentum_at_endpoint=members["momentumAtEndpoint"],
+    )
+    keys = EventKeys(np.ones(events, np.uint32), np.arange(events, dtype=np.uint64))
+    return keys, particles
+
+
+def part(keys: EventKeys, particles: Particles, events: np.ndarray) -> tuple[EventKeys, Particles]:
+    """Some events, in this order."""
+    rows = (events[:, None] * PER_EVENT + np.arange(PER_EVENT)).ravel()
+    columns = {
+        field.name: getattr(particles, field.name)[rows]
+        for field in fields(Particles)
+        if field.name != "offsets"
+    }
+    chosen = Particles(offsets=np.arange(len(events) + 1) * PER_EVENT, **columns)
+    return EventKeys(keys.run[events], keys.event[events]), chosen
+
+
+def simulated(keys: EventKeys, particles: Particles, **properties) -> Simulated:
+    return FastSimulation(CaloFastSimProperties(**properties)).simulate(keys, particles)
+
+
+def per_event(result: Simulated) -> list[tuple[bytes, ...]]:
+    """All that was made of each event, as bytes."""
+    hits, parts = result.hits, result.contributions
+    events = []
+    for first, last in zip(hits.offsets[:-1], hits.offsets[1:], strict=True):
+        start, stop = hits.contributions[first], hits.contributions[last]
+        columns = (hits.cell_id[first:last], hits.energy[first:last], hits.position[first:last])
+        columns += (parts.particle[start:stop], parts.energy[start:stop], parts.time[start:stop])
+        events.append(tuple(column.tobytes() for column in columns))
+    return events
+
+
+@pytest.fixture(scope="module")
+def events() -> tuple[EventKeys, Particles]:
+    return shot(60)
+
+
+@pytest.fixture(scope="module")
+def expected(events) -> list[tuple[bytes, ...]]:
+    return per_event(simulated(*events, Seed=5))
+
+
+@pytest.mark.parametrize("properties", [{"BatchSize": 1}, {"BatchSize": 37}, {"Threads": 4}])
+def test_hits_do_not_depend_on_batches_and_threads(events, expected, properties):
+    assert per_event(simulated(*events, Seed=5, **properties)) == expected
+
+
+@settings(max_examples=10)
+@given(st.permutations(range(60)), st.integers(1, 60))
+def test_hits_depend_neither_on_the_order_of_events_nor_on_their_neighbours(
+    events, expected, order, count
+):
+    chosen = np.array(order[:count])
+    assert per_event(simulated(*part(*events, chosen), Seed=5)) == [expected[i] for i in chosen]
+
+
+def test_another_seed_makes_other_hits(events, expected):
+    other = per_event(simulated(*events, Seed=6))
+    assert all(one != two for one, two in zip(expected, other, strict=True))
+
+
+def test_particles_of_an_event_have_showers_of_their_own():
+    keys, particles = shot(1, PDG=[22], ParticlesPerEvent=2)
+    for field in fields(Particles):
+        column = getattr(particles, field.name)
+        if field.name != "offsets":
+            column[1] = column[0]
+    result = simulated(keys, particles)
+    parts = result.contributions
+    first, second = (parts.energy[parts.particle == number] for number in (0, 1))
+    assert not np.array_equal(first, second)
+
+
+def test_the_energy_balance_closes_and_hits_are_the_sum_of_their_contributions(events):
+    simulation = FastSimulation(CaloFastSimProperties())
+    result = simulation.simulate(*events)
+    balance = simulation.summary.energy
+    assert abs(balance.closure) < 1e-5
+    assert balance.written == pytest.approx(result.hits.energy.sum(dtype=np.float64), rel=1e-6)
+    sums = np.add.reduceat(
+        result.contributions.energy.astype(np.float64), result.hits.contributions[:-1]
+    )
+    np.testing.assert_allclose(result.hits.energy, sums, rtol=1e-6)
+
+
+def test_every_particle_has_one_fate_and_handed_on_ones_are_listed():
+    keys, particles = shot(
+        200, PDG=[22, 11, 13, 211, 12], MomentumMax=6.0, ThetaMin=0, ThetaMax=180
+    )
+    simulation = FastSimulation(CaloFastSimProperties())
+    result = simulation.simulate(keys, particles)
+    fate = result.fate
+    assert sum(simulation.summary.particles.values()) == len(particles)
+    handed_on = np.flatnonzero([Fate(value).handed_on for value in fate])
+    offsets = np.repeat(particles.offsets[:-1], np.diff(result.not_handled_offsets))
+    np.testing.assert_array_equal(offsets + result.not_handled, handed_on)
+    showered = np.flatnonzero(fate == Fate.SHOWERED)
+    event = np.repeat(np.arange(len(keys)), np.diff(result.hits.contributions[result.hits.offsets]))
+    seen = particles.offsets[event] + result.contributions.particle
+    assert set(seen) <= set(showered)
+    for pdg, expected in ((211, Fate.OTHER_KIND), (12, Fate.INVISIBLE)):
+        found = set(fate[particles.pdg == pdg])
+        assert expected in found
+        assert Fate.SHOWERED not in found
+
+
+def test_out_of_range_is_skipped_clamped_or_an_error():
+    keys, particles = shot(20, PDG=[22], MomentumMin=4.0, MomentumMax=5.0)
+    skipped = simulated(keys, particles)
+    assert set(skipped.fate) == {Fate.OUT_OF_RANGE}
+    assert len(skipped.hits.energy) == 0
+    assert len(skipped.not_handled) == len(particles)
+    clamped = simulated(keys, particles, OutOfRange="clamp")
+    assert set(clamped.fate) == {Fate.CLAMPED}
+    assert len(clamped.not_handled) == 0
+    energy = clamped.hits.energy.sum() / len(particles)
+    assert 2.5 < energy < 3.0
+    with pytest.raises(OutOfDomainError, match=r"run 1, event 0: MCParticle 0 .*momentum"):
+        simulated(keys, particles, OutOfRange="fail")
+
+
+def test_other_kinds_are_skipped_or_an_error():
+    keys, particles = shot(5, PDG=[211])
+    assert set(simulated(keys, particles).fate) == {Fate.OTHER_KIND}
+    with pytest.raises(OutOfDomainError, match="PDG 211"):
+        simulated(keys, particles, OtherKinds="fail")
+
+
+@pytest.mark.parametrize("column", ["momentum", "vertex", "time", "mass"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_a_number_is_named(column, value):
+    keys, particles = shot(3)
+    values = np.array(getattr(particles, column), np.float64)
+    values[4] = value
+    with pytest.raises(InvalidEventError, match="run 1, event 1: MCParticle 1"):
+        simulated(keys, replace(particles, **{column: values}))
+
+
+def test_no_events_are_no_hits():
+    keys, particles = shot(0)
+    result = simulated(keys, particles)
+    assert len(result.hits.energy) == 0
+    assert result.hits.offsets.tolist() == [0]

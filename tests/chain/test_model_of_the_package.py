@@ -1,0 +1,107 @@
+"""The generator that comes with the package, beside Geant4."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from k4calofast.generator import Model, find_model
+from k4calofast.generator.card import read_card
+from k4calofast.showers import hdf5
+from k4calofast.training.sample import available_energy
+from k4calofast.validation.fidelity import compare
+from k4calofast.validation.observables import observables
+from k4calofast.validation.report import generated
+
+NAME = "besiii_emc_barrel/flow"
+REPOSITORY = Path(__file__).resolve().parents[2]
+GEANT4 = REPOSITORY / "tests" / "data" / "geant4_showers.h5"
+
+
+@pytest.fixture(scope="module")
+def both():
+    """160 showers of Geant4 and of the generator per kind and momentum."""
+    geant4, _ = hdf5.read(GEANT4)
+    return geant4, generated(Model(find_model(NAME), "cpu"), geant4, seed=3)
+
+
+def test_responses_are_those_of_geant4_within_the_errors_of_the_sample(both):
+    rows = compare(*both)
+    pulls = [(row.figures["mean"]) / row.figures["mean_error"] for row in rows]
+    assert len(pulls) == 15
+    assert np.abs(pulls).max() < 4
+    assert abs(np.mean(pulls)) < 1.2
+
+
+def test_no_shower_has_more_energy_than_there_is(both):
+    import torch
+
+    _, here = both
+    total = here.energies.sum((1, 2), dtype=np.float64)
+    pdg, momentum = torch.from_numpy(here.pdg.astype(np.int64)), torch.from_numpy(here.momentum)
+    assert (total <= available_energy(pdg, momentum).numpy() * (1 + 1e-4)).all()
+
+
+def test_the_line_of_annihilation_is_where_it_is(both):
+    """Cells with 511 keV: as many as in Geant4, and a peak, not a hill."""
+    counts = []
+    for showers in both:
+        cells = showers.energies[showers.energies > 0]
+        peak = ((cells > 0.508e-3) & (cells < 0.514e-3)).sum()
+        beside = ((cells > 0.52e-3) & (cells < 0.526e-3)).sum()
+        counts.append((peak, beside))
+    (geant4, background), (here, hill) = counts
+    assert geant4 > 5 * background
+    assert here > 4 * hill
+    assert here == pytest.approx(geant4, rel=0.25)
+
+
+def test_soft_photons_often_lose_nothing(both):
+    shares = []
+    for showers in both:
+        chosen = (showers.pdg == 22) & (showers.momentum < 0.06)
+        shares.append((observables(showers)["response"][chosen] > 0.9999).mean())
+    assert shares[0] > 0.1
+    assert shares[1] == pytest.approx(shares[0], abs=0.12)
+
+
+def test_extremes_of_the_range_give_finite_showers():
+    """Every corner of the conditions, with noise far in its tails."""
+    model = Model(find_model(NAME), "cpu")
+    rng = np.random.default_rng(1)
+    for pdg, ranges in model.card.kinds.items():
+        bounds = np.array(list(ranges.values()))
+        conditions = bounds[np.arange(6), rng.integers(0, 2, (2000, 6))]
+        noise = np.clip(2 * rng.standard_normal((2000, model.card.noise)), -6, 6)
+        energies = model.energies(
+            np.full(2000, pdg, np.int32), conditions, noise.astype(np.float32)
+        )
+        assert np.isfinite(energies).all()
+        assert (energies >= 0).all()
+
+
+def test_the_card_has_the_figures_of_the_report():
+    card = read_card(find_model(NAME))
+    report = json.loads((REPOSITORY / "docs" / "validation.json").read_text())
+    assert report["sha256"] == card.sha256
+    assert len(report["rows"]) == 15
+    assert all(row["showers"] == 5000 for row in report["rows"])
+    for name, value in card.validation["largest"].items():
+        assert value == pytest.approx(max(abs(row[name]) for row in report["rows"]), abs=1e-4)
+    for name, value in card.validation["auc"].items():
+        assert value == pytest.approx(report["auc"][name]["mean"], abs=1e-4)
+
+
+def test_the_command_line_prints_the_table_and_its_exit_code_says_how_it_went(tmp_path):
+    command = [str(Path(sys.executable).with_name("k4calofast")), "validate", NAME]
+    command += ["--reference", str(GEANT4), "--out", "report"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "| photon | 0.05 | 160 |" in done.stdout
+    assert done.returncode == (2 if "beyond its gate" in done.stderr else 0)
+    report = json.loads((tmp_path / "report" / "validation.json").read_text())
+    assert report["sha256"] == read_card(find_model(NAME)).sha256
