@@ -40,6 +40,7 @@ LEAST_MISSING = 1e-6
 
 _WEIGHT_OF_MISSING = 5.0
 _LEAST_BOUND = 5.5
+_SUM_COLUMNS = 16
 _KNOTS = 512
 _JITTER = 5e-4
 """Relative; spreads lines like that at 511 keV over an interval that ranks can resolve."""
@@ -196,7 +197,7 @@ def _rescaled(energies: Tensor, total: Tensor) -> Tensor:
     are, unless that would change them by more than a quarter.
     """
     large = torch.where(energies > EDGE, energies, torch.zeros(()))
-    sum_large, sum_all = large.sum(1), energies.sum(1)
+    sum_large, sum_all = _sums(large), _sums(energies)
     least = torch.full((), 1e-9)
     of_large = (total - sum_all + sum_large) / torch.maximum(sum_large, least)
     of_all = total / torch.maximum(sum_all, least)
@@ -207,3 +208,12 @@ def _rescaled(energies: Tensor, total: Tensor) -> Tensor:
         torch.where(use_large, of_large, of_all)[:, None],
     )
     return energies * factor
+
+
+def _sums(energies: Tensor) -> Tensor:
+    """Sums (N,) of rows (N, cells), the same bit by bit wherever a row is.
+
+    ONNX Runtime's ReduceSum adds in an order that depends on the alignment of the row in memory;
+    its matrix product does not.
+    """
+    return (energies @ torch.ones(energies.shape[1], _SUM_COLUMNS))[:, 0]

@@ -70,6 +70,18 @@ def test_soft_photons_often_lose_nothing(both):
     assert shares[1] == pytest.approx(shares[0], abs=0.12)
 
 
+def test_a_shower_is_the_same_bit_by_bit_wherever_it_is_in_a_batch(both):
+    _, here = both
+    model = Model(find_model(NAME), "cpu")
+    rng = np.random.default_rng(1)
+    noise = rng.standard_normal((len(here), model.card.noise)).astype(np.float32)
+    there = model.energies(here.pdg, here.conditions, noise)
+    for _ in range(5):
+        order = rng.permutation(len(here))
+        moved = model.energies(here.pdg[order], here.conditions[order], noise[order])
+        np.testing.assert_array_equal(moved, there[order])
+
+
 def test_extremes_of_the_range_give_finite_showers():
     """Every corner of the conditions, with noise far in its tails."""
     model = Model(find_model(NAME), "cpu")
