@@ -110,6 +110,8 @@ def _timed(chunk: object, data: object) -> float:
     """Seconds per shower, without the start of Geant4."""
     from k4calofast.fullsim.production import simulate
 
+    # Geant4's banners are not part of the table.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     marks: list[tuple[float, int]] = []
     simulate(chunk, 1, data, lambda done: marks.append((perf_counter(), done)))
     (began, first), (ended, last) = marks[0], marks[-1]
