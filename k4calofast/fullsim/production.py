@@ -25,7 +25,7 @@ from k4calofast.exceptions import FullSimulationError
 from k4calofast.fullsim import besiii
 from k4calofast.fullsim.physics_data import PhysicsData, find_or_make
 from k4calofast.fullsim.sampling import log_uniform
-from k4calofast.fullsim.simulation import PHYSICS, RANGE_CUT, Simulation
+from k4calofast.fullsim.simulation import PHYSICS, RANGE_CUT, Simulation, require_geant4
 from k4calofast.showers import Showers, hdf5
 
 _START_GAP = 0.01
@@ -97,9 +97,12 @@ def produce(
 
     Raises
     ------
+    MissingExtraError
+        If Geant4 is not installed.
     FullSimulationError
         If all chunks failed.
     """
+    require_geant4()
     sector = besiii.sector()
     data = find_or_make(sector.elements, data_folder)
     failures: list[str] = []

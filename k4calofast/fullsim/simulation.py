@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import numpy as np
@@ -70,6 +71,18 @@ class Deposits:
     energy: Floats
 
 
+def require_geant4() -> None:
+    """Make sure that processes which simulate will find Geant4, without starting it here.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    if find_spec("geant4_pybind") is None:
+        raise MissingExtraError("full simulation needs Geant4: pip install 'k4calofast[fullsim]'")
+
+
 def load_geant4(data: PhysicsData) -> Any:
     """Import `geant4_pybind` with its data in place.
 
@@ -80,12 +93,9 @@ def load_geant4(data: PhysicsData) -> Any:
     """
     os.environ.update(data.environment)
     os.environ.setdefault("GEANT4_DATA_DIR", data.environment.get("G4LEDATA", ""))
-    try:
-        import geant4_pybind
-    except ImportError:
-        raise MissingExtraError(
-            "full simulation needs Geant4: pip install 'k4calofast[fullsim]'"
-        ) from None
+    require_geant4()
+    import geant4_pybind
+
     return geant4_pybind
 
 
