@@ -23,7 +23,7 @@ def validate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the generator's noise.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads for inference.")] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for validation.md and validation.json.")
+        Path | None, typer.Option(help="Folder for validation.md, validation.json and pictures.")
     ] = None,
     update_card: Annotated[
         bool, typer.Option("--update-card", help="Write the figures into the model's card.")
@@ -44,10 +44,11 @@ def validate(
         )
     typer.echo(f"{len(showers)} showers, {generator.card.name}", err=True)
     repeated = hdf5.read(again)[0] if again is not None else None
-    result = run(generator, showers, seed, repeated)
-    typer.echo(result.markdown())
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
+    result = run(generator, showers, seed, repeated, out)
+    typer.echo(result.markdown())
+    if out is not None:
         (out / "validation.md").write_text(result.markdown() + "\n", encoding="utf-8")
         (out / "validation.json").write_text(json.dumps(result.data(), indent=1) + "\n")
     if update_card:

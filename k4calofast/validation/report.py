@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from k4calofast.generator import Model
 from k4calofast.generator.noise import normal_noise
 from k4calofast.showers import Showers
 from k4calofast.validation.fidelity import GATES, Row, Separation, compare, separations
+from k4calofast.validation.figures import draw
 
 _COLUMNS = {
     "mean": "mean",
@@ -36,6 +38,8 @@ class Report:
     again
         The same figures of the full simulation, repeated for the same conditions with other
         random numbers: what chance alone does. Empty without such a sample.
+    pictures
+        Names of pictures beside the report, and what to look for in them.
     """
 
     model: str
@@ -43,6 +47,7 @@ class Report:
     rows: list[Row]
     separations: dict[str, Separation]
     again: list[Row] = field(default_factory=list)
+    pictures: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def failures(self) -> list[str]:
@@ -86,6 +91,8 @@ class Report:
                 f"{other.mean:.3f} ± {other.spread:.3f} |"
             )
         lines += ["", "Areas under the ROC curve; 0.5 means that nothing tells the two apart."]
+        for name, meaning in self.pictures:
+            lines += ["", f"![{meaning}]({name})", "", meaning]
         return "\n".join(lines)
 
     def summary(self) -> dict[str, Any]:
@@ -169,7 +176,11 @@ def generated(model: Model, reference: Showers, seed: int) -> Showers:
 
 
 def validate(
-    model: Model, reference: Showers, seed: int = 0, again: Showers | None = None
+    model: Model,
+    reference: Showers,
+    seed: int = 0,
+    again: Showers | None = None,
+    pictures: Path | None = None,
 ) -> Report:
     """Compare a generator with full simulation.
 
@@ -181,6 +192,8 @@ def validate(
         Of the generator's noise.
     again
         The same particles as `reference`, simulated with other random numbers.
+    pictures
+        Folder for pictures; none are drawn without.
 
     Raises
     ------
@@ -202,7 +215,10 @@ def validate(
         if not np.array_equal(again.conditions, reference.conditions):
             raise FileFormatError("the repetition has other particles than the reference")
         rows = compare(there, _above(again, card.threshold))
-    return Report(card.name, card.sha256, compare(there, here), separations(there, here), rows)
+    drawn = draw(there, here, pictures) if pictures is not None else []
+    return Report(
+        card.name, card.sha256, compare(there, here), separations(there, here), rows, drawn
+    )
 
 
 def _above(showers: Showers, threshold: float) -> Showers:

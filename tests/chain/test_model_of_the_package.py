@@ -115,5 +115,9 @@ def test_the_command_line_prints_the_table_and_its_exit_code_says_how_it_went(tm
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert "| photon | 0.05 | 160 |" in done.stdout
     assert done.returncode == (2 if "beyond its gate" in done.stderr else 0)
+    text = (tmp_path / "report" / "validation.md").read_text()
+    for picture in ("response.png", "cells.png", "images.png"):
+        assert f"({picture})" in text
+        assert (tmp_path / "report" / picture).read_bytes().startswith(b"\x89PNG")
     report = json.loads((tmp_path / "report" / "validation.json").read_text())
     assert report["sha256"] == read_card(find_model(NAME)).sha256
