@@ -16,7 +16,7 @@ from torch import Tensor
 from k4calofast.training.flow import Descent, Report, weighted
 from k4calofast.training.network import Context, Features, Velocity
 from k4calofast.training.sample import Sample, batches
-from k4calofast.training.variables import ShowerVariables
+from k4calofast.training.variables import LEAST_MISSING, ShowerVariables
 
 Bounded = Callable[[Tensor], Tensor]
 """Keeps numbers where the network knows them: `ShowerVariables.bounded`."""
@@ -28,6 +28,36 @@ def jump(velocity: Velocity, x: Tensor, context: Context, jumps: int, bounded: B
         time = torch.full((1, 1), number / jumps)
         x = bounded(x + velocity(x, time, context) / jumps)
     return x
+
+
+@torch.no_grad()
+def match_spectra(
+    student: Velocity,
+    sample: Sample,
+    features: Features,
+    variables: ShowerVariables,
+    jumps: int,
+    count: int,
+    seed: int,
+) -> None:
+    """Give the student's cells, and its missing energies, the sample's spectra.
+
+    All showers are taken together, the first `count` of them. What the student puts between empty
+    and lit, or at the seam of rank and power, would otherwise show in the spectra.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for start in range(0, min(count, len(sample)), 4096):
+        rows = slice(start, min(start + 4096, count, len(sample)))
+        given = features(sample.pdg[rows], sample.conditions[rows])
+        noise = torch.randn((len(given), variables.dimension), generator=generator)
+        standardised = jump(student, noise, student.of(given), jumps, variables.bounded)
+        parts.append(variables.numbers(standardised))
+    numbers = torch.cat(parts).double().numpy()
+    energies = sample.energies[: len(numbers)].double().numpy()
+    missing = sample.available[: len(numbers)].double().numpy() - energies.sum(1)
+    variables.cell.match(numbers[:, :-1], energies[energies > 0])
+    variables.missing.match(numbers[:, -1], missing[missing > LEAST_MISSING])
 
 
 @torch.no_grad()

@@ -30,6 +30,9 @@ from k4calofast.training.network import Features, Velocity
 from k4calofast.training.sample import Sample
 from k4calofast.training.variables import ShowerVariables
 
+_MATCHED = 200_000
+"""Showers whose spectra are matched."""
+
 Report = Callable[[str, int, int, float], None]
 """Called with the stage, its steps done, all its steps, and the smoothed loss."""
 
@@ -144,6 +147,9 @@ def train(
         recipe.seed + 1,
         lambda step, loss: report("distillation", step, recipe.distillation_steps, loss),
     )
+    distillation.match_spectra(
+        student, sample, features, variables, recipe.jumps, _MATCHED, recipe.seed + 2
+    )
     minutes += (time.monotonic() - began) / 60
     generator = export.Generator(features, variables, student, recipe.jumps, (rows, columns))
     content = export.to_onnx(generator)
@@ -235,7 +241,8 @@ def _card(
             method=(
                 f"flow matching, {recipe.steps} steps of {recipe.batch} showers; "
                 f"trajectories distilled to {recipe.jumps} steps, "
-                f"{recipe.distillation_steps} steps of {recipe.distillation_batch}"
+                f"{recipe.distillation_steps} steps of {recipe.distillation_batch}; "
+                "spectra of cells and of the missing energy matched"
             ),
             command=command,
             showers=count,

@@ -42,6 +42,10 @@ _WEIGHT_OF_MISSING = 5.0
 _LEAST_BOUND = 5.5
 _SUM_COLUMNS = 16
 _KNOTS = 512
+_TABLE = 2048
+_TOP = 7.0
+"""Below this number (22 MeV), energies are read from a table."""
+
 _JITTER = 5e-4
 """Relative; spreads lines like that at 511 keV over an interval that ranks can resolve."""
 
@@ -52,10 +56,13 @@ class Scale(nn.Module):
     """A monotone map between energies (GeV) and numbers; see the module's text."""
 
     knots: Tensor
+    table: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("knots", torch.linspace(0.0, EDGE, _KNOTS + 1))
+        self.register_buffer("table", torch.zeros(_TABLE + 1))
+        self._tabulate()
 
     def fit(self, energies: Floats) -> None:
         """Take the ranks from these energies (GeV)."""
@@ -63,6 +70,7 @@ class Scale(nn.Module):
         knots = np.quantile(small, np.linspace(0.0, 1.0, _KNOTS + 1))
         knots[-1] = EDGE
         self.knots.copy_(torch.from_numpy(knots))
+        self._tabulate()
 
     def encode(self, energies: Floats) -> Floats:
         """Numbers of energies (GeV) > 0."""
@@ -72,15 +80,48 @@ class Scale(nn.Module):
         return np.where(energies < EDGE, ranked, above)
 
     def decode(self, numbers: Tensor) -> Tensor:
-        """Energies (GeV) of numbers; those of numbers in the gap are mirrored out of it."""
-        numbers = numbers.abs()
-        place = (numbers * (_KNOTS / SPAN)).clamp(max=_KNOTS - 1e-3)
+        """Energies (GeV) of numbers above `CUT`."""
+        place = ((numbers - CUT) * (_TABLE / (_TOP - CUT))).clamp(0.0, _TABLE - 1e-3)
         below = place.floor()
         index = below.long()
-        step = self.knots[1:] - self.knots[:-1]
-        ranked = self.knots[index] + (place - below) * step[index]
-        above = EDGE * (1 + POWER * (numbers - SPAN).clamp(min=0.0)) ** (1 / POWER)
-        return torch.where(numbers < SPAN, ranked, above)
+        step = self.table[1:] - self.table[:-1]
+        tabulated = self.table[index] + (place - below) * step[index]
+        return torch.where(numbers < _TOP, tabulated, _power_energy(numbers))
+
+    def _tabulate(self) -> None:
+        """Invert `encode`; numbers in the gap are mirrored out of it."""
+        numbers = np.abs(np.linspace(CUT, _TOP, _TABLE + 1))
+        ranked = np.interp(numbers, np.linspace(0.0, SPAN, _KNOTS + 1), self.knots.double().numpy())
+        above = _power_energy(torch.from_numpy(numbers)).numpy()
+        self.table.copy_(torch.from_numpy(np.where(numbers < SPAN, ranked, above)))
+
+    def match(self, numbers: Floats, energies: Floats) -> None:
+        """Change `decode` so that these generated numbers have the spectrum of these energies.
+
+        Parameters
+        ----------
+        numbers
+            Generated numbers, those of nothing among them.
+        energies
+            Energies (GeV) of the sample, without nothing.
+        """
+        top = float(_power_energy(torch.tensor(_TOP)))
+        numbers = numbers[(numbers > CUT) & (numbers < _TOP)]
+        energies = energies[energies < top]
+        if len(numbers) == 0 or len(energies) == 0:
+            return
+        ranks = np.linspace(0.0, 1.0, _TABLE + 1)
+        ends = [CUT, *np.quantile(numbers, ranks)[1:-1], _TOP]
+        spectrum = np.quantile(energies, ranks)
+        spectrum[-1] = top
+        self.table.copy_(
+            torch.from_numpy(np.interp(np.linspace(CUT, _TOP, _TABLE + 1), ends, spectrum))
+        )
+
+
+def _power_energy(numbers: Tensor) -> Tensor:
+    """Energies (GeV) of numbers above `SPAN`."""
+    return EDGE * (1 + POWER * (numbers - SPAN).clamp(min=0.0)) ** (1 / POWER)
 
 
 class ShowerVariables(nn.Module):
@@ -174,7 +215,7 @@ class ShowerVariables(nn.Module):
 
     def decode(self, standardised: Tensor, available: Tensor) -> Tensor:
         """Energies (N, cells) in GeV of showers with these available energies (N,) in GeV."""
-        numbers = standardised * self.width + self.mean
+        numbers = self.numbers(standardised)
         lit = numbers > CUT
         energies = torch.where(lit, self.cell.decode(numbers), torch.zeros(()))
         missing, energies = energies[:, -1], energies[:, :-1]
@@ -182,6 +223,10 @@ class ShowerVariables(nn.Module):
         total = (available - missing).clamp(min=0.0)
         energies = _rescaled(energies, total)
         return torch.where(energies > self.threshold, energies, torch.zeros(()))
+
+    def numbers(self, standardised: Tensor) -> Tensor:
+        """Numbers of standardised numbers."""
+        return standardised * self.width + self.mean
 
     @staticmethod
     def _filled(numbers: Tensor, generator: torch.Generator) -> Tensor:
