@@ -72,7 +72,8 @@ class Context(NamedTuple):
     """What the conditions contribute to the network; the same at every time."""
 
     first: Tensor
-    blocks: list[Tensor]
+    scales: list[Tensor]
+    shifts: list[Tensor]
 
 
 class Velocity(nn.Module):
@@ -97,6 +98,7 @@ class Velocity(nn.Module):
         self, dimension: int, features: int, width: int = 384, blocks: int = 5, embedding: int = 128
     ) -> None:
         super().__init__()
+        self.width = width
         self.embedding = nn.Sequential(
             nn.Linear(features, 2 * embedding),
             nn.SiLU(),
@@ -120,16 +122,25 @@ class Velocity(nn.Module):
     def of(self, features: Tensor) -> Context:
         """Return what features (N, features) contribute."""
         embedded = self.embedding(features)
-        return Context(self.first_context(embedded), [layer(embedded) for layer in self.context])
+        # Cut here, once, and at fixed places: in the exported graph, chunk() would compute them.
+        both = [layer(embedded) for layer in self.context]
+        return Context(
+            self.first_context(embedded),
+            [values[:, : self.width] + 1 for values in both],
+            [values[:, self.width :] for values in both],
+        )
 
     def forward(self, x: Tensor, time: Tensor, context: Context) -> Tensor:
         """Velocity (N, dimension) at x (N, dimension) and time (N, 1) or (1, 1) in [0, 1]."""
         clock = self.clock(_clock_features(time))
         h = self.first(x) + context.first + self.first_time(clock)
-        layers = zip(self.inner, self.context, self.time, self.outer, strict=True)
-        for (inner, _, in_time, outer), given in zip(layers, context.blocks, strict=True):
-            scale, shift = (given + in_time(clock)).chunk(2, 1)
-            h = h + outer(F.silu(inner(F.silu(h)) * (1 + scale) + shift))
+        for inner, in_time, outer, scale, shift in zip(
+            self.inner, self.time, self.outer, context.scales, context.shifts, strict=True
+        ):
+            now = in_time(clock)
+            scale = scale + now[:, : self.width]
+            shift = shift + now[:, self.width :]
+            h = h + outer(F.silu(inner(F.silu(h)) * scale + shift))
         # Between noise and data of unit width, this is the best linear guess of the velocity;
         # the network adds the rest, at unit size for all times.
         spread = time**2 + (1 - time) ** 2
