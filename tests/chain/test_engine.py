@@ -13,40 +13,22 @@ from k4calofast.engine import FastSimulation, Simulated
 from k4calofast.events.columns import EventKeys, Particles
 from k4calofast.exceptions import InvalidEventError, OutOfDomainError
 from k4calofast.incidence import Fate
-from k4calofast.particle_gun import ParticleGun
-from k4calofast.properties import CaloFastSimProperties, CaloParticleGunProperties
+from k4calofast.properties import CaloFastSimProperties
 
 PER_EVENT = 3
 
 
-def shot(events: int, **changes) -> tuple[EventKeys, Particles]:
-    """Events of the particle gun, three particles each."""
-    properties = {
-        "PDG": [22, 11, -11],
-        "ParticlesPerEvent": PER_EVENT,
-        "MomentumMin": 0.1,
-        "MomentumMax": 2.0,
-        "ThetaMin": 40,
-        "ThetaMax": 140,
-    } | changes
-    members = ParticleGun(CaloParticleGunProperties(**properties)).shoot(
-        np.arange(events, dtype=np.uint64)
-    )
-    particles = Particles(
-        offsets=np.arange(events + 1) * properties["ParticlesPerEvent"],
-        pdg=members["PDG"],
-        generator_status=members["generatorStatus"],
-        simulator_status=members["simulatorStatus"],
-        charge=members["charge"],
-        time=members["time"],
-        mass=members["mass"],
-        vertex=members["vertex"],
-        endpoint=members["endpoint"],
-        momentum=members["momentum"],
-        momentum_at_endpoint=members["momentumAtEndpoint"],
-    )
-    keys = EventKeys(np.ones(events, np.uint32), np.arange(events, dtype=np.uint64))
-    return keys, particles
+@pytest.fixture(scope="module")
+def shot_with_keys(shot):
+    """Keys and particles of events of the particle gun, three particles each."""
+
+    def shoot(events: int, **changes) -> tuple[EventKeys, Particles]:
+        in_the_barrel = {"MomentumMin": 0.1, "ThetaMin": 40, "ThetaMax": 140}
+        particles = shot(events, **{"ParticlesPerEvent": PER_EVENT} | in_the_barrel | changes)
+        keys = EventKeys(np.ones(events, np.uint32), np.arange(events, dtype=np.uint64))
+        return keys, particles
+
+    return shoot
 
 
 def part(keys: EventKeys, particles: Particles, events: np.ndarray) -> tuple[EventKeys, Particles]:
@@ -78,8 +60,8 @@ def per_event(result: Simulated) -> list[tuple[bytes, ...]]:
 
 
 @pytest.fixture(scope="module")
-def events() -> tuple[EventKeys, Particles]:
-    return shot(60)
+def events(shot_with_keys) -> tuple[EventKeys, Particles]:
+    return shot_with_keys(60)
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +88,8 @@ def test_another_seed_makes_other_hits(events, expected):
     assert all(one != two for one, two in zip(expected, other, strict=True))
 
 
-def test_particles_of_an_event_have_showers_of_their_own():
-    keys, particles = shot(1, PDG=[22], ParticlesPerEvent=2)
+def test_particles_of_an_event_have_showers_of_their_own(shot_with_keys):
+    keys, particles = shot_with_keys(1, PDG=[22], ParticlesPerEvent=2)
     for field in fields(Particles):
         column = getattr(particles, field.name)
         if field.name != "offsets":
@@ -130,8 +112,8 @@ def test_the_energy_balance_closes_and_hits_are_the_sum_of_their_contributions(e
     np.testing.assert_allclose(result.hits.energy, sums, rtol=1e-6)
 
 
-def test_every_particle_has_one_fate_and_handed_on_ones_are_listed():
-    keys, particles = shot(
+def test_every_particle_has_one_fate_and_handed_on_ones_are_listed(shot_with_keys):
+    keys, particles = shot_with_keys(
         200, PDG=[22, 11, 13, 211, 12], MomentumMax=6.0, ThetaMin=0, ThetaMax=180
     )
     simulation = FastSimulation(CaloFastSimProperties())
@@ -151,8 +133,8 @@ def test_every_particle_has_one_fate_and_handed_on_ones_are_listed():
         assert Fate.SHOWERED not in found
 
 
-def test_out_of_range_is_skipped_clamped_or_an_error():
-    keys, particles = shot(20, PDG=[22], MomentumMin=4.0, MomentumMax=5.0)
+def test_out_of_range_is_skipped_clamped_or_an_error(shot_with_keys):
+    keys, particles = shot_with_keys(20, PDG=[22], MomentumMin=4.0, MomentumMax=5.0)
     skipped = simulated(keys, particles)
     assert set(skipped.fate) == {Fate.OUT_OF_RANGE}
     assert len(skipped.hits.energy) == 0
@@ -166,8 +148,8 @@ def test_out_of_range_is_skipped_clamped_or_an_error():
         simulated(keys, particles, OutOfRange="fail")
 
 
-def test_other_kinds_are_skipped_or_an_error():
-    keys, particles = shot(5, PDG=[211])
+def test_other_kinds_are_skipped_or_an_error(shot_with_keys):
+    keys, particles = shot_with_keys(5, PDG=[211])
     assert set(simulated(keys, particles).fate) == {Fate.OTHER_KIND}
     with pytest.raises(OutOfDomainError, match="PDG 211"):
         simulated(keys, particles, OtherKinds="fail")
@@ -175,16 +157,16 @@ def test_other_kinds_are_skipped_or_an_error():
 
 @pytest.mark.parametrize("column", ["momentum", "vertex", "time", "mass"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_a_number_is_named(column, value):
-    keys, particles = shot(3)
+def test_what_is_not_a_number_is_named(column, value, shot_with_keys):
+    keys, particles = shot_with_keys(3)
     values = np.array(getattr(particles, column), np.float64)
     values[4] = value
     with pytest.raises(InvalidEventError, match="run 1, event 1: MCParticle 1"):
         simulated(keys, replace(particles, **{column: values}))
 
 
-def test_no_events_are_no_hits():
-    keys, particles = shot(0)
+def test_no_events_are_no_hits(shot_with_keys):
+    keys, particles = shot_with_keys(0)
     result = simulated(keys, particles)
     assert len(result.hits.energy) == 0
     assert result.hits.offsets.tolist() == [0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -214,8 +213,3 @@ def test_an_event_without_header_is_named(tmp_path):
     assert done.returncode == 1
     assert "event entry 2 has 0 EventHeaders" in done.stderr
     assert not (tmp_path / "fastsim.edm4hep.root").exists()
-
-
-def test_peak_memory_is_measured_in_kilobytes():
-    """What the test above takes for granted, and differs between systems."""
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 10_000

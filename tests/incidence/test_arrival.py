@@ -10,31 +10,8 @@ from hypothesis import strategies as st
 from k4calofast.events.columns import Particles
 from k4calofast.incidence import CONDITIONS, arrive, conditions_of
 from k4calofast.incidence.conditions import wrapped
-from k4calofast.particle_gun import ParticleGun
-from k4calofast.properties import CaloParticleGunProperties
 
-
-def shot(count, **properties):
-    gun = ParticleGun(
-        CaloParticleGunProperties(
-            PDG=[22, 11, -11], MomentumMin=0.2, MomentumMax=2.0, ThetaMin=35, ThetaMax=145,
-            VertexSigma=[1, 1, 20], **properties,
-        )
-    )  # fmt: skip
-    members = gun.shoot(np.arange(count, dtype=np.uint64))
-    return Particles(
-        offsets=np.arange(count + 1),
-        pdg=members["PDG"],
-        generator_status=members["generatorStatus"],
-        simulator_status=members["simulatorStatus"],
-        charge=members["charge"],
-        time=members["time"],
-        mass=members["mass"],
-        vertex=members["vertex"],
-        endpoint=members["endpoint"],
-        momentum=members["momentum"],
-        momentum_at_endpoint=members["momentumAtEndpoint"],
-    )
+TO_THE_BARREL = {"ThetaMin": 35, "ThetaMax": 145, "VertexSigma": [1, 1, 20]}
 
 
 @given(st.floats(-100, 100))
@@ -92,8 +69,8 @@ def test_a_ring_looks_the_same_from_all_its_crystals(barrel):
     assert np.ptp(arrivals.time) == pytest.approx(0, abs=1e-6)
 
 
-def test_times_are_flight_times(barrel):
-    particles = shot(500)
+def test_times_are_flight_times(barrel, shot):
+    particles = shot(500, **TO_THE_BARREL)
     arrivals, _ = arrive(particles, barrel)
     way = np.linalg.norm(arrivals.position - particles.vertex[arrivals.particle], axis=1)
     light = way / 299.792458
@@ -104,16 +81,16 @@ def test_times_are_flight_times(barrel):
     assert (arrivals.time[~neutral] < 1.3 * light[~neutral]).all()
 
 
-def test_the_momentum_does_not_change_in_a_magnetic_field(barrel):
-    particles = shot(300)
+def test_the_momentum_does_not_change_in_a_magnetic_field(barrel, shot):
+    particles = shot(300, **TO_THE_BARREL)
     arrivals, _ = arrive(particles, barrel)
     momentum = np.linalg.norm(particles.momentum[arrivals.particle], axis=1)
     assert arrivals.conditions[:, 0] == pytest.approx(momentum)
 
 
 @pytest.mark.parametrize("pieces", [1, 7, 300])
-def test_arrivals_do_not_depend_bit_by_bit_on_what_else_is_in_the_chunk(barrel, pieces):
-    particles = shot(300)
+def test_arrivals_do_not_depend_bit_by_bit_on_what_else_is_in_the_chunk(barrel, pieces, shot):
+    particles = shot(300, **TO_THE_BARREL)
     whole, whole_fate = arrive(particles, barrel)
     conditions, fates = [], []
     edges = np.linspace(0, 300, pieces + 1).astype(int)
