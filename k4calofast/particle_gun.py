@@ -8,7 +8,7 @@ from particle import Particle
 
 from k4calofast.events.columns import Floats
 from k4calofast.exceptions import SteeringError
-from k4calofast.generator.noise import philox
+from k4calofast.generator.noise import particle_bits
 from k4calofast.properties import CaloParticleGunProperties
 
 _MEV = 1e-3
@@ -92,16 +92,8 @@ class ParticleGun:
         seed, run = self.properties.Seed, self.properties.Run
         words = [np.array([seed & 0xFFFFFFFF], np.uint32), np.array([seed >> 32], np.uint32)]
         words[0] = words[0] ^ np.uint32(run)
-        block = np.arange(_DRAWS // 4, dtype=np.uint32)
-        bits = philox(
-            (
-                block[None, :],
-                place[:, None],
-                (event & np.uint64(0xFFFFFFFF)).astype(np.uint32)[:, None],
-                (event >> np.uint64(32)).astype(np.uint32)[:, None],
-            ),
-            (words[0], words[1]),
-        ).reshape(len(event), _DRAWS)
+        bits = particle_bits((words[0], words[1]), event, place, _DRAWS // 4)
+        bits = bits.reshape(len(event), _DRAWS)
         uniform: Floats = (bits.astype(np.float64) + 0.5) * 2.0**-32
         return uniform
 

@@ -20,6 +20,9 @@ from rich.progress import (
 )
 
 from k4calofast.exceptions import MissingExtraError
+from k4calofast.training.settings import Recipe
+
+_DEFAULT = Recipe()
 
 _EVERY = 1000
 """Steps between two lines of progress where there is no terminal."""
@@ -31,22 +34,23 @@ def train(
     work: Annotated[
         Path | None, typer.Option(help="Folder for the trained flow; <output>.work if not given.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the flow.")] = 55_000,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the flow.")] = _DEFAULT.steps,
     distillation_steps: Annotated[
         int, typer.Option(min=1, help="Steps of the distillation.")
-    ] = 6_000,
-    jumps: Annotated[int, typer.Option(min=1, help="Network evaluations per shower.")] = 4,
-    width: Annotated[int, typer.Option(min=8, help="Width of the network.")] = 384,
-    blocks: Annotated[int, typer.Option(min=1, help="Blocks of the network.")] = 5,
-    batch: Annotated[int, typer.Option(min=1, help="Showers per step.")] = 1024,
+    ] = _DEFAULT.distillation_steps,
+    jumps: Annotated[
+        int, typer.Option(min=1, help="Network evaluations per shower.")
+    ] = _DEFAULT.jumps,
+    width: Annotated[int, typer.Option(min=8, help="Width of the network.")] = _DEFAULT.width,
+    blocks: Annotated[int, typer.Option(min=1, help="Blocks of the network.")] = _DEFAULT.blocks,
+    batch: Annotated[int, typer.Option(min=1, help="Showers per step.")] = _DEFAULT.batch,
     distillation_batch: Annotated[
         int, typer.Option(min=1, help="Showers per step of the distillation.")
-    ] = 512,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    ] = _DEFAULT.distillation_batch,
+    seed: Annotated[int, typer.Option(min=0)] = _DEFAULT.seed,
 ) -> None:
     """Train a generator on a shower sample and export it to ONNX."""
     try:
-        from k4calofast.training.recipe import Recipe
         from k4calofast.training.recipe import train as run
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "onnx"):

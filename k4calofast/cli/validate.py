@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from k4calofast.exceptions import K4CaloFastError
+from k4calofast.exceptions import ModelError
 
 
 def validate(
@@ -39,7 +39,7 @@ def validate(
     showers, provenance = hdf5.read(reference)
     generator = Model(folder, "cpu", threads)
     if provenance.detector != generator.card.detector:
-        raise K4CaloFastError(
+        raise ModelError(
             f"{reference} is of {provenance.detector}, but the model of {generator.card.detector}"
         )
     typer.echo(f"{len(showers)} showers, {generator.card.name}", err=True)

@@ -9,7 +9,7 @@ from typing import Any
 import awkward as ak
 
 from k4calofast.events.edm4hep import DataType, collection_id
-from k4calofast.events.layout import PARAMETER_KINDS, Layout
+from k4calofast.events.layout import Layout
 
 EVENTS = "events"
 METADATA = "metadata"
@@ -91,11 +91,6 @@ class Frames:
     def with_fields(self, more: Mapping[str, Layout]) -> Frames:
         """Return the frames with further fields, which replace any of the same name."""
         return Frames({**self.fields, **more}, self.count)
-
-
-def is_parameter(field: str) -> bool:
-    """Whether a field holds frame parameters."""
-    return any(field in (f"GP{kind}Keys", f"GP{kind}Values") for kind in PARAMETER_KINDS)
 
 
 def owner(field: str, collections: Iterable[str]) -> str | None:

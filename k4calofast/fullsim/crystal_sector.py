@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from k4calofast.detector.crystals import CrystalBarrel
 from k4calofast.fullsim.simulation import Deposits
+from k4calofast.incidence.transport import turned
 
 Floats = npt.NDArray[np.float64]
 
@@ -68,9 +69,9 @@ class CrystalSector:
             sensitive.append(volume)
             for column in range(-half, half + 1):
                 turn = 2 * np.pi * column / self.barrel.n_columns
-                turned = _turn(turn)
+                around_z = _turn(turn)
                 place = g4.G4Transform3D(
-                    _rotation_matrix(g4, turned @ rotation), g4.G4ThreeVector(*turned @ origin)
+                    _rotation_matrix(g4, around_z @ rotation), g4.G4ThreeVector(*around_z @ origin)
                 )
                 copy = ring * self.columns + column + half
                 keep.append(
@@ -83,10 +84,7 @@ class CrystalSector:
     def to_sector(self, cells: npt.NDArray[np.int64], vectors: Floats) -> Floats:
         """Turn vectors (N, 3) so that the cells that are hit come to the middle column."""
         column = cells % self.barrel.n_columns
-        angle = -2 * np.pi * column / self.barrel.n_columns
-        cos, sin = np.cos(angle), np.sin(angle)
-        x, y, z = vectors.T
-        return np.stack([cos * x - sin * y, sin * x + cos * y, z], axis=1)
+        return turned(vectors, -2 * np.pi * column / self.barrel.n_columns)
 
     def in_window(
         self, deposits: Deposits, cells: npt.NDArray[np.int64], shape: tuple[int, int]

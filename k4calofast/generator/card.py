@@ -146,6 +146,11 @@ def write_card(folder: Path, card: ModelCard) -> None:
     (folder / CARD_FILE).write_text(text, encoding="utf-8")
 
 
+def digest(content: bytes) -> str:
+    """SHA-256 of a model file, as cards have it."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def read_checked(folder: Path, card: ModelCard) -> bytes:
     """Read the card's ONNX file.
 
@@ -161,10 +166,10 @@ def read_checked(folder: Path, card: ModelCard) -> bytes:
         content = file.read_bytes()
     except OSError as error:
         raise ModelError(f"{file}: cannot be read: {error.strerror}") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != card.sha256:
+    found = digest(content)
+    if found != card.sha256:
         raise ModelError(
-            f"{file}: SHA-256 is {digest[:12]}…, but its card says {card.sha256[:12]}…; "
+            f"{file}: SHA-256 is {found[:12]}…, but its card says {card.sha256[:12]}…; "
             "model and card do not belong together"
         )
     return content

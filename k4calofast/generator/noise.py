@@ -48,6 +48,36 @@ def philox(counter: tuple[UInts, UInts, UInts, UInts], key: tuple[UInts, UInts])
     return np.stack(np.broadcast_arrays(c0, c1, c2, c3), axis=-1).astype(np.uint32)
 
 
+def particle_bits(
+    key: tuple[UInts, UInts], event: npt.NDArray[np.uint64], particle: UInts, blocks: int
+) -> UInts:
+    """Random bits of N particles.
+
+    Parameters
+    ----------
+    key
+        Two arrays of 32-bit words, that broadcast with (N, blocks).
+    event, particle
+        (N,) event number (64 bits), and index of the particle in its collection.
+    blocks
+        Blocks of four 32-bit words per particle.
+
+    Returns
+    -------
+    array
+        (N, blocks, 4).
+    """
+    return philox(
+        (
+            np.arange(blocks, dtype=np.uint32)[None, :],
+            np.asarray(particle, np.uint32)[:, None],
+            (event & np.uint64(0xFFFFFFFF)).astype(np.uint32)[:, None],
+            (event >> np.uint64(32)).astype(np.uint32)[:, None],
+        ),
+        key,
+    )
+
+
 def normal_noise(
     seed: int,
     run: npt.NDArray[np.uint32],
@@ -76,16 +106,8 @@ def normal_noise(
     # The run enters through the key, which is itself a random function of seed and run.
     runs, where = np.unique(run, return_inverse=True)
     keys = philox((runs.astype(np.uint32), zero, zero, ~zero), words)[where]
-    block = np.arange(-(-size // 4), dtype=np.uint32)
-    bits = philox(
-        (
-            block[None, :],
-            np.asarray(particle, np.uint32)[:, None],
-            (event & np.uint64(0xFFFFFFFF)).astype(np.uint32)[:, None],
-            (event >> np.uint64(32)).astype(np.uint32)[:, None],
-        ),
-        (keys[:, None, 0], keys[:, None, 1]),
-    ).reshape(len(event), -1, 2)
+    key = (keys[:, None, 0], keys[:, None, 1])
+    bits = particle_bits(key, event, particle, -(-size // 4)).reshape(len(event), -1, 2)
     # Box-Muller; the first uniform is in (0, 1], so that its logarithm is finite.
     radius = np.sqrt(-2 * np.log((bits[..., 0] + np.float64(1)) * 2.0**-32))
     angle = bits[..., 1] * (2 * np.pi * 2.0**-32)

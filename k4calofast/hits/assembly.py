@@ -133,11 +133,11 @@ def assemble(
     cell = window[shower, place]
     # Showers come ordered by event and particle, so a stable sort by event and cell leaves
     # the contributions of each cell in the order of their particles.
-    order = np.argsort(event[shower] * detector.n_cells + cell, kind="stable")
-    shower, place, cell = shower[order], place[order], cell[order]
+    key = event[shower] * detector.n_cells + cell
+    order = np.argsort(key, kind="stable")
+    shower, place, cell, key = shower[order], place[order], cell[order], key[order]
     energy = flat[shower, place]
 
-    key = event[shower] * detector.n_cells + cell
     first = np.flatnonzero(np.diff(key, prepend=-1))
     hit_cell, hit_event = cell[first], event[shower[first]]
     total = np.add.reduceat(energy.astype(np.float64), first) if first.size else np.zeros(0)

@@ -80,15 +80,16 @@ def advance(
         (N, 3) at the end of the path.
     """
     turn = curvature * path
+    p = np.linalg.norm(momentum, axis=1)
     # The chord of an arc: shorter than it by sinc(turn / 2), turned by half its angle.
-    chord = path * np.sinc(turn / (2 * np.pi)) / np.linalg.norm(momentum, axis=1)
-    half = _turned(momentum, turn / 2)
-    step = half * chord[:, None]
-    step[:, 2] = momentum[:, 2] * path / np.linalg.norm(momentum, axis=1)
-    return position + step, _turned(momentum, turn)
+    chord = path * np.sinc(turn / (2 * np.pi)) / p
+    step = turned(momentum, turn / 2) * chord[:, None]
+    step[:, 2] = momentum[:, 2] * path / p
+    return position + step, turned(momentum, turn)
 
 
-def _turned(vectors: Floats, angle: Floats) -> Floats:
+def turned(vectors: Floats, angle: Floats) -> Floats:
+    """Vectors (N, 3) turned around z by angles (N,) in rad."""
     cos, sin = np.cos(angle), np.sin(angle)
     x, y, z = vectors.T
     return np.stack([cos * x - sin * y, sin * x + cos * y, z], axis=1)

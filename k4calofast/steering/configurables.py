@@ -37,6 +37,10 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"did you mean {', '.join(close)}?" if close else f"there are {', '.join(names)}"
 
 
+EVENTS_PER_CHUNK = 500
+"""Events that are in memory together."""
+
+
 class IOSvcProperties(Properties):
     """Input and output of events."""
 
@@ -113,11 +117,6 @@ class Configurable:
     def __init__(self, _name: str | None = None, **values: Any) -> None:
         for key, value in values.items():
             setattr(self, key, value)
-
-    @classmethod
-    def reset(cls) -> None:
-        """Forget all components."""
-        Configurable._all.clear()
 
     @classmethod
     def all(cls) -> dict[str, Configurable]:

@@ -20,6 +20,7 @@ from k4calofast.properties import Properties
 from k4calofast.steering import dialect
 from k4calofast.steering.configurables import (
     COMPONENTS,
+    EVENTS_PER_CHUNK,
     OUTPUT_LEVELS,
     ApplicationMgrProperties,
     Configurable,
@@ -114,8 +115,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--events-per-chunk",
         type=int,
-        default=500,
-        help="events that are in memory together (default 500); changes nothing in the output",
+        default=EVENTS_PER_CHUNK,
+        help=f"events that are in memory together (default {EVENTS_PER_CHUNK}); changes nothing "
+        "in the output",
     )
 
 

@@ -16,12 +16,11 @@ from k4calofast.events.reading import EventSource
 from k4calofast.events.writing import EventFileWriter
 from k4calofast.exceptions import K4CaloFastError, SteeringError
 from k4calofast.steering.algorithms import Algorithm
-from k4calofast.steering.configurables import IOSvcProperties
+from k4calofast.steering.configurables import EVENTS_PER_CHUNK, IOSvcProperties
 from k4calofast.steering.keepdrop import kept
 
 logger = logging.getLogger(__name__)
 
-EVENTS_PER_CHUNK = 500
 CONFIGURATION = "configuration_metadata"
 """Category in which k4FWCore keeps the job's options."""
 

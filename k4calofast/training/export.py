@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import warnings
 from pathlib import Path
@@ -105,11 +104,6 @@ def to_onnx(generator: Generator) -> bytes:
         axis.dim_value = size
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
-
-
-def digest(content: bytes) -> str:
-    """SHA-256 as cards have it."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def write_model(folder: Path, content: bytes, card: ModelCard) -> None:

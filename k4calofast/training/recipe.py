@@ -6,7 +6,6 @@ is used again only with the same sample and settings.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import io
 import platform
@@ -14,20 +13,19 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
 from k4calofast import __version__
 from k4calofast.exceptions import TrainingError
-from k4calofast.generator.card import ModelCard, Training
+from k4calofast.generator.card import ModelCard, Training, digest
 from k4calofast.incidence import CONDITIONS
 from k4calofast.showers import hdf5
 from k4calofast.showers.hdf5 import Provenance
 from k4calofast.training import distillation, export, flow
 from k4calofast.training.network import Features, Velocity
 from k4calofast.training.sample import Sample
+from k4calofast.training.settings import Recipe
 from k4calofast.training.variables import ShowerVariables
 
 _MATCHED = 200_000
@@ -35,50 +33,6 @@ _MATCHED = 200_000
 
 Report = Callable[[str, int, int, float], None]
 """Called with the stage, its steps done, all its steps, and the smoothed loss."""
-
-
-class Recipe(BaseModel):
-    """Settings of a training.
-
-    Attributes
-    ----------
-    threshold
-        GeV; energies of cells below are dropped.
-    width, blocks
-        Size of the network.
-    steps, learning_rate, batch
-        Of the flow.
-    jumps, midpoints
-        Evaluations of the student per shower, and midpoint steps of the flow per jump.
-    distillation_steps, distillation_rate, distillation_batch
-        Of the distillation.
-    block
-        Showers per inference call on a CPU.
-    seed
-        Of everything random.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    threshold: float = Field(default=5e-5, ge=0)
-    width: int = Field(default=384, ge=8)
-    blocks: int = Field(default=5, ge=1)
-    steps: int = Field(default=55_000, ge=1)
-    learning_rate: float = Field(default=4e-3, gt=0)
-    batch: int = Field(default=1024, ge=1)
-    jumps: int = Field(default=4, ge=1)
-    midpoints: int = Field(default=2, ge=1)
-    distillation_steps: int = Field(default=6_000, ge=1)
-    distillation_rate: float = Field(default=1e-3, gt=0)
-    distillation_batch: int = Field(default=512, ge=1)
-    block: int = Field(default=16, ge=1)
-    seed: int = Field(default=0, ge=0)
-
-    @property
-    def of_the_flow(self) -> dict[str, Any]:
-        """What the flow depends on."""
-        names = ("threshold", "width", "blocks", "steps", "learning_rate", "batch", "seed")
-        return {name: getattr(self, name) for name in names}
 
 
 def train(
@@ -153,7 +107,9 @@ def train(
     minutes += (time.monotonic() - began) / 60
     generator = export.Generator(features, variables, student, recipe.jumps, (rows, columns))
     content = export.to_onnx(generator)
-    card = _card(output, content, provenance, recipe, len(sample), command, minutes)
+    card = _card(
+        output, content, provenance, recipe, variables.dimension, len(sample), command, minutes
+    )
     export.write_model(output, content, card)
     return card
 
@@ -215,6 +171,7 @@ def _card(
     content: bytes,
     provenance: Provenance,
     recipe: Recipe,
+    noise: int,
     count: int,
     command: str,
     minutes: float,
@@ -230,12 +187,12 @@ def _card(
         licence="Apache-2.0",
         authors="The k4calofast developers",
         file=export.MODEL_FILE,
-        sha256=export.digest(content),
+        sha256=digest(content),
         detector=provenance.detector,
         window=provenance.window,
         threshold=recipe.threshold,
-        kinds=copy.deepcopy(provenance.coverage),
-        noise=provenance.window[0] * provenance.window[1] + 1,
+        kinds=provenance.coverage,
+        noise=noise,
         block=recipe.block,
         training=Training(
             method=(

@@ -7,6 +7,7 @@ one on two halves of the simulated showers, for which 0.5 is right.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ from k4calofast.showers import Showers
 from k4calofast.validation.observables import block, lateral_width, observables, width68
 
 Floats = npt.NDArray[np.float64]
+
+NAMES = {22: "photon", 11: "electron", -11: "positron"}
+"""What people call the kinds of particles."""
 
 GATES = {
     "mean": 0.005,
@@ -54,6 +58,11 @@ class Row:
     showers: int
     figures: dict[str, float]
 
+    def data(self) -> dict[str, float]:
+        """Return all of it, for JSON."""
+        own = {"pdg": self.pdg, "momentum": self.momentum, "showers": self.showers}
+        return own | self.figures
+
     @property
     def failed(self) -> list[str]:
         """Names of the figures beyond their gates."""
@@ -82,25 +91,29 @@ def compare(reference: Showers, generated: Showers) -> list[Row]:
         in few values.
     """
     there, here = observables(reference), observables(generated)
-    rows = []
-    for pdg in dict.fromkeys(reference.pdg.tolist()):
-        kind = reference.pdg == pdg
-        for momentum in _values(reference.momentum[kind]):
-            chosen = kind & (np.abs(reference.momentum - momentum) < _NEAR * momentum)
-            rows.append(
-                Row(
-                    int(pdg),
-                    float(momentum),
-                    int(chosen.sum()),
-                    _figures(
-                        {name: values[chosen] for name, values in there.items()},
-                        {name: values[chosen] for name, values in here.items()},
-                        reference.energies[chosen],
-                        generated.energies[chosen],
-                    ),
-                )
-            )
-    return rows
+    return [
+        Row(
+            pdg,
+            momentum,
+            int(chosen.sum()),
+            _figures(
+                {name: values[chosen] for name, values in there.items()},
+                {name: values[chosen] for name, values in here.items()},
+                reference.energies[chosen],
+                generated.energies[chosen],
+            ),
+        )
+        for pdg, momentum, chosen in bins(reference)
+    ]
+
+
+def bins(showers: Showers) -> Iterator[tuple[int, float, npt.NDArray[np.bool_]]]:
+    """Yield kind, momentum (GeV), and which showers (N,) have them, kind by kind."""
+    for pdg in dict.fromkeys(showers.pdg.tolist()):
+        kind = showers.pdg == pdg
+        for momentum in _values(showers.momentum[kind]):
+            near = np.abs(showers.momentum - momentum) < _NEAR * momentum
+            yield int(pdg), float(momentum), kind & near
 
 
 def _values(momenta: Floats) -> Floats:

@@ -11,12 +11,10 @@ import numpy.typing as npt
 
 from k4calofast.exceptions import MissingExtraError
 from k4calofast.showers import Showers
+from k4calofast.validation.fidelity import NAMES, bins
 from k4calofast.validation.observables import observables
 
 Floats = npt.NDArray[np.float64]
-
-_NAMES = {22: "photon", 11: "electron", -11: "positron"}
-_NEAR = 1e-3
 
 
 def draw(reference: Showers, generated: Showers, folder: Path) -> list[tuple[str, str]]:
@@ -84,15 +82,6 @@ def _plotting() -> tuple[Any, Any]:
     return plt, mplhep
 
 
-def _momenta(showers: Showers) -> list[float]:
-    return [float(value) for value in np.unique(showers.momentum.round(6))]
-
-
-def _chosen(showers: Showers, pdg: int, momentum: float) -> npt.NDArray[np.bool_]:
-    near = np.abs(showers.momentum - momentum) < _NEAR * momentum
-    return np.asarray((showers.pdg == pdg) & near)
-
-
 def _with_ratio(
     mplhep: Any, panels: tuple[Any, Any], there: Floats, here: Floats, edges: Floats
 ) -> None:
@@ -125,18 +114,20 @@ def _panels(plt: Any, rows: int, columns: int, size: tuple[float, float]) -> tup
 
 
 def _responses(plt: Any, mplhep: Any, reference: Showers, generated: Showers) -> Any:
-    kinds, momenta = list(dict.fromkeys(reference.pdg.tolist())), _momenta(reference)
-    figure, axes = _panels(plt, len(kinds), len(momenta), (2.9, 2.9))
+    by_kind: dict[int, list[tuple[float, npt.NDArray[np.bool_]]]] = {}
+    for pdg, momentum, rows in bins(reference):
+        by_kind.setdefault(pdg, []).append((momentum, rows))
+    columns = max(map(len, by_kind.values()))
+    figure, axes = _panels(plt, len(by_kind), columns, (2.9, 2.9))
     there, here = (observables(showers)["response"] for showers in (reference, generated))
-    for row, pdg in enumerate(kinds):
-        for column, momentum in enumerate(momenta):
-            rows = _chosen(reference, pdg, momentum)
+    for row, (pdg, momenta) in enumerate(by_kind.items()):
+        for column, (momentum, rows) in enumerate(momenta):
             panels = (axes[2 * row, column], axes[2 * row + 1, column])
             low = np.quantile(there[rows], 0.01)
             high = there[rows].max()
             edges = np.linspace(low, high + 0.02 * (high - low), 41)
             _with_ratio(mplhep, panels, there[rows], here[rows], edges)
-            panels[0].set_title(f"{_NAMES.get(pdg, pdg)}, {momentum:g} GeV", fontsize=9)
+            panels[0].set_title(f"{NAMES.get(pdg, pdg)}, {momentum:.3g} GeV", fontsize=9)
             for panel in panels:
                 panel.set_xlim(edges[0], edges[-1])
             if column == 0:
@@ -162,7 +153,7 @@ def _cells(plt: Any, mplhep: Any, reference: Showers, generated: Showers) -> Any
         ):
             panels = (axes[2 * number, column], axes[2 * number + 1, column])
             _with_ratio(mplhep, panels, there, here, edges)
-            panels[0].set_title(f"{_NAMES.get(pdg, pdg)}, all momenta", fontsize=9)
+            panels[0].set_title(f"{NAMES.get(pdg, pdg)}, all momenta", fontsize=9)
             for panel in panels:
                 panel.set_xlim(edges[0], edges[-1])
                 if column == 1:
@@ -177,16 +168,16 @@ def _cells(plt: Any, mplhep: Any, reference: Showers, generated: Showers) -> Any
 def _images(plt: Any, _mplhep: Any, reference: Showers, generated: Showers) -> Any:
     from matplotlib.colors import LogNorm
 
-    kinds, momentum = list(dict.fromkeys(reference.pdg.tolist())), _momenta(reference)[-1]
+    # The last bin of each kind is that of its largest momentum.
+    largest = {pdg: (momentum, rows) for pdg, momentum, rows in bins(reference)}
     figure, axes = plt.subplots(
-        len(kinds),
+        len(largest),
         3,
-        figsize=(9.5, 2.9 * len(kinds)),
+        figsize=(9.5, 2.9 * len(largest)),
         squeeze=False,
         layout="constrained",
     )
-    for row, pdg in enumerate(kinds):
-        rows = _chosen(reference, pdg, momentum)
+    for row, (pdg, (momentum, rows)) in enumerate(largest.items()):
         there, here = (
             1e3 * showers.energies[rows].astype(np.float64).mean(0)
             for showers in (reference, generated)
@@ -195,7 +186,7 @@ def _images(plt: Any, _mplhep: Any, reference: Showers, generated: Showers) -> A
         for column, (image, title) in enumerate(((there, "Geant4"), (here, "generator"))):
             drawn = axes[row, column].imshow(image, norm=norm, cmap="viridis")
             axes[row, column].set_title(
-                f"{_NAMES.get(pdg, pdg)}, {momentum:g} GeV, {title}", fontsize=9
+                f"{NAMES.get(pdg, pdg)}, {momentum:.3g} GeV, {title}", fontsize=9
             )
         figure.colorbar(drawn, ax=axes[row, :2], label="mean energy [MeV]")
         ratio = np.divide(here, there, out=np.full_like(there, np.nan), where=there > 0)

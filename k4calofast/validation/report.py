@@ -12,7 +12,7 @@ from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import Model
 from k4calofast.generator.noise import normal_noise
 from k4calofast.showers import Showers
-from k4calofast.validation.fidelity import GATES, Row, Separation, compare, separations
+from k4calofast.validation.fidelity import GATES, NAMES, Row, Separation, compare, separations
 from k4calofast.validation.figures import draw
 
 _COLUMNS = {
@@ -22,7 +22,6 @@ _COLUMNS = {
     "e9_e25": "E3x3/E5x5",
     "lateral": "lateral",
 }
-_NAMES = {22: "photon", 11: "electron", -11: "positron"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Report:
     def failures(self) -> list[str]:
         """Figures beyond their gates, in words."""
         failed = [
-            f"{_NAMES.get(row.pdg, row.pdg)} at {row.momentum:.3g} GeV: {name} "
+            f"{NAMES.get(row.pdg, row.pdg)} at {row.momentum:.3g} GeV: {name} "
             f"{row.figures[name]:+.4f} (gate {GATES[name]})"
             for row in self.rows
             for name in row.failed
@@ -114,14 +113,8 @@ class Report:
             "model": self.model,
             "sha256": self.sha256,
             "gates": GATES,
-            "rows": [
-                {"pdg": r.pdg, "momentum": r.momentum, "showers": r.showers, **r.figures}
-                for r in self.rows
-            ],
-            "geant4_again": [
-                {"pdg": r.pdg, "momentum": r.momentum, "showers": r.showers, **r.figures}
-                for r in self.again
-            ],
+            "rows": [row.data() for row in self.rows],
+            "geant4_again": [row.data() for row in self.again],
             "auc": {
                 name: {"mean": value.mean, "spread": value.spread}
                 for name, value in self.separations.items()
@@ -144,7 +137,7 @@ def _table(rows: list[Row]) -> list[str]:
                 text += f" ± {100 * row.figures['mean_error']:.2f}"
             cells.append(f"**{text}**" if name in row.failed else text)
         lines.append(
-            f"| {_NAMES.get(row.pdg, row.pdg)} | {row.momentum:.3g} | {row.showers} | "
+            f"| {NAMES.get(row.pdg, row.pdg)} | {row.momentum:.3g} | {row.showers} | "
             + " | ".join(cells)
             + " |"
         )

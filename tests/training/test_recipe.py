@@ -15,8 +15,9 @@ from k4calofast.generator.card import read_card
 from k4calofast.showers import hdf5
 from k4calofast.training import distillation, export, flow
 from k4calofast.training.network import Features, Velocity
-from k4calofast.training.recipe import Recipe, train
+from k4calofast.training.recipe import train
 from k4calofast.training.sample import Sample
+from k4calofast.training.settings import Recipe
 from k4calofast.training.variables import ShowerVariables
 
 GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
