@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from k4calofast.exceptions import FullSimulationError, SteeringError
+from k4calofast.exceptions import SteeringError
 
 
 class Particle(StrEnum):
@@ -81,7 +81,7 @@ def fullsim(
     )
     with bar:
         task = bar.add_task("showers", total=total)
-        failures = production.produce(
+        production.produce(
             output,
             chunks,
             seed,
@@ -89,8 +89,4 @@ def fullsim(
             data,
             lambda done: bar.advance(task, done),
         )
-    for failure in failures:
-        typer.echo(failure, err=True)
-    if failures:
-        raise FullSimulationError(f"{output} lacks {len(failures)} of {len(chunks)} chunks")
     typer.echo(f"{output}: {total} showers")

@@ -82,25 +82,22 @@ def produce(
     processes: int,
     data_folder: Path | None = None,
     progress: Callable[[int], None] = lambda _: None,
-) -> list[str]:
+) -> None:
     """Simulate the chunks and write them, in their order, to an HDF5 file.
+
+    If a chunk fails, the others are kept, but under the name of an unfinished file.
 
     Parameters
     ----------
     progress
         Called with the number of showers that are newly done.
 
-    Returns
-    -------
-    list of str
-        A line for every chunk that failed; the sample is without it.
-
     Raises
     ------
     MissingExtraError
         If Geant4 is not installed.
     FullSimulationError
-        If all chunks failed.
+        If a chunk failed; the message says which, and why.
     """
     require_geant4()
     sector = besiii.sector()
@@ -130,9 +127,13 @@ def produce(
         yield first
         for showers, _ in results:
             yield showers
+        if failures:
+            raise FullSimulationError(
+                f"{len(failures)} of {len(chunks)} chunks are missing in {hdf5.unfinished(file)}: "
+                + "; ".join(failures)
+            )
 
     hdf5.write(file, parts(), provenance)
-    return failures
 
 
 def simulate(chunk: Chunk, seed: int, data: PhysicsData, done: Callable[[int], None]) -> Any:

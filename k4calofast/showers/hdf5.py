@@ -74,6 +74,11 @@ class Provenance(BaseModel):
     software: str
 
 
+def unfinished(file: Path) -> Path:
+    """Name of a sample until all of it is written."""
+    return file.with_name(file.name + ".part")
+
+
 def write(file: Path, parts: Iterable[Showers], provenance: Provenance) -> int:
     """Write showers, part by part, under a temporary name that is changed at the end.
 
@@ -88,10 +93,9 @@ def write(file: Path, parts: Iterable[Showers], provenance: Provenance) -> int:
         If the file cannot be written.
     """
     h5py = _h5py()
-    unfinished = file.with_name(file.name + ".part")
     count = 0
     try:
-        with h5py.File(unfinished, "w") as out:
+        with h5py.File(unfinished(file), "w") as out:
             out.attrs["layout"] = LAYOUT
             out.attrs["provenance"] = provenance.model_dump_json()
             for part in parts:
@@ -111,7 +115,7 @@ def write(file: Path, parts: Iterable[Showers], provenance: Provenance) -> int:
                     out[name].resize(count + len(part), axis=0)
                     out[name][count:] = values
                 count += len(part)
-        unfinished.replace(file)
+        unfinished(file).replace(file)
     except OSError as error:
         raise OutputError(f"cannot write {file}: {error}") from error
     return count

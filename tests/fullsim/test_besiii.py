@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from k4calofast.exceptions import FullSimulationError
+from k4calofast.fullsim import production
 from k4calofast.showers import hdf5
 from k4calofast.validation.observables import observables
 
@@ -65,6 +67,23 @@ def test_a_repetition_has_the_same_particles_and_other_showers(sample):
     one, other = hdf5.read(sample)[0], hdf5.read(again)[0]
     np.testing.assert_array_equal(one.conditions, other.conditions)
     assert (one.energies != other.energies).any((1, 2)).all()
+
+
+def test_a_sample_that_lacks_a_chunk_does_not_look_finished(sample, tmp_path, monkeypatch):
+    showers, provenance = hdf5.read(sample)
+    chunks = production.plan((22, 11), ((0.1, 0.1),), 30, 30)
+
+    def one_of_two(*arguments):
+        yield 0, (showers.take(slice(0, 30)), provenance.simulation)
+        arguments[-1].append("chunk 1 (30 showers of PDG 11) failed with code 139")
+        yield 1, None
+
+    monkeypatch.setattr(production, "_simulated", one_of_two)
+    file = tmp_path / "sample.h5"
+    with pytest.raises(FullSimulationError, match=r"1 of 2 chunks are missing .* code 139"):
+        production.produce(file, chunks, 1, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["sample.h5.part"]
+    assert len(hdf5.read(tmp_path / "sample.h5.part")[0]) == 30
 
 
 def test_momenta_that_are_not_covered_are_refused(tmp_path):
