@@ -22,7 +22,7 @@ from time import perf_counter
 import numpy as np
 
 from k4calofast.generator import Model, find_model
-from k4calofast.generator.noise import normal_noise
+from k4calofast.noise import normal_noise
 from k4calofast.properties import CaloFastSimProperties, CaloParticleGunProperties
 from k4calofast.steering.algorithms import create
 from k4calofast.steering.configurables import IOSvcProperties
@@ -47,7 +47,13 @@ def of_inference(name: str, least_seconds: float) -> dict[int, float]:
         conditions[:, 5] = rng.uniform(-1000, 1000, batch)
         calls, began = -1, perf_counter()
         while calls < 3 or perf_counter() - began < least_seconds:
-            noise = normal_noise(1, zeros, zeros.astype(np.uint64), rows, model.card.noise)
+            noise = normal_noise(
+                zeros.astype(np.uint64) + np.uint64(1),
+                zeros,
+                zeros.astype(np.uint64),
+                rows.astype(np.uint64),
+                model.card.noise,
+            )
             model.energies(pdg, conditions, noise)
             calls += 1
             if calls == 0:  # The first call warms up.

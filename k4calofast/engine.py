@@ -17,12 +17,20 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast import detector
-from k4calofast.events.columns import EventKeys, Floats, Indices, Particles
-from k4calofast.exceptions import InvalidEventError, ModelError, OutOfDomainError
+from k4calofast.events.columns import (
+    Contributions,
+    EventKeys,
+    Floats,
+    Hits,
+    Indices,
+    Particles,
+)
+from k4calofast.exceptions import InvalidEventError, ModelError, OutOfDomainError, SteeringError
 from k4calofast.generator import Model, find_model
-from k4calofast.generator.noise import normal_noise
-from k4calofast.hits import Contributions, EnergyBalance, Hits, assemble
+from k4calofast.hits import EnergyBalance, assemble
 from k4calofast.incidence import CONDITIONS, Arrivals, Fate, arrive
+from k4calofast.incidence.start import FAST_SIMULATED_BIT
+from k4calofast.noise import normal_noise
 from k4calofast.properties import CaloFastSimProperties
 
 logger = logging.getLogger(__name__)
@@ -49,6 +57,11 @@ class Simulated:
     fate: npt.NDArray[np.int8]
     not_handled_offsets: Indices
     not_handled: npt.NDArray[np.int32]
+
+    def flagged(self, simulator_status: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """(particles,) status with the bit of the fast simulation where a shower was made."""
+        showered = self.fate < Fate.OTHER_KIND
+        return np.where(showered, simulator_status | (1 << FAST_SIMULATED_BIT), simulator_status)
 
 
 @dataclass
@@ -114,9 +127,16 @@ class FastSimulation:
                 raise ModelError(f"model '{self.card.name}': a window needs a centre, so odd sides")
         self.summary = RunSummary()
         names = [condition.name for condition in CONDITIONS]
+        unknown = [pdg for pdg in properties.PDG if pdg not in self.card.kinds]
+        if unknown:
+            raise SteeringError(
+                f"PDG chooses {unknown[0]}, but model '{self.card.name}' simulates "
+                + ", ".join(map(str, self.card.kinds))
+            )
         self._ranges = {
             pdg: np.array([ranges[name] for name in names]).T
             for pdg, ranges in self.card.kinds.items()
+            if pdg in (properties.PDG or self.card.kinds)
         }
         logger.info(
             "model %s %s (%s, SHA-256 %s…) for %s",
@@ -155,7 +175,7 @@ class FastSimulation:
         hits, contributions, energy = assemble(
             self.detector, arrivals, pdg, event, index, len(keys), energies
         )
-        waiting = np.flatnonzero((fate >= Fate.OTHER_KIND) & (fate < Fate.NOT_FINAL))
+        waiting = np.flatnonzero(_waits(fate))
         offsets = np.searchsorted(waiting, particles.offsets)
         in_event = waiting - particles.offsets[particles.event_of(waiting)]
         self._count(fate, len(keys), len(hits.energy), energy)
@@ -189,15 +209,18 @@ class FastSimulation:
         The fate of the others says why not.
         """
         pdg = particles.pdg[arrivals.particle]
-        waits = (fate >= Fate.OTHER_KIND) & (fate < Fate.NOT_FINAL)
-        fate[waits & ~np.isin(particles.pdg, list(self._ranges))] = Fate.OTHER_KIND
-        known = np.isin(pdg, list(self._ranges))
+        known = np.isin(pdg, list(self.card.kinds))
         if self.properties.OtherKinds == "fail" and not known.all():
             bad = arrivals.particle[np.flatnonzero(~known)[0]]
             raise OutOfDomainError(
                 f"{_where(keys, particles, bad)} is of a kind that model '{self.card.name}' does "
-                "not simulate, and OtherKinds is 'fail'"
+                "not simulate, and OtherKinds is 'fail'; 'skip' hands it on"
             )
+        # Why a particle was not simulated: its kind comes before its way.
+        waits = _waits(fate) | (fate == Fate.SHOWERED)
+        fate[waits & ~np.isin(particles.pdg, list(self._ranges))] = Fate.NOT_CHOSEN
+        fate[waits & ~np.isin(particles.pdg, list(self.card.kinds))] = Fate.OTHER_KIND
+        chosen = np.isin(pdg, list(self._ranges))
         conditions = arrivals.conditions.copy()
         outside = np.zeros(len(arrivals), np.bool_)
         for kind, (low, high) in self._ranges.items():
@@ -215,14 +238,14 @@ class FastSimulation:
             raise OutOfDomainError(
                 f"{_where(keys, particles, bad)}: {condition.name} {values[wrong]:.4g} "
                 f"{condition.unit} is outside the range {low[wrong]:.4g} to {high[wrong]:.4g} of "
-                f"model '{self.card.name}', and OutOfRange is 'fail'"
+                f"model '{self.card.name}', and OutOfRange is 'fail'; 'skip' hands it on, 'clamp' "
+                "simulates it at the edge"
             )
-        fate[arrivals.particle[~known]] = Fate.OTHER_KIND
         if self.properties.OutOfRange == "clamp":
             fate[arrivals.particle[outside]] = Fate.CLAMPED
-            return arrivals.take(known), conditions[known]
+            return arrivals.take(chosen), conditions[chosen]
         fate[arrivals.particle[outside]] = Fate.OUT_OF_RANGE
-        inside = known & ~outside
+        inside = chosen & ~outside
         return arrivals.take(inside), conditions[inside]
 
     def _generate(
@@ -234,13 +257,14 @@ class FastSimulation:
         index: Indices,
     ) -> npt.NDArray[np.float32]:
         energies = np.empty((len(pdg), *self.card.window), np.float32)
+        seed = keys.seeds(self.properties.Seed)
         for start in range(0, len(pdg), self.properties.BatchSize):
             rows = slice(start, start + self.properties.BatchSize)
             noise = normal_noise(
-                self.properties.Seed,
+                seed[event[rows]],
                 keys.run[event[rows]],
                 keys.event[event[rows]],
-                index[rows].astype(np.uint32),
+                index[rows].astype(np.uint64),
                 self.card.noise,
             )
             energies[rows] = self.model.energies(pdg[rows], conditions[rows], noise)
@@ -257,6 +281,17 @@ class FastSimulation:
         for value, count in zip(values, counts, strict=True):
             self.summary.particles[Fate(value)] += int(count)
         self.summary.energy += energy
+
+
+def model_facts(simulation: FastSimulation) -> dict[str, str]:
+    """What an output says of the model behind it."""
+    card = simulation.card
+    return {"ModelName": card.name, "ModelVersion": card.version, "ModelSHA256": card.sha256}
+
+
+def _waits(fate: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
+    """Tell which particles wait for another simulation (`Fate.handed_on`)."""
+    return (fate >= Fate.OTHER_KIND) & (fate < Fate.NOT_FINAL)
 
 
 def _where(keys: EventKeys, particles: Particles, particle: int) -> str:

@@ -8,7 +8,7 @@ from particle import Particle
 
 from k4calofast.events.columns import Floats
 from k4calofast.exceptions import SteeringError
-from k4calofast.generator.noise import particle_bits
+from k4calofast.noise import particle_bits
 from k4calofast.properties import CaloParticleGunProperties
 
 _MEV = 1e-3

@@ -37,6 +37,11 @@ class CaloFastSimProperties(Properties):
         ["MCParticlesNotHandled"],
         description="subset of the MCParticles that still wait for a calorimeter simulation",
     )
+    OutputMCParticles: Annotated[list[str], Field(max_length=1)] = Field(
+        [],
+        description="copy of the MCParticles with the simulated ones flagged 'handled by fast "
+        "simulation', for hits and particles not handled to point to; empty is no copy",
+    )
     Model: str = Field(
         "besiii_emc_barrel/flow",
         description="folder of the model, or its name in the package or in a folder of "
@@ -46,7 +51,11 @@ class CaloFastSimProperties(Properties):
         1,
         ge=0,
         lt=1 << 64,
-        description="seed of the noise, used with run, event and particle number",
+        description="seed of the noise, used with run, event and particle number; with "
+        "UniqueIDGenSvc in the job, that service seeds each event instead",
+    )
+    PDG: list[int] = Field(
+        [], description="kinds of particles to simulate; empty is all that the model knows"
     )
     OutOfRange: Literal["skip", "clamp", "fail"] = Field(
         "skip",
@@ -68,6 +77,80 @@ class CaloFastSimProperties(Properties):
         4096,
         ge=1,
         description="showers generated in one go, at most; results do not depend on it",
+    )
+    CollectEvents: int = Field(
+        32,
+        ge=1,
+        description="events of concurrent slots simulated in one go, at most; results do not "
+        "depend on it",
+    )
+    CollectTime: float = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        description="time in ms that an event waits for those of other slots, at most; none "
+        "waits where events come one by one",
+    )
+
+
+class CaloHitMergerProperties(Properties):
+    """Hits of the fast and of a full simulation become one collection."""
+
+    InputMCParticles: Collection = Field(
+        ["MCParticles"],
+        description="MCParticles that the merged contributions point to, with those of the fast "
+        "simulation flagged; indices are those of the particles that the hits were made from",
+    )
+    InputFastHits: Collection = Field(
+        ["EMCBarrelCollectionFast"], description="SimCalorimeterHits of the fast simulation"
+    )
+    InputFullHits: Collection = Field(
+        ["EMCBarrelCollectionFull"], description="SimCalorimeterHits of the full simulation"
+    )
+    OutputHits: Collection = Field(
+        ["EMCBarrelCollection"], description="merged SimCalorimeterHits to write"
+    )
+    OutputContributions: Collection = Field(
+        ["EMCBarrelCollectionContributions"], description="their CaloHitContributions"
+    )
+    Overlap: Literal["drop", "keep", "fail"] = Field(
+        "drop",
+        description="what to do with the full simulation's contributions of particles that the "
+        "fast one has simulated, or of their descendants: leave them out, keep both, or stop the "
+        "job",
+    )
+
+
+class CaloDigitiserProperties(Properties):
+    """CalorimeterHits as measured from simulated ones; the defaults are BESIII-like."""
+
+    InputHits: Collection = Field(
+        ["EMCBarrelCollection"], description="SimCalorimeterHits to digitise"
+    )
+    InputEventHeader: Collection = Field(
+        ["EventHeader"], description="EventHeader with the numbers that seed the noise"
+    )
+    OutputHits: Collection = Field(["EMCBarrelDigis"], description="CalorimeterHits to write")
+    OutputLinks: Collection = Field(
+        ["EMCBarrelDigiLinks"], description="links from them to the simulated hits"
+    )
+    LightYield: float = Field(
+        5000.0, ge=0, description="photoelectrons per MeV; 0 for no fluctuation of the light"
+    )
+    Noise: float = Field(0.2, ge=0, description="electronic noise of a cell in MeV")
+    Uniformity: float = Field(
+        0.01, ge=0, description="error of a cell's calibration, as a fraction of its energy"
+    )
+    Threshold: float = Field(
+        0.5, description="smallest signal that is read out, in MeV before calibration"
+    )
+    Calibration: float = Field(1.0, gt=0, description="factor from signal to energy")
+    Seed: int = Field(
+        1,
+        ge=0,
+        lt=1 << 64,
+        description="seed of the errors, used with run, event and cell; with UniqueIDGenSvc in "
+        "the job, that service seeds each event instead",
     )
 
 

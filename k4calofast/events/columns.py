@@ -23,13 +23,20 @@ class EventKeys:
     ----------
     run, event
         (E,) run and event numbers of the EventHeader.
+    seed
+        (E,) seeds of the events; without them, a component's own seed is that of all.
     """
 
     run: npt.NDArray[np.uint32]
     event: npt.NDArray[np.uint64]
+    seed: npt.NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self.run)
+
+    def seeds(self, own: int) -> npt.NDArray[np.uint64]:
+        """(E,) seeds of the events, `own` where they have none."""
+        return np.full(len(self), own, np.uint64) if self.seed is None else self.seed
 
 
 @dataclass(frozen=True)
@@ -82,3 +89,56 @@ class Particles:
             finite &= np.isfinite(column[among])
         bad = among[~finite]
         return int(bad[0]) if bad.size else None
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Hits of E events; H in all, ordered by event and cell.
+
+    Attributes
+    ----------
+    offsets
+        (E + 1,) the hits of event i are ``offsets[i]:offsets[i + 1]``.
+    cell_id
+        (H,) cell IDs.
+    energy
+        (H,) GeV, the sum of the contributions'.
+    position
+        (H, 3) mm, cell centres.
+    contributions
+        (H + 1,) the contributions of hit j are ``contributions[j]:contributions[j + 1]``.
+    """
+
+    offsets: Indices
+    cell_id: npt.NDArray[np.uint64]
+    energy: npt.NDArray[np.float32]
+    position: npt.NDArray[np.float32]
+    contributions: Indices
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """Contributions to hits, C in all, ordered by hit and particle.
+
+    Attributes
+    ----------
+    particle
+        (C,) index of the particle in its event's collection.
+    pdg
+        (C,) its PDG number.
+    energy
+        (C,) GeV.
+    time
+        (C,) ns.
+    position
+        (C, 3) mm, the centre of the cell.
+    step_length
+        (C,) mm; 0 for a whole shower's deposit in a cell.
+    """
+
+    particle: npt.NDArray[np.int32]
+    pdg: npt.NDArray[np.int32]
+    energy: npt.NDArray[np.float32]
+    time: npt.NDArray[np.float32]
+    position: npt.NDArray[np.float32]
+    step_length: npt.NDArray[np.float32]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 SCHEMA_VERSION = 6
+_LINK_SCHEMA_VERSION = 1
 EDM4HEP_VERSION = (1, 1, 0)
 PODIO_VERSION = (1, 7, 0)
 
@@ -31,6 +32,8 @@ class DataType:
         Its relations, with the type each points at.
     vectors
         Element types of its vector members.
+    is_link
+        Whether it is one of podio's links, from ``to_one["from"]`` to ``to_one["to"]``.
     """
 
     name: str
@@ -38,16 +41,29 @@ class DataType:
     to_many: dict[str, str]
     to_one: dict[str, str]
     vectors: dict[str, str]
+    is_link: bool = False
 
     @property
     def data_record(self) -> str:
         """C++ name of the plain struct that is stored."""
-        return f"edm4hep::{self.name}Data"
+        return "podio::LinkData" if self.is_link else f"edm4hep::{self.name}Data"
+
+    @property
+    def struct_version(self) -> int | None:
+        """Version of that struct; podio's own have none."""
+        return None if self.is_link else SCHEMA_VERSION
 
     @property
     def collection(self) -> str:
         """C++ name of the collection."""
+        if self.is_link:
+            return f"podio::LinkCollection<{self.to_one['from']},{self.to_one['to']}>"
         return f"edm4hep::{self.name}Collection"
+
+    @property
+    def schema_version(self) -> int:
+        """Version that podio writes down for the collection."""
+        return _LINK_SCHEMA_VERSION if self.is_link else SCHEMA_VERSION
 
 
 COMPONENTS: dict[str, dict[str, str]] = {
@@ -119,7 +135,38 @@ CALO_HIT_CONTRIBUTION = DataType(
     vectors={},
 )
 
-WRITTEN = (EVENT_HEADER, MC_PARTICLE, SIM_CALORIMETER_HIT, CALO_HIT_CONTRIBUTION)
+CALORIMETER_HIT = DataType(
+    "CalorimeterHit",
+    {
+        "cellID": "std::uint64_t",
+        "energy": "float",
+        "energyError": "float",
+        "time": "float",
+        "position": "edm4hep::Vector3f",
+        "type": "std::int32_t",
+    },
+    to_many={},
+    to_one={},
+    vectors={},
+)
+
+CALO_HIT_LINK = DataType(
+    "CaloHitSimCaloHitLink",
+    {"weight": "float"},
+    to_many={},
+    to_one={"from": "edm4hep::CalorimeterHit", "to": "edm4hep::SimCalorimeterHit"},
+    vectors={},
+    is_link=True,
+)
+
+WRITTEN = (
+    EVENT_HEADER,
+    MC_PARTICLE,
+    SIM_CALORIMETER_HIT,
+    CALO_HIT_CONTRIBUTION,
+    CALORIMETER_HIT,
+    CALO_HIT_LINK,
+)
 
 HELICITY_UNSET = 9
 
@@ -134,6 +181,12 @@ def definition() -> str:
             "VectorMembers": [f"{cpp} {name}" for name, cpp in written.vectors.items()],
         }
         for written in WRITTEN
+        if not written.is_link
+    }
+    links = {
+        f"edm4hep::{written.name}": {"From": written.to_one["from"], "To": written.to_one["to"]}
+        for written in WRITTEN
+        if written.is_link
     }
     components = {
         name: {"Members": [f"{cpp} {member}" for member, cpp in members.items()]}
@@ -146,6 +199,7 @@ def definition() -> str:
             "schema_version": SCHEMA_VERSION,
             "components": components,
             "datatypes": datatypes,
+            "links": links,
         }
     )
 

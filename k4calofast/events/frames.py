@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import awkward as ak
@@ -28,18 +28,20 @@ class CollectionInfo:
     storage_type: str
 
     @classmethod
-    def new(
-        cls, name: str, data_type: DataType, schema_version: int, *, is_subset: bool = False
-    ) -> CollectionInfo:
+    def new(cls, name: str, data_type: DataType) -> CollectionInfo:
         """Describe a collection that this package adds."""
         return cls(
             collection_id(name),
             data_type.collection,
-            is_subset,
-            schema_version,
+            False,
+            data_type.schema_version,
             name,
             f"std::vector<{data_type.data_record}>",
         )
+
+    def named(self, name: str, *, is_subset: bool = False) -> CollectionInfo:
+        """Describe another collection of the same type, of this name."""
+        return replace(self, collection_id=collection_id(name), name=name, is_subset=is_subset)
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,9 @@ def collection(
         _, index, target_id = relations.get(relation, (None, np.full(count, UNSET, np.int32), 0))
         fields[f"_{name}_{relation}"] = jagged(offsets, object_ids(index, target_id))
     return {
-        name: jagged(offsets, record(Struct(data_type.data_record, SCHEMA_VERSION), content)),
+        name: jagged(
+            offsets, record(Struct(data_type.data_record, data_type.struct_version), content)
+        ),
         **fields,
     }
 

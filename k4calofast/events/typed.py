@@ -8,7 +8,14 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.events.columns import EventKeys, Floats, Particles
+from k4calofast.events.columns import (
+    Contributions,
+    EventKeys,
+    Floats,
+    Hits,
+    Indices,
+    Particles,
+)
 from k4calofast.events.frames import CollectionInfo, Frames
 from k4calofast.exceptions import InvalidEventError, MissingCollectionError
 
@@ -79,6 +86,92 @@ def particles(frames: Frames, name: str) -> Particles:
         momentum=_vectors(flat, "momentum"),
         momentum_at_endpoint=_vectors(flat, "momentumAtEndpoint"),
     )
+
+
+def relations(frames: Frames, name: str, relation: str) -> tuple[Indices, Indices]:
+    """Read a to-many relation of a collection to itself.
+
+    Returns
+    -------
+    source, target
+        (relations,) numbers of the objects at both ends, counted over all events.
+    """
+    objects = frames.array(name).layout.to_packed()
+    source, row = _ranges(
+        _column(objects.content, f"{relation}_begin"), _column(objects.content, f"{relation}_end")
+    )
+    targets = frames.array(f"_{name}_{relation}").layout.to_packed()
+    begin = np.asarray(objects.offsets.data, np.int64)
+    event = np.searchsorted(begin, source, side="right") - 1
+    row += np.asarray(targets.offsets.data, np.int64)[event]
+    index = _column(targets.content, "index").astype(np.int64)[row]
+    inside = (index >= 0) & (index < np.diff(begin)[event])
+    return source[inside], (index + begin[event])[inside]
+
+
+def sim_hits(
+    frames: Frames, name: str, infos: tuple[CollectionInfo, ...]
+) -> tuple[Hits, Contributions]:
+    """Read a collection of SimCalorimeterHits with its contributions.
+
+    Raises
+    ------
+    MissingCollectionError
+        If the file lacks the contributions.
+    InvalidEventError
+        If contributions are spread over several collections, or point nowhere.
+    """
+    objects = frames.array(name).layout.to_packed()
+    flat, offsets = objects.content, np.asarray(objects.offsets.data, np.int64)
+    targets = frames.array(f"_{name}_contributions").layout.to_packed()
+    ids = np.unique(_column(targets.content, "collectionID"))
+    if ids.size > 1:
+        raise InvalidEventError(f"the contributions of '{name}' are in several collections")
+    hit, row = _ranges(_column(flat, "contributions_begin"), _column(flat, "contributions_end"))
+    event = np.searchsorted(offsets, hit, side="right") - 1
+    index = _column(targets.content, "index").astype(np.int64)[
+        row + np.asarray(targets.offsets.data, np.int64)[event]
+    ]
+    counts = np.bincount(hit, minlength=len(flat))
+    hits = Hits(
+        offsets,
+        _column(flat, "cellID").astype(np.uint64),
+        _column(flat, "energy").astype(np.float32),
+        _vectors(flat, "position").astype(np.float32),
+        np.concatenate([[0], np.cumsum(counts)]),
+    )
+    known = [info for info in infos if ids.size and info.collection_id == ids[0]]
+    if ids.size and not known:
+        raise MissingCollectionError(f"the contributions of '{name}' are not in the file")
+    if not known:
+        nothing = np.zeros(0, np.float32)
+        none = np.zeros(0, np.int32)
+        return hits, Contributions(none, none, nothing, nothing, nothing.reshape(0, 3), nothing)
+    parts = frames.array(known[0].name).layout.to_packed()
+    begin = np.asarray(parts.offsets.data, np.int64)
+    if ((index < 0) | (index >= np.diff(begin)[event])).any():
+        raise InvalidEventError(f"a hit of '{name}' points to a contribution that is not there")
+    rows = index + begin[event]
+    particle = frames.array(f"_{known[0].name}_particle").layout.to_packed().content
+    content = parts.content
+    return hits, Contributions(
+        _column(particle, "index").astype(np.int32)[rows],
+        _column(content, "PDG").astype(np.int32)[rows],
+        _column(content, "energy").astype(np.float32)[rows],
+        _column(content, "time").astype(np.float32)[rows],
+        _vectors(content, "stepPosition").astype(np.float32)[rows],
+        _column(content, "stepLength").astype(np.float32)[rows]
+        if "stepLength" in content.fields
+        else np.zeros(len(rows), np.float32),
+    )
+
+
+def _ranges(begin: npt.NDArray[Any], end: npt.NDArray[Any]) -> tuple[Indices, Indices]:
+    """List the elements of ranges: the range that each is of, and the element."""
+    count = end.astype(np.int64) - begin.astype(np.int64)
+    owner = np.repeat(np.arange(len(count)), count)
+    first = np.cumsum(count) - count
+    return owner, np.arange(len(owner)) + (begin.astype(np.int64) - first)[owner]
 
 
 def _column(flat: Any, member: str) -> npt.NDArray[Any]:

@@ -1,5 +1,5 @@
-"""From windows of cell energies to calorimeter hits and their contributions."""
+"""From windows of cell energies to calorimeter hits and their contributions, and digits."""
 
-from k4calofast.hits.assembly import Contributions, EnergyBalance, Hits, assemble
+from k4calofast.hits.assembly import EnergyBalance, assemble
 
-__all__ = ["Contributions", "EnergyBalance", "Hits", "assemble"]
+__all__ = ["EnergyBalance", "assemble"]

@@ -13,59 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector import Calorimeter
-from k4calofast.events.columns import Floats, Indices
+from k4calofast.events.columns import Contributions, Floats, Hits, Indices
 from k4calofast.incidence import Arrivals
 from k4calofast.incidence.transport import LIGHT_SPEED
-
-
-@dataclass(frozen=True)
-class Hits:
-    """Hits of E events; H in all, ordered by event and cell.
-
-    Attributes
-    ----------
-    offsets
-        (E + 1,) the hits of event i are ``offsets[i]:offsets[i + 1]``.
-    cell_id
-        (H,) cell IDs.
-    energy
-        (H,) GeV, the sum of the contributions'.
-    position
-        (H, 3) mm, cell centres.
-    contributions
-        (H + 1,) the contributions of hit j are ``contributions[j]:contributions[j + 1]``.
-    """
-
-    offsets: Indices
-    cell_id: npt.NDArray[np.uint64]
-    energy: npt.NDArray[np.float32]
-    position: npt.NDArray[np.float32]
-    contributions: Indices
-
-
-@dataclass(frozen=True)
-class Contributions:
-    """Contributions to hits, C in all, ordered by hit and particle.
-
-    Attributes
-    ----------
-    particle
-        (C,) index of the particle in its event's collection.
-    pdg
-        (C,) its PDG number.
-    energy
-        (C,) GeV.
-    time
-        (C,) ns.
-    position
-        (C, 3) mm, the centre of the cell.
-    """
-
-    particle: npt.NDArray[np.int32]
-    pdg: npt.NDArray[np.int32]
-    energy: npt.NDArray[np.float32]
-    time: npt.NDArray[np.float32]
-    position: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -157,6 +107,7 @@ def assemble(
         energy,
         (arrivals.time[shower] + way / LIGHT_SPEED).astype(np.float32),
         position.astype(np.float32),
+        np.zeros(len(shower), np.float32),
     )
     balance = EnergyBalance(
         float(arrivals.conditions[:, 0].sum()),

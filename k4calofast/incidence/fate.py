@@ -19,6 +19,7 @@ class Fate(IntEnum):
     OUT_OF_RANGE = 11
     BESIDE = 12
     GAP = 13
+    NOT_CHOSEN = 14
 
     NOT_FINAL = 20
     ENDED_BEFORE = 21
@@ -49,6 +50,7 @@ _MEANINGS = {
     Fate.OUT_OF_RANGE: "outside the model's range",
     Fate.BESIDE: "does not reach this calorimeter (curls up, or passes beside it)",
     Fate.GAP: "passes through a gap between the cells",
+    Fate.NOT_CHOSEN: "of a kind that PDG does not choose",
     Fate.NOT_FINAL: "not a final-state particle",
     Fate.ENDED_BEFORE: "decayed or stopped in front of the calorimeter",
     Fate.BORN_BEHIND: "born inside or behind the calorimeter",

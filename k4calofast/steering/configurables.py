@@ -12,8 +12,15 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field, ValidationError
 
+from k4calofast.events.unique_id import DEFAULT_SEED
 from k4calofast.exceptions import SteeringError
-from k4calofast.properties import CaloFastSimProperties, CaloParticleGunProperties, Properties
+from k4calofast.properties import (
+    CaloDigitiserProperties,
+    CaloFastSimProperties,
+    CaloHitMergerProperties,
+    CaloParticleGunProperties,
+    Properties,
+)
 
 OUTPUT_LEVELS = {
     "VERBOSE": 1,
@@ -70,6 +77,13 @@ class ApplicationMgrProperties(Properties):
     MessageSvcType: str = Field("", description="kept for Gaudi")
     StopOnSignal: bool = Field(True, description="kept for Gaudi")
     OutputLevel: int = Field(3, ge=1, le=7, description="messages from this level on")
+
+
+class UniqueIDGenSvcProperties(Properties):
+    """k4FWCore's seeds: a hash of this seed, event, run and the algorithm's name."""
+
+    Seed: int = Field(DEFAULT_SEED, ge=0, lt=1 << 64, description="seed of the job")
+    CheckDuplicates: bool = Field(False, description="kept for Gaudi")
 
 
 class _AnyProperties(Properties):
@@ -178,10 +192,28 @@ class CaloFastSim(Configurable):
     properties_type = CaloFastSimProperties
 
 
+class CaloHitMerger(Configurable):
+    """Hits of the fast and of a full simulation become one collection."""
+
+    properties_type = CaloHitMergerProperties
+
+
+class CaloDigitiser(Configurable):
+    """CalorimeterHits as measured from simulated ones."""
+
+    properties_type = CaloDigitiserProperties
+
+
 class CaloParticleGun(Configurable):
     """Single particles shot from a vertex."""
 
     properties_type = CaloParticleGunProperties
+
+
+class UniqueIDGenSvc(Configurable):
+    """Seeds for the events of all algorithms."""
+
+    properties_type = UniqueIDGenSvcProperties
 
 
 class IOSvc(Configurable):
@@ -208,12 +240,14 @@ _GAUDI_SERVICES = (
     "EventLoopMgr",
     "MessageSvc",
     "MetadataSvc",
-    "UniqueIDGenSvc",
 )
 
 COMPONENTS: dict[str, type[Configurable]] = {
     "CaloFastSim": CaloFastSim,
     "CaloParticleGun": CaloParticleGun,
+    "CaloHitMerger": CaloHitMerger,
+    "CaloDigitiser": CaloDigitiser,
+    "UniqueIDGenSvc": UniqueIDGenSvc,
     **{name: type(name, (_Service,), {"__doc__": "No work here."}) for name in _GAUDI_SERVICES},
 }
 """What can be imported from ``Configurables``."""
@@ -225,6 +259,14 @@ def application() -> ApplicationMgrProperties:
     if not isinstance(properties, ApplicationMgrProperties):
         raise TypeError(type(properties))
     return properties
+
+
+def unique_id_seed() -> int | None:
+    """Seed of the UniqueIDGenSvc, None if the options files have none."""
+    for component in Configurable.all().values():
+        if isinstance(component.properties, UniqueIDGenSvcProperties):
+            return component.properties.Seed
+    return None
 
 
 def event_io() -> IOSvcProperties:

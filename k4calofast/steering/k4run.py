@@ -27,6 +27,7 @@ from k4calofast.steering.configurables import (
     application,
     event_io,
     nearest,
+    unique_id_seed,
 )
 
 logger = logging.getLogger("k4run")
@@ -175,17 +176,18 @@ def _name_of(component: object) -> str:
 
 def _execute(job: ApplicationMgrProperties, events_per_chunk: int) -> None:
     # Only now: a dry run needs neither uproot nor ONNX Runtime.
-    from k4calofast.steering.algorithms import create
+    from k4calofast.steering.algorithms import Job, create
     from k4calofast.steering.loop import EventLoop
 
     if events_per_chunk < 1:
         raise SteeringError("--events-per-chunk must be at least 1")
     algorithms = {}
+    facts = Job(unique_id_seed())
     for component in job.TopAlg:
         name = _name_of(component)
         if name in algorithms:
             raise SteeringError(f"TopAlg holds '{name}' twice")
-        algorithms[name] = create(name, component.properties)
+        algorithms[name] = create(name, component.properties, facts)
     io = event_io()
     loop = EventLoop(
         io,

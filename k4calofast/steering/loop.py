@@ -91,7 +91,7 @@ class EventLoop:
         events_per_chunk: int = EVENTS_PER_CHUNK,
     ) -> None:
         self._io, self._algorithms, self._size = io, algorithms, events_per_chunk
-        self._metadata, self._options = metadata, options
+        self._options = options
         self.timing = Timing()
         if io.OutputType not in ("default", "rntuple", "RNTuple"):
             raise SteeringError(
@@ -115,11 +115,13 @@ class EventLoop:
         self._stop = self._source.num_events
         if max_events >= 0:
             self._stop = min(self._stop, self._start + max_events)
+        self._added: dict[str, Any] = dict(metadata)
         self.infos = self._started()
         self._kept = kept(io.outputCommands, self.infos)
 
     def _started(self) -> tuple[CollectionInfo, ...]:
         infos = self._source.infos
+        known = self._metadata_of_input()
         for name, algorithm in self._algorithms.items():
             with _named(name):
                 for info in algorithm.start(infos):
@@ -128,7 +130,18 @@ class EventLoop:
                     if any(info.collection_id == known.collection_id for known in infos):
                         raise SteeringError(f"collection '{info.name}': its ID is taken")
                     infos = (*infos, info)
+                self._added |= algorithm.metadata(known | self._added)
         return infos
+
+    def _metadata_of_input(self) -> dict[str, Any]:
+        for category, _infos, chunks in self._source.other_categories():
+            if category == METADATA:
+                for frames in chunks:
+                    kinds = read_parameters(frames.fields, 0).values()
+                    return {
+                        key: values[0] for kind in kinds for key, values in kind.items() if values
+                    }
+        return {}
 
     @property
     def num_events(self) -> int:
@@ -192,11 +205,8 @@ class EventLoop:
                     metadata = read_parameters(frames.fields, 0)
                 else:
                     writer.write(category, frames, infos)
-        added = dict(self._metadata)
-        for algorithm in self._algorithms.values():
-            added |= algorithm.metadata()
         kinds = {int: "Int", float: "Double", str: "String"}
-        for key, value in added.items():
+        for key, value in self._added.items():
             metadata.setdefault(kinds[type(value)], {})[key] = [value]
         fields = parameters(metadata)
         if first is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import Model
-from k4calofast.generator.noise import normal_noise
+from k4calofast.noise import normal_noise
 from k4calofast.showers import Showers
 from k4calofast.validation.fidelity import GATES, NAMES, Row, Separation, compare, separations
 from k4calofast.validation.figures import draw
@@ -147,13 +147,13 @@ def _table(rows: list[Row]) -> list[str]:
 def generated(model: Model, reference: Showers, seed: int) -> Showers:
     """Showers of a generator for the kinds and conditions of other showers."""
     count = len(reference)
-    rows = np.arange(count, dtype=np.uint32)
+    rows = np.arange(count, dtype=np.uint64)
     parts = []
     for start in range(0, count, 4096):
         part = slice(start, start + 4096)
         noise = normal_noise(
-            seed,
-            np.zeros_like(rows[part]),
+            np.full(len(rows[part]), seed, np.uint64),
+            np.zeros(len(rows[part]), np.uint32),
             np.zeros(len(rows[part]), np.uint64),
             rows[part],
             model.card.noise,

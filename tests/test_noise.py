@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k4calofast.generator.noise import normal_noise, philox
+from k4calofast.noise import normal_noise, philox
 
 U32 = st.integers(0, 0xFFFFFFFF)
 
@@ -40,10 +40,10 @@ def test_philox_gives_the_known_answers_of_its_authors(counter, key, expected):
 
 def draw(seed, run, event, particle, size=122):
     return normal_noise(
-        seed,
+        np.array(seed, np.uint64),
         np.atleast_1d(np.array(run, np.uint32)),
         np.atleast_1d(np.array(event, np.uint64)),
-        np.atleast_1d(np.array(particle, np.uint32)),
+        np.atleast_1d(np.array(particle, np.uint64)),
         size,
     )
 
@@ -59,7 +59,9 @@ def test_noise_does_not_depend_on_what_else_is_drawn(seed, run, event, particle,
 
 def test_each_part_of_the_key_matters():
     base = draw(1, 1, 1, 1)
-    for other in ((2, 1, 1, 1), (1, 2, 1, 1), (1, 1, 2, 1), (1, 1, 1, 2), (1 << 32, 1, 1, 1)):
+    others = [(2, 1, 1, 1), (1, 2, 1, 1), (1, 1, 2, 1), (1, 1, 1, 2)]
+    others += [(1 << 32, 1, 1, 1), (1, 1, 1 << 32, 1), (1, 1, 1, 1 << 32 | 1)]
+    for other in others:
         assert (draw(*other) != base).mean() > 0.99
     # Run and event do not trade places.
     assert (draw(1, 2, 1, 1) != draw(1, 1, 2, 1)).mean() > 0.99

@@ -20,6 +20,14 @@ _LOW = np.uint64(0xFFFFFFFF)
 _HIGH = np.uint64(32)
 
 
+def _low(words: npt.NDArray[np.generic]) -> UInts:
+    return (words.astype(np.uint64) & _LOW).astype(np.uint32)
+
+
+def _high(words: npt.NDArray[np.generic]) -> UInts:
+    return (words.astype(np.uint64) >> _HIGH).astype(np.uint32)
+
+
 def philox(counter: tuple[UInts, UInts, UInts, UInts], key: tuple[UInts, UInts]) -> UInts:
     """Philox4x32-10.
 
@@ -71,28 +79,30 @@ def particle_bits(
         (
             np.arange(blocks, dtype=np.uint32)[None, :],
             np.asarray(particle, np.uint32)[:, None],
-            (event & np.uint64(0xFFFFFFFF)).astype(np.uint32)[:, None],
-            (event >> np.uint64(32)).astype(np.uint32)[:, None],
+            _low(event)[:, None],
+            _high(event)[:, None],
         ),
         key,
     )
 
 
 def normal_noise(
-    seed: int,
+    seed: npt.NDArray[np.uint64],
     run: npt.NDArray[np.uint32],
     event: npt.NDArray[np.uint64],
-    particle: npt.NDArray[np.uint32],
+    particle: npt.NDArray[np.uint64],
     size: int,
 ) -> npt.NDArray[np.float32]:
-    """Return standard normal numbers for each of N particles.
+    """Return standard normal numbers for each of N particles, or of N cells.
 
     Parameters
     ----------
     seed
-        64 bits.
-    run, event, particle
-        (N,) run and event number, index of the particle in its collection.
+        (N,) or one seed for all.
+    run, event
+        (N,) run and event number.
+    particle
+        (N,) index of the particle in its collection, or the ID of the cell.
     size
         How many numbers per particle.
 
@@ -101,13 +111,12 @@ def normal_noise(
     array
         (N, size); each row depends on nothing but seed, run, event and particle.
     """
+    seed, run, event, particle = np.broadcast_arrays(seed, run, event, particle)
     zero = np.zeros(1, np.uint32)
-    words = (np.array([seed & 0xFFFFFFFF], np.uint32), np.array([seed >> 32], np.uint32))
     # The run enters through the key, which is itself a random function of seed and run.
-    runs, where = np.unique(run, return_inverse=True)
-    keys = philox((runs.astype(np.uint32), zero, zero, ~zero), words)[where]
+    keys = philox((run, _high(particle), zero, ~zero), (_low(seed), _high(seed)))
     key = (keys[:, None, 0], keys[:, None, 1])
-    bits = particle_bits(key, event, particle, -(-size // 4)).reshape(len(event), -1, 2)
+    bits = particle_bits(key, event, _low(particle), -(-size // 4)).reshape(len(event), -1, 2)
     # Box-Muller; the first uniform is in (0, 1], so that its logarithm is finite.
     radius = np.sqrt(-2 * np.log((bits[..., 0] + np.float64(1)) * 2.0**-32))
     angle = bits[..., 1] * (2 * np.pi * 2.0**-32)

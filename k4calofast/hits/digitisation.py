@@ -1,0 +1,123 @@
+"""From energy deposits to what the electronics would have measured.
+
+A cell's signal is its deposit E, calibrated, with three independent Gaussian errors:
+
+- light: sqrt(E / light yield), the statistics of photoelectrons;
+- noise: a constant, from the electronics;
+- uniformity: a fraction of E.
+
+What is below the threshold is not read out. Cells without a deposit have no signal: noise alone
+makes no hits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from k4calofast.events.columns import Contributions, EventKeys, Floats, Hits, Indices
+from k4calofast.noise import normal_noise
+from k4calofast.properties import CaloDigitiserProperties
+
+_MEV = 1e-3
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Measured hits of E events; D in all.
+
+    Attributes
+    ----------
+    offsets
+        (E + 1,) the hits of event i are ``offsets[i]:offsets[i + 1]``.
+    hit
+        (D,) index, in its event's collection, of the simulated hit behind each.
+    cell_id
+        (D,) cell IDs.
+    energy, energy_error
+        (D,) GeV, calibrated.
+    time
+        (D,) ns, of the earliest contribution.
+    position
+        (D, 3) mm, cell centres.
+    """
+
+    offsets: Indices
+    hit: npt.NDArray[np.int32]
+    cell_id: npt.NDArray[np.uint64]
+    energy: npt.NDArray[np.float32]
+    energy_error: npt.NDArray[np.float32]
+    time: npt.NDArray[np.float32]
+    position: npt.NDArray[np.float32]
+
+
+@dataclass
+class ReadOut:
+    """What the electronics did in a run: simulated and measured hits, and their energy (GeV)."""
+
+    simulated: int = 0
+    measured: int = 0
+    deposited: float = 0.0
+    below_threshold: float = 0.0
+    energy: float = 0.0
+
+    def lines(self) -> list[str]:
+        """Lines for a person."""
+        return [
+            f"{self.simulated} simulated hits, {self.measured} measured; energy (GeV): "
+            f"{self.deposited:.6g} deposited, {self.below_threshold:.6g} of it in hits below the "
+            f"threshold, {self.energy:.6g} measured"
+        ]
+
+
+class Digitiser:
+    """Electronics; the errors of a cell depend on seed, run, event and cell alone."""
+
+    def __init__(self, properties: CaloDigitiserProperties) -> None:
+        self.properties = properties
+        self.read_out = ReadOut()
+
+    def digitise(self, keys: EventKeys, hits: Hits, contributions: Contributions) -> Digits:
+        """Digitise the hits of E events."""
+        p = self.properties
+        event = np.repeat(np.arange(len(keys)), np.diff(hits.offsets))
+        deposit = hits.energy.astype(np.float64)
+        errors = self._errors(deposit)
+        draws = normal_noise(
+            keys.seeds(p.Seed)[event], keys.run[event], keys.event[event], hits.cell_id, len(errors)
+        ).astype(np.float64)
+        signal = deposit + (draws * np.stack(errors, axis=1)).sum(1)
+        seen = signal >= p.Threshold * _MEV
+        energy = signal[seen] * p.Calibration
+        uncertainty = np.sqrt(np.square(self._errors(np.maximum(signal[seen], 0))).sum(0))
+        time = _earliest(hits, contributions)
+        self.read_out.simulated += len(seen)
+        self.read_out.measured += int(seen.sum())
+        self.read_out.deposited += float(deposit.sum())
+        self.read_out.below_threshold += float(deposit[~seen].sum())
+        self.read_out.energy += float(energy.sum())
+        return Digits(
+            np.concatenate([[0], np.cumsum(seen)])[hits.offsets],
+            (np.arange(len(seen)) - hits.offsets[event])[seen].astype(np.int32),
+            hits.cell_id[seen],
+            energy.astype(np.float32),
+            (uncertainty * p.Calibration).astype(np.float32),
+            time[seen],
+            hits.position[seen],
+        )
+
+    def _errors(self, energy: Floats) -> tuple[Floats, Floats, Floats]:
+        p = self.properties
+        light = np.sqrt(energy / p.LightYield * _MEV) if p.LightYield else np.zeros_like(energy)
+        return light, np.full_like(energy, p.Noise * _MEV), p.Uniformity * energy
+
+
+def _earliest(hits: Hits, contributions: Contributions) -> npt.NDArray[np.float32]:
+    """Time of each hit's earliest contribution; 0 for a hit that has none."""
+    time = np.zeros(len(hits.energy), np.float32)
+    some = np.flatnonzero(np.diff(hits.contributions))
+    if some.size:
+        time[some] = np.minimum.reduceat(contributions.time, hits.contributions[some])
+    return time

@@ -1,0 +1,44 @@
+"""The components' work on chunks of frames: thin doors between frames and columns."""
+
+from __future__ import annotations
+
+from k4calofast.exceptions import SteeringError
+from k4calofast.properties import (
+    CaloDigitiserProperties,
+    CaloFastSimProperties,
+    CaloHitMergerProperties,
+    CaloParticleGunProperties,
+    Properties,
+)
+from k4calofast.steering.algorithms.algorithm import Algorithm, Job, Metadata
+
+__all__ = ["Algorithm", "Job", "Metadata", "create"]
+
+
+def create(name: str, properties: Properties, job: Job) -> Algorithm:
+    """Create the algorithm that has these properties.
+
+    Raises
+    ------
+    SteeringError
+        If they are those of no algorithm.
+    """
+    # Each imports what it needs and no more: ONNX Runtime, a detector's tables.
+    match properties:
+        case CaloFastSimProperties():
+            from k4calofast.steering.algorithms.fastsim import CaloFastSim
+
+            return CaloFastSim(name, properties, job)
+        case CaloParticleGunProperties():
+            from k4calofast.steering.algorithms.gun import CaloParticleGun
+
+            return CaloParticleGun(properties)
+        case CaloHitMergerProperties():
+            from k4calofast.steering.algorithms.merger import CaloHitMerger
+
+            return CaloHitMerger(properties)
+        case CaloDigitiserProperties():
+            from k4calofast.steering.algorithms.digitiser import CaloDigitiser
+
+            return CaloDigitiser(name, properties, job)
+    raise SteeringError(f"{name} cannot be in TopAlg: it is not an algorithm")

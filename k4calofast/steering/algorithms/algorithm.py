@@ -1,0 +1,128 @@
+"""What the event loop asks of an algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from k4calofast.events.columns import Contributions, EventKeys, Hits
+from k4calofast.events.edm4hep import CALO_HIT_CONTRIBUTION, SIM_CALORIMETER_HIT
+from k4calofast.events.frames import CollectionInfo, Frames
+from k4calofast.events.layout import Layout, collection
+from k4calofast.events.typed import event_keys
+from k4calofast.events.unique_id import unique_ids
+from k4calofast.exceptions import MissingCollectionError
+
+Metadata = Mapping[str, Any]
+
+CELL_ID_ENCODING = "CellIDEncoding"
+"""podio's name for the parameter of a collection that says how cell IDs are made."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What algorithms need to know of the job.
+
+    Attributes
+    ----------
+    unique_id_seed
+        Seed of the UniqueIDGenSvc, None for a job without.
+    """
+
+    unique_id_seed: int | None = None
+
+    def keys(self, frames: Frames, header: str, first: int, algorithm: str) -> EventKeys:
+        """Return what seeds an algorithm's random numbers; see `event_keys`."""
+        keys = event_keys(frames, header, first)
+        if self.unique_id_seed is None:
+            return keys
+        return replace(keys, seed=unique_ids(self.unique_id_seed, keys, algorithm))
+
+
+class Algorithm(Protocol):
+    """Work on every event."""
+
+    def start(self, infos: tuple[CollectionInfo, ...], /) -> tuple[CollectionInfo, ...]:
+        """Check the collections that will be there, and return those that this adds."""
+
+    def metadata(self, known: Metadata, /) -> Metadata:
+        """Return what the metadata of the output must say; `known` is what it says so far."""
+
+    def execute(self, frames: Frames, first: int) -> dict[str, Layout]:
+        """Return the fields of the new collections; `first` is the first event's number."""
+
+    def finish(self) -> list[str]:
+        """Return lines for the end of the run."""
+
+    def seconds(self) -> dict[str, float]:
+        """Return the time spent so far, by stage."""
+
+
+def encoding_of(known: Metadata, *collections: str) -> str:
+    """Cell-ID encoding of collections that share it.
+
+    Raises
+    ------
+    MissingCollectionError
+        If there is none, or they do not share it.
+    """
+    found = {name: known.get(f"{name}__{CELL_ID_ENCODING}") for name in collections}
+    values = set(found.values()) - {None}
+    if len(values) != 1:
+        said = ", ".join(f"'{name}': {value}" for name, value in found.items())
+        raise MissingCollectionError(f"one cell-ID encoding is needed, the metadata says {said}")
+    return str(values.pop())
+
+
+def hit_fields(
+    hits_info: CollectionInfo,
+    contributions_info: CollectionInfo,
+    hits: Hits,
+    contributions: Contributions,
+    particles_id: int,
+) -> dict[str, Layout]:
+    """Fields of SimCalorimeterHits and their CaloHitContributions.
+
+    Parameters
+    ----------
+    particles_id
+        ID of the collection of MCParticles that the contributions point to.
+    """
+    of_events = hits.contributions[hits.offsets]
+    count = len(contributions.energy)
+    return {
+        **collection(
+            hits_info.name,
+            SIM_CALORIMETER_HIT,
+            hits.offsets,
+            {"cellID": hits.cell_id, "energy": hits.energy, "position": hits.position},
+            {
+                "contributions": (
+                    hits.contributions,
+                    _from_event_start(of_events),
+                    contributions_info.collection_id,
+                )
+            },
+        ),
+        **collection(
+            contributions_info.name,
+            CALO_HIT_CONTRIBUTION,
+            of_events,
+            {
+                "PDG": contributions.pdg,
+                "energy": contributions.energy,
+                "time": contributions.time,
+                "stepPosition": contributions.position,
+                "stepLength": contributions.step_length,
+            },
+            {"particle": (np.arange(count + 1), contributions.particle, particles_id)},
+        ),
+    }
+
+
+def _from_event_start(offsets: Any) -> Any:
+    """Numbers 0, 1, 2, ... that start again with every event."""
+    return np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))

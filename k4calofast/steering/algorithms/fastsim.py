@@ -1,0 +1,72 @@
+"""`k4calofast.engine` on frames."""
+
+from __future__ import annotations
+
+from k4calofast.engine import FastSimulation, model_facts
+from k4calofast.events.copying import copied
+from k4calofast.events.edm4hep import (
+    CALO_HIT_CONTRIBUTION,
+    EVENT_HEADER,
+    MC_PARTICLE,
+    SIM_CALORIMETER_HIT,
+)
+from k4calofast.events.frames import CollectionInfo, Frames
+from k4calofast.events.layout import Layout, subset
+from k4calofast.events.typed import find_collection, particles
+from k4calofast.properties import CaloFastSimProperties
+from k4calofast.steering.algorithms.algorithm import CELL_ID_ENCODING, Job, Metadata, hit_fields
+
+
+class CaloFastSim:
+    """See `k4calofast.steering.algorithms.Algorithm`."""
+
+    def __init__(self, name: str, properties: CaloFastSimProperties, job: Job) -> None:
+        self._name, self._p, self._job = name, properties, job
+        self._simulation = FastSimulation(properties)
+
+    def start(self, infos: tuple[CollectionInfo, ...]) -> tuple[CollectionInfo, ...]:
+        """See `Algorithm`."""
+        p = self._p
+        find_collection(infos, p.InputEventHeader[0], EVENT_HEADER.collection)
+        self._input = find_collection(infos, p.InputMCParticles[0], MC_PARTICLE.collection)
+        self._hits = CollectionInfo.new(p.OutputHits[0], SIM_CALORIMETER_HIT)
+        self._contributions = CollectionInfo.new(p.OutputContributions[0], CALO_HIT_CONTRIBUTION)
+        # What hits and particles not handled point to.
+        flagged = tuple(self._input.named(name) for name in p.OutputMCParticles)
+        self._particles = (*flagged, self._input)[0]
+        not_handled = self._input.named(p.OutputNotHandled[0], is_subset=True)
+        return (self._hits, self._contributions, not_handled, *flagged)
+
+    def metadata(self, _known: Metadata) -> Metadata:
+        """See `Algorithm`."""
+        return {
+            f"{self._hits.name}__{CELL_ID_ENCODING}": self._simulation.detector.encoding.text,
+            **{f"{self._name}__{key}": text for key, text in model_facts(self._simulation).items()},
+        }
+
+    def execute(self, frames: Frames, first: int) -> dict[str, Layout]:
+        """See `Algorithm`."""
+        p = self._p
+        keys = self._job.keys(frames, p.InputEventHeader[0], first, self._name)
+        these = particles(frames, p.InputMCParticles[0])
+        result = self._simulation.simulate(keys, these)
+        target = self._particles.collection_id
+        fields = {
+            **hit_fields(
+                self._hits, self._contributions, result.hits, result.contributions, target
+            ),
+            **subset(p.OutputNotHandled[0], result.not_handled_offsets, result.not_handled, target),
+        }
+        if p.OutputMCParticles:
+            status = result.flagged(these.simulator_status)
+            members = {"simulatorStatus": status}
+            fields |= copied(frames, self._input, self._particles, members)
+        return fields
+
+    def finish(self) -> list[str]:
+        """See `Algorithm`."""
+        return self._simulation.summary.lines()
+
+    def seconds(self) -> dict[str, float]:
+        """See `Algorithm`."""
+        return self._simulation.summary.seconds
