@@ -32,6 +32,9 @@ from k4calofast.steering.configurables import (
 
 logger = logging.getLogger("k4run")
 
+_EMBEDDED = "--embedded"
+"""Run here even if Key4hep's own k4run is there."""
+
 _VERBOSE = 5
 _PYTHON_LEVELS = {
     1: _VERBOSE,
@@ -46,8 +49,10 @@ _PYTHON_LEVELS = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; the exit code is 0 only if all went well."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if importlib.util.find_spec("k4FWCore") is not None:
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if _EMBEDDED in arguments:
+        arguments.remove(_EMBEDDED)
+    elif importlib.util.find_spec("k4FWCore") is not None:
         _hand_over(arguments)
     try:
         _run(arguments)
@@ -105,6 +110,9 @@ def _run(arguments: Sequence[str]) -> None:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="*", help="options files, run in this order")
     parser.add_argument("-n", "--num-events", type=int, help="number of events, -1 for all")
+    parser.add_argument(
+        _EMBEDDED, action="store_true", help="run here, even where Key4hep's own k4run is"
+    )
     parser.add_argument("--dry-run", action="store_true", help="read the options, do nothing")
     parser.add_argument("-l", "--list", action="store_true", help="list the components and exit")
     parser.add_argument(
@@ -247,3 +255,7 @@ def _start_logging(level: str | None) -> None:
 
 def _set_level(level: int) -> None:
     logging.getLogger().setLevel(_PYTHON_LEVELS[level])
+
+
+if __name__ == "__main__":
+    main()

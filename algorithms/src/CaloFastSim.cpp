@@ -1,0 +1,60 @@
+#include "Component.h"
+#include "HitColumns.h"
+
+namespace k4calofast {
+
+/// Calorimeter hits of particles, from a trained generator.
+class CaloFastSim final
+    : public Component<
+          std::tuple<edm4hep::SimCalorimeterHitCollection, edm4hep::CaloHitContributionCollection,
+                     edm4hep::MCParticleCollection, std::vector<edm4hep::MCParticleCollection>>(
+              const edm4hep::MCParticleCollection&, const edm4hep::EventHeaderCollection&),
+          CaloFastSimProperties> {
+public:
+  CaloFastSim(const std::string& name, ISvcLocator* locator) : Component(name, locator, "CaloFastSim") {}
+
+  std::tuple<edm4hep::SimCalorimeterHitCollection, edm4hep::CaloHitContributionCollection,
+             edm4hep::MCParticleCollection, std::vector<edm4hep::MCParticleCollection>>
+  operator()(const edm4hep::MCParticleCollection& particles,
+             const edm4hep::EventHeaderCollection& headers) const override {
+    if (particles.isSubsetCollection()) {
+      throw GaudiException("InputMCParticles: '" + inputLocations(0).front() +
+                               "' is a subset collection; the collection itself is needed",
+                           name(), StatusCode::FAILURE);
+    }
+    Columns columns;
+    addHeader(columns, headers);
+    addSeed(columns, headers);
+    addParticles(columns, particles);
+    return work(columns, [&](const Arrays& arrays) {
+      // Hits and particles not handled point to the flagged copies, if these are asked for.
+      std::vector<edm4hep::MCParticleCollection> flagged;
+      if (outputLocations(3).size() == 1) {
+        flagged.push_back(withStatus(particles, arrays.get<std::int32_t>("simulatorStatus")));
+      }
+      const auto& targets = flagged.empty() ? particles : flagged.front();
+      auto [hits, contributions] = makeSimHits(arrays, targets);
+      edm4hep::MCParticleCollection notHandled;
+      notHandled.setSubsetCollection();
+      for (const auto index : arrays.get<std::int32_t>("notHandled")) {
+        notHandled.push_back(targets.at(static_cast<std::size_t>(index)));
+      }
+      return std::make_tuple(std::move(hits), std::move(contributions), std::move(notHandled), std::move(flagged));
+    });
+  }
+
+private:
+  void putMetadata(const std::map<std::string, std::string>& facts) override {
+    for (const auto& [key, value] : facts) {
+      if (key == edm4hep::labels::CellIDEncoding) {
+        k4FWCore::putCellIDEncoding(outputLocations(0).front(), value, this);
+      } else {
+        k4FWCore::putParameter(name() + "__" + key, value, this);
+      }
+    }
+  }
+};
+
+DECLARE_COMPONENT_WITH_ID(CaloFastSim, "CaloFastSim")
+
+} // namespace k4calofast

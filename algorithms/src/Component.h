@@ -1,0 +1,282 @@
+#pragma once
+
+#include "Properties.h"
+#include "PythonDoor.h"
+
+#include <k4FWCore/MetadataUtils.h>
+#include <k4FWCore/Transformer.h>
+#include <k4Interface/IUniqueIDGenSvc.h>
+
+#include <Gaudi/Interfaces/IOptionsSvc.h>
+#include <GaudiKernel/AnyDataWrapper.h>
+#include <GaudiKernel/AppReturnCode.h>
+#include <GaudiKernel/GaudiException.h>
+#include <GaudiKernel/IDataManagerSvc.h>
+#include <GaudiKernel/IDataProviderSvc.h>
+#include <GaudiKernel/IRegistry.h>
+
+#include <edm4hep/EventHeaderCollection.h>
+#include <podio/CollectionBase.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace k4calofast {
+
+/// Gives a collection of hits the cell-ID encoding that others share.
+/// @throws PythonError if they do not share one
+template <typename Algorithm>
+void shareEncoding(const Algorithm& algorithm, const std::vector<std::string>& from, const std::string& to) {
+  std::optional<std::string> encoding;
+  std::string said;
+  bool isOne = true;
+  for (const auto& name : from) {
+    const auto found = k4FWCore::getCellIDEncoding(name, &algorithm);
+    said += (said.empty() ? "'" : ", '") + name + "': " + found.value_or("None");
+    isOne = isOne && !(found && encoding && *found != *encoding);
+    encoding = found ? found : encoding;
+  }
+  if (!encoding || !isOne) {
+    throw PythonError("one cell-ID encoding is needed, the metadata says " + said);
+  }
+  k4FWCore::putCellIDEncoding(to, *encoding, &algorithm);
+}
+
+/// What the components have in common: a transformer of collections whose work is done in Python.
+///
+/// @tparam Signature as of k4FWCore::MultiTransformer
+/// @tparam Properties one of those in Properties.h
+template <typename Signature, typename Properties>
+class Component : public k4FWCore::MultiTransformer<Signature> {
+  using Base = k4FWCore::MultiTransformer<Signature>;
+  using KeyValue = typename Base::KeyValue;
+  using KeyValues = typename Base::KeyValues;
+  using Clock = std::chrono::steady_clock;
+
+public:
+  Component(const std::string& name, ISvcLocator* locator, std::string kind)
+      : Base(name, locator, keys(Properties::inputs()), keys(Properties::outputs())), m_kind(std::move(kind)) {
+    document(this->m_inputLocationsVector, Properties::inputs());
+    document(this->m_outputLocationsVector, Properties::outputs());
+  }
+
+  StatusCode initialize() override {
+    if (const StatusCode status = Base::initialize(); status.isFailure()) {
+      return status;
+    }
+    try {
+      PropertyValues values;
+      m_properties.each([&values](const char* name, const auto& value) { values[name] = value; });
+      std::size_t i = 0;
+      for (const auto& property : Properties::inputs()) {
+        values[property.name] = std::vector<std::string>{this->inputLocations(i++)};
+      }
+      i = 0;
+      for (const auto& property : Properties::outputs()) {
+        values[property.name] = std::vector<std::string>{this->outputLocations(i++)};
+      }
+      m_door.open(m_kind, values);
+      putMetadata(m_door.facts());
+    } catch (const PythonError& error) {
+      return failure(error.what());
+    } catch (const GaudiException& error) {
+      return failure(error.message());
+    }
+    const auto& options = this->serviceLocator()->getOptsSvc();
+    if (options.isSet("UniqueIDGenSvc.Seed") || options.get("ApplicationMgr.ExtSvc").find("UniqueIDGenSvc") !=
+                                                    std::string::npos) {
+      m_uniqueID = this->template service<IUniqueIDGenSvc>("UniqueIDGenSvc", true);
+      if (!m_uniqueID) {
+        return failure("the job configures UniqueIDGenSvc, but there is none");
+      }
+    }
+    return StatusCode::SUCCESS;
+  }
+
+  /// Says what is missing in the event in the words of this component's properties.
+  StatusCode sysExecute(const EventContext& context) override {
+    if (this->isEnabled()) {
+      checkInputs(std::make_index_sequence<nInputs>{});
+    }
+    const StatusCode status = Base::sysExecute(context);
+    if (status.isFailure()) {
+      abandonOutput();
+    }
+    return status;
+  }
+
+  StatusCode finalize() override {
+    try {
+      for (const auto& line : m_door.finish()) {
+        this->info() << line << endmsg;
+      }
+      if (m_events) {
+        this->info() << static_cast<double>(m_nanoseconds) * 1e-6 / static_cast<double>(m_events)
+                     << " ms per event in this algorithm, Python included" << endmsg;
+      }
+      m_door.close();
+    } catch (const PythonError& error) {
+      return failure(error.what());
+    }
+    return Base::finalize();
+  }
+
+protected:
+  /// Lets Python work on an event and makes collections of what comes back.
+  /// @throws GaudiException with Python's error
+  template <typename Make>
+  auto work(const Columns& columns, Make&& make) const {
+    try {
+      const auto began = Clock::now();
+      auto result = make(m_door.execute(columns));
+      m_nanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - began).count();
+      ++m_events;
+      return result;
+    } catch (const PythonError& error) {
+      throw GaudiException(error.what(), m_kind, StatusCode::FAILURE);
+    } catch (const std::out_of_range& error) {
+      throw GaudiException(std::string("an index points beyond its collection: ") + error.what(), m_kind,
+                           StatusCode::FAILURE);
+    }
+  }
+
+  /// Adds the event's seed, if the job has a UniqueIDGenSvc.
+  void addSeed(Columns& columns, const edm4hep::EventHeaderCollection& headers) const {
+    if (m_uniqueID && headers.size() == 1) {
+      columns.add("seed", std::vector<std::uint64_t>{m_uniqueID->getUniqueID(headers, this->name())});
+    }
+  }
+
+  /// Puts what Python says into the file's metadata; components without facts of their own override it.
+  virtual void putMetadata(const std::map<std::string, std::string>&) {}
+
+  Properties m_properties{this};
+
+private:
+  static constexpr std::size_t nInputs = Base::N_in;
+
+  template <std::size_t N>
+  static auto keys(const std::array<CollectionProperty, N>& properties) {
+    return [&]<std::size_t... I>(std::index_sequence<I...>) {
+      return std::make_tuple(
+          std::variant<KeyValue, KeyValues>{std::in_place_index<1>, properties[I].name, properties[I].value}...);
+    }(std::make_index_sequence<N>{});
+  }
+
+  template <typename Locations, std::size_t N>
+  static void document(Locations& locations, const std::array<CollectionProperty, N>& properties) {
+    for (std::size_t i = 0; i < N; ++i) {
+      locations[i].setDocumentation(properties[i].doc);
+    }
+  }
+
+  StatusCode failure(const std::string& message) {
+    this->error() << message << endmsg;
+    abandonOutput();
+    return StatusCode::FAILURE;
+  }
+
+  /// k4FWCore closes its output properly even if the job has failed: take its name away. And a
+  /// job with several threads that fails would end like one that has read all of its input.
+  void abandonOutput() {
+    auto application = this->template service<IProperty>("ApplicationMgr", false);
+    Gaudi::setAppReturnCode(application, Gaudi::ReturnCode::AlgorithmFailure, true).ignore();
+    if (m_abandoned.exchange(true)) {
+      return;
+    }
+    const auto io = this->template service<IProperty>("IOSvc", false);
+    if (!io || !io->hasProperty("Output")) {
+      return;
+    }
+    Gaudi::Property<std::string> output{"Output", ""};
+    if (io->getProperty(&output).isFailure() || output.value().empty()) {
+      return;
+    }
+    const std::string& file = output.value();
+    try {
+      PythonDoor::abandon(file);
+      this->error() << "the job fails: " << file << " is not complete and will be " << file << ".part" << endmsg;
+    } catch (const PythonError& error) {
+      this->error() << "the job fails, and " << file << " is not complete: " << error.what() << endmsg;
+    }
+  }
+
+  template <std::size_t... I>
+  void checkInputs(std::index_sequence<I...>) {
+    (checkInput<I>(), ...);
+  }
+
+  template <std::size_t I>
+  void checkInput() {
+    // Handles hold the types of the signature, less the event context.
+    const std::string location = this->inputLocations(I).front();
+    const std::string property = this->name() + "." + Properties::inputs()[I].name;
+    const std::string wanted = inputTypes()[I];
+    DataObject* object = nullptr;
+    if (this->evtSvc()->retrieveObject("/Event/" + location, object).isFailure() || !object) {
+      this->error() << property << ": no collection '" << location << "' of type " << wanted
+                    << " in this event" << others(wanted) << "; set " << property << endmsg;
+      return;
+    }
+    const auto* wrapper = dynamic_cast<AnyDataWrapper<std::unique_ptr<podio::CollectionBase>>*>(object);
+    if (!wrapper || !wrapper->getData()) {
+      return; // an old-style collection, which the transformer itself knows how to read
+    }
+    const std::string type{wrapper->getData()->getTypeName()};
+    if (type != wanted) {
+      this->error() << property << ": collection '" << location << "' is " << type << ", not " << wanted
+                    << others(wanted) << "; set " << property << endmsg;
+    }
+  }
+
+  /// Names of the event's collections of a type, for a message.
+  std::string others(std::string_view type) {
+    const SmartIF<IDataManagerSvc> manager{this->evtSvc()};
+    DataObject* root = nullptr;
+    std::vector<IRegistry*> leaves;
+    if (!manager || this->evtSvc()->retrieveObject("/Event", root).isFailure() ||
+        manager->objectLeaves(root->registry(), leaves).isFailure()) {
+      return "";
+    }
+    std::string names;
+    for (const auto* leaf : leaves) {
+      const auto* wrapper = dynamic_cast<AnyDataWrapper<std::unique_ptr<podio::CollectionBase>>*>(leaf->object());
+      if (wrapper && wrapper->getData() && wrapper->getData()->getTypeName() == type) {
+        names += (names.empty() ? "" : ", ") + leaf->name().substr(1);
+      }
+    }
+    return names.empty() ? "" : "; of that type there is " + names;
+  }
+
+  /// Types of the collections that come in.
+  static auto inputTypes() { return typesOf(static_cast<typename Traits<Signature>::Inputs*>(nullptr)); }
+
+  template <typename... In>
+  static std::array<std::string, sizeof...(In)> typesOf(std::tuple<In...>*) {
+    return {std::string(In::typeName)...};
+  }
+
+  template <typename>
+  struct Traits;
+  template <typename... Out, typename... In>
+  struct Traits<std::tuple<Out...>(const In&...)> {
+    using Inputs = k4FWCore::details::filter_evtcontext_t<In...>;
+  };
+
+  std::string m_kind;
+  PythonDoor m_door;
+  SmartIF<IUniqueIDGenSvc> m_uniqueID;
+  std::atomic<bool> m_abandoned{false};
+  mutable std::atomic<std::int64_t> m_nanoseconds{0};
+  mutable std::atomic<std::int64_t> m_events{0};
+};
+
+} // namespace k4calofast

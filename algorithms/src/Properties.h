@@ -1,0 +1,266 @@
+// Made by `python -m k4calofast.gaudi.properties_header`; change k4calofast/properties.py instead.
+#pragma once
+
+#include <Gaudi/Property.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace k4calofast {
+
+/// A property that names collections.
+struct CollectionProperty {
+  const char* name;
+  std::vector<std::string> value;
+  const char* doc;
+};
+
+/// Calorimeter hits of particles, from a trained generator.
+struct CaloFastSimProperties {
+  static std::array<CollectionProperty, 2> inputs() {
+    return {
+        CollectionProperty{"InputMCParticles", {"MCParticles"},
+                           "MCParticles to simulate"},
+        CollectionProperty{"InputEventHeader", {"EventHeader"},
+                           "EventHeader with the numbers that seed the noise"},
+    };
+  }
+
+  static std::array<CollectionProperty, 4> outputs() {
+    return {
+        CollectionProperty{"OutputHits", {"EMCBarrelCollection"},
+                           "SimCalorimeterHits to write"},
+        CollectionProperty{"OutputContributions", {"EMCBarrelCollectionContributions"},
+                           "their CaloHitContributions"},
+        CollectionProperty{"OutputNotHandled", {"MCParticlesNotHandled"},
+                           "subset of the MCParticles that still wait for a calorimeter simulation"},
+        CollectionProperty{"OutputMCParticles", {},
+                           "copy of the MCParticles with the simulated ones flagged 'handled by fast simulation', for hits and particles not handled to point to; empty is no copy"},
+    };
+  }
+
+  template <typename Owner>
+  explicit CaloFastSimProperties(Owner* owner)
+      : Model{owner, "Model", "besiii_emc_barrel/flow",
+        "folder of the model, or its name in the package or in a folder of K4CALOFAST_MODEL_PATH"},
+        Seed{owner, "Seed", 1,
+        "seed of the noise, used with run, event and particle number; with UniqueIDGenSvc in the job, that service seeds each event instead"},
+        PDG{owner, "PDG", {},
+        "kinds of particles to simulate; empty is all that the model knows"},
+        OutOfRange{owner, "OutOfRange", "skip",
+        "what to do with a particle outside the model's range: hand it on, simulate it at the edge of the range, or stop the job"},
+        OtherKinds{owner, "OtherKinds", "skip",
+        "what to do with a kind of particle that the model does not simulate: hand it on, or stop the job"},
+        Provider{owner, "Provider", "auto",
+        "where to run the model; auto is CUDA if it is there, else the CPU"},
+        Threads{owner, "Threads", 1,
+        "threads for inference; results do not depend on it"},
+        BatchSize{owner, "BatchSize", 4096,
+        "showers generated in one go, at most; results do not depend on it"},
+        CollectEvents{owner, "CollectEvents", 32,
+        "events of concurrent slots simulated in one go, at most; results do not depend on it"},
+        CollectTime{owner, "CollectTime", 1.0,
+        "time in ms that an event waits for those of other slots, at most; none waits where events come one by one"} {}
+
+  /// Calls `visit` with the name and value of each property that names no collection.
+  template <typename Visitor>
+  void each(Visitor&& visit) const {
+    visit("Model", Model.value());
+    visit("Seed", Seed.value());
+    visit("PDG", PDG.value());
+    visit("OutOfRange", OutOfRange.value());
+    visit("OtherKinds", OtherKinds.value());
+    visit("Provider", Provider.value());
+    visit("Threads", Threads.value());
+    visit("BatchSize", BatchSize.value());
+    visit("CollectEvents", CollectEvents.value());
+    visit("CollectTime", CollectTime.value());
+  }
+
+  Gaudi::Property<std::string> Model;
+  Gaudi::Property<std::uint64_t> Seed;
+  Gaudi::Property<std::vector<int>> PDG;
+  Gaudi::Property<std::string> OutOfRange;
+  Gaudi::Property<std::string> OtherKinds;
+  Gaudi::Property<std::string> Provider;
+  Gaudi::Property<std::int64_t> Threads;
+  Gaudi::Property<std::int64_t> BatchSize;
+  Gaudi::Property<std::int64_t> CollectEvents;
+  Gaudi::Property<double> CollectTime;
+};
+
+/// Hits of the fast and of a full simulation become one collection.
+struct CaloHitMergerProperties {
+  static std::array<CollectionProperty, 3> inputs() {
+    return {
+        CollectionProperty{"InputMCParticles", {"MCParticles"},
+                           "MCParticles that the merged contributions point to, with those of the fast simulation flagged; indices are those of the particles that the hits were made from"},
+        CollectionProperty{"InputFastHits", {"EMCBarrelCollectionFast"},
+                           "SimCalorimeterHits of the fast simulation"},
+        CollectionProperty{"InputFullHits", {"EMCBarrelCollectionFull"},
+                           "SimCalorimeterHits of the full simulation"},
+    };
+  }
+
+  static std::array<CollectionProperty, 2> outputs() {
+    return {
+        CollectionProperty{"OutputHits", {"EMCBarrelCollection"},
+                           "merged SimCalorimeterHits to write"},
+        CollectionProperty{"OutputContributions", {"EMCBarrelCollectionContributions"},
+                           "their CaloHitContributions"},
+    };
+  }
+
+  template <typename Owner>
+  explicit CaloHitMergerProperties(Owner* owner)
+      : Overlap{owner, "Overlap", "drop",
+        "what to do with the full simulation's contributions of particles that the fast one has simulated, or of their descendants: leave them out, keep both, or stop the job"} {}
+
+  /// Calls `visit` with the name and value of each property that names no collection.
+  template <typename Visitor>
+  void each(Visitor&& visit) const {
+    visit("Overlap", Overlap.value());
+  }
+
+  Gaudi::Property<std::string> Overlap;
+};
+
+/// CalorimeterHits as measured from simulated ones; the defaults are BESIII-like.
+struct CaloDigitiserProperties {
+  static std::array<CollectionProperty, 2> inputs() {
+    return {
+        CollectionProperty{"InputHits", {"EMCBarrelCollection"},
+                           "SimCalorimeterHits to digitise"},
+        CollectionProperty{"InputEventHeader", {"EventHeader"},
+                           "EventHeader with the numbers that seed the noise"},
+    };
+  }
+
+  static std::array<CollectionProperty, 2> outputs() {
+    return {
+        CollectionProperty{"OutputHits", {"EMCBarrelDigis"},
+                           "CalorimeterHits to write"},
+        CollectionProperty{"OutputLinks", {"EMCBarrelDigiLinks"},
+                           "links from them to the simulated hits"},
+    };
+  }
+
+  template <typename Owner>
+  explicit CaloDigitiserProperties(Owner* owner)
+      : LightYield{owner, "LightYield", 5000.0,
+        "photoelectrons per MeV; 0 for no fluctuation of the light"},
+        Noise{owner, "Noise", 0.2,
+        "electronic noise of a cell in MeV"},
+        Uniformity{owner, "Uniformity", 0.01,
+        "error of a cell's calibration, as a fraction of its energy"},
+        Threshold{owner, "Threshold", 0.5,
+        "smallest signal that is read out, in MeV before calibration"},
+        Calibration{owner, "Calibration", 1.0,
+        "factor from signal to energy"},
+        Seed{owner, "Seed", 1,
+        "seed of the errors, used with run, event and cell; with UniqueIDGenSvc in the job, that service seeds each event instead"} {}
+
+  /// Calls `visit` with the name and value of each property that names no collection.
+  template <typename Visitor>
+  void each(Visitor&& visit) const {
+    visit("LightYield", LightYield.value());
+    visit("Noise", Noise.value());
+    visit("Uniformity", Uniformity.value());
+    visit("Threshold", Threshold.value());
+    visit("Calibration", Calibration.value());
+    visit("Seed", Seed.value());
+  }
+
+  Gaudi::Property<double> LightYield;
+  Gaudi::Property<double> Noise;
+  Gaudi::Property<double> Uniformity;
+  Gaudi::Property<double> Threshold;
+  Gaudi::Property<double> Calibration;
+  Gaudi::Property<std::uint64_t> Seed;
+};
+
+/// Single particles shot from a vertex: MCParticles and EventHeader without a generator.
+struct CaloParticleGunProperties {
+  static std::array<CollectionProperty, 0> inputs() {
+    return {
+    };
+  }
+
+  static std::array<CollectionProperty, 2> outputs() {
+    return {
+        CollectionProperty{"OutputMCParticles", {"MCParticles"},
+                           "MCParticles to write"},
+        CollectionProperty{"OutputEventHeader", {"EventHeader"},
+                           "EventHeader to write"},
+    };
+  }
+
+  template <typename Owner>
+  explicit CaloParticleGunProperties(Owner* owner)
+      : PDG{owner, "PDG", {22},
+        "kinds of particles; each particle is one of them"},
+        ParticlesPerEvent{owner, "ParticlesPerEvent", 1,
+        "particles in each event"},
+        MomentumMin{owner, "MomentumMin", 0.1,
+        "smallest momentum in GeV"},
+        MomentumMax{owner, "MomentumMax", 1.0,
+        "largest momentum in GeV"},
+        MomentumLog{owner, "MomentumLog", false,
+        "draw the logarithm of the momentum uniformly, not the momentum"},
+        ThetaMin{owner, "ThetaMin", 0.0,
+        "smallest polar angle in degrees"},
+        ThetaMax{owner, "ThetaMax", 180.0,
+        "largest polar angle in degrees"},
+        PhiMin{owner, "PhiMin", 0.0,
+        "smallest azimuth in degrees"},
+        PhiMax{owner, "PhiMax", 360.0,
+        "largest azimuth in degrees"},
+        Vertex{owner, "Vertex", {0.0, 0.0, 0.0},
+        "mean x, y, z of the vertex in mm"},
+        VertexSigma{owner, "VertexSigma", {0.0, 0.0, 0.0},
+        "its Gaussian spread in mm"},
+        Run{owner, "Run", 1,
+        "run number"},
+        FirstEvent{owner, "FirstEvent", 0,
+        "number of the first event"},
+        Seed{owner, "Seed", 1,
+        "seed, used with run and event number"} {}
+
+  /// Calls `visit` with the name and value of each property that names no collection.
+  template <typename Visitor>
+  void each(Visitor&& visit) const {
+    visit("PDG", PDG.value());
+    visit("ParticlesPerEvent", ParticlesPerEvent.value());
+    visit("MomentumMin", MomentumMin.value());
+    visit("MomentumMax", MomentumMax.value());
+    visit("MomentumLog", MomentumLog.value());
+    visit("ThetaMin", ThetaMin.value());
+    visit("ThetaMax", ThetaMax.value());
+    visit("PhiMin", PhiMin.value());
+    visit("PhiMax", PhiMax.value());
+    visit("Vertex", Vertex.value());
+    visit("VertexSigma", VertexSigma.value());
+    visit("Run", Run.value());
+    visit("FirstEvent", FirstEvent.value());
+    visit("Seed", Seed.value());
+  }
+
+  Gaudi::Property<std::vector<int>> PDG;
+  Gaudi::Property<std::int64_t> ParticlesPerEvent;
+  Gaudi::Property<double> MomentumMin;
+  Gaudi::Property<double> MomentumMax;
+  Gaudi::Property<bool> MomentumLog;
+  Gaudi::Property<double> ThetaMin;
+  Gaudi::Property<double> ThetaMax;
+  Gaudi::Property<double> PhiMin;
+  Gaudi::Property<double> PhiMax;
+  Gaudi::Property<std::vector<double>> Vertex;
+  Gaudi::Property<std::vector<double>> VertexSigma;
+  Gaudi::Property<std::int64_t> Run;
+  Gaudi::Property<std::int64_t> FirstEvent;
+  Gaudi::Property<std::uint64_t> Seed;
+};
+
+} // namespace k4calofast

@@ -1,0 +1,126 @@
+"""Buffers of one event to the columns that the stages work on, and back.
+
+Buffers belong to the caller and die with the call: everything is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from k4calofast.events.columns import Contributions, EventKeys, Hits, Particles
+from k4calofast.exceptions import InvalidEventError
+
+Buffers = Mapping[str, Any]
+"""Objects with Python's buffer protocol, of one or two dimensions."""
+
+Arrays = dict[str, npt.NDArray[Any]]
+"""Contiguous arrays."""
+
+
+def event_keys(buffers: Buffers, header: str) -> EventKeys:
+    """Read ``header.run`` and ``header.event``, and ``seed`` if it is there.
+
+    Raises
+    ------
+    InvalidEventError
+        If there is not exactly one header.
+    """
+    run = np.array(buffers["header.run"], np.uint32)
+    if len(run) != 1:
+        raise InvalidEventError(
+            f"an event has {len(run)} EventHeaders in '{header}'; exactly one is needed"
+        )
+    seed = np.array(buffers["seed"], np.uint64) if "seed" in buffers else None
+    return EventKeys(run, np.array(buffers["header.event"], np.uint64), seed)
+
+
+def particles(buffers: Buffers) -> Particles:
+    """Read ``particles.<member>`` of MCParticles."""
+
+    def read(member: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
+        return np.array(buffers[f"particles.{member}"], dtype)
+
+    pdg = read("PDG", np.int32)
+    return Particles(
+        offsets=np.array([0, len(pdg)]),
+        pdg=pdg,
+        generator_status=read("generatorStatus", np.int32),
+        simulator_status=read("simulatorStatus", np.int32),
+        charge=read("charge", np.float64),
+        time=read("time", np.float64),
+        mass=read("mass", np.float64),
+        vertex=read("vertex", np.float64),
+        endpoint=read("endpoint", np.float64),
+        momentum=read("momentum", np.float64),
+        momentum_at_endpoint=read("momentumAtEndpoint", np.float64),
+    )
+
+
+def sim_hits(buffers: Buffers, name: str) -> tuple[Hits, Contributions]:
+    """Read ``<name>.hits.<member>`` and ``<name>.contributions.<member>``."""
+
+    def read(member: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
+        return np.array(buffers[f"{name}.{member}"], dtype)
+
+    cell_id = read("hits.cellID", np.uint64)
+    hits = Hits(
+        np.array([0, len(cell_id)]),
+        cell_id,
+        read("hits.energy", np.float32),
+        read("hits.position", np.float32),
+        read("hits.contributions", np.int64),
+    )
+    return hits, Contributions(
+        read("contributions.particle", np.int32),
+        read("contributions.PDG", np.int32),
+        read("contributions.energy", np.float32),
+        read("contributions.time", np.float32),
+        read("contributions.stepPosition", np.float32),
+        read("contributions.stepLength", np.float32),
+    )
+
+
+def hit_arrays(hits: Hits, contributions: Contributions, event: int = 0) -> Arrays:
+    """Columns of one event's hits, as `sim_hits` reads them but without the name."""
+    first, last = hits.offsets[event : event + 2]
+    ends = hits.contributions[first : last + 1]
+    rows = slice(ends[0], ends[-1])
+    return {
+        "hits.cellID": hits.cell_id[first:last],
+        "hits.energy": hits.energy[first:last],
+        "hits.position": hits.position[first:last],
+        "hits.contributions": ends - ends[0],
+        "contributions.particle": contributions.particle[rows],
+        "contributions.PDG": contributions.pdg[rows],
+        "contributions.energy": contributions.energy[rows],
+        "contributions.time": contributions.time[rows],
+        "contributions.stepPosition": contributions.position[rows],
+        "contributions.stepLength": contributions.step_length[rows],
+    }
+
+
+def together(events: Sequence[tuple[EventKeys, Particles]]) -> tuple[EventKeys, Particles]:
+    """Put events together, each of which is alone in its columns."""
+    if len(events) == 1:
+        return events[0]
+    keys = [key for key, _ in events]
+    seeds = [key.seed for key in keys if key.seed is not None]
+    all_particles = [particles for _, particles in events]
+    counts = [len(particles) for particles in all_particles]
+    return EventKeys(
+        np.concatenate([key.run for key in keys]),
+        np.concatenate([key.event for key in keys]),
+        np.concatenate(seeds) if seeds else None,
+    ), Particles(
+        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        **{
+            column.name: np.concatenate([getattr(part, column.name) for part in all_particles])
+            for column in fields(Particles)
+            if column.name != "offsets"
+        },
+    )

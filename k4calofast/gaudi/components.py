@@ -1,0 +1,232 @@
+"""The components as C++ sees them: properties at the start, columns for every event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+from pydantic import ValidationError
+
+from k4calofast.events.columns import EventKeys, Particles
+from k4calofast.exceptions import SteeringError
+from k4calofast.gaudi.collecting import Collector
+from k4calofast.gaudi.columns import (
+    Arrays,
+    Buffers,
+    event_keys,
+    hit_arrays,
+    particles,
+    sim_hits,
+    together,
+)
+from k4calofast.properties import (
+    CaloDigitiserProperties,
+    CaloFastSimProperties,
+    CaloHitMergerProperties,
+    CaloParticleGunProperties,
+    Properties,
+)
+
+_S_PER_MS = 1e-3
+
+
+class Component(Protocol):
+    """A component at work. All methods can be called by several threads at once."""
+
+    def facts(self) -> Mapping[str, str]:
+        """Return what the metadata of the output says of it, and the ``CellIDEncoding``."""
+
+    def execute(self, buffers: Buffers) -> Arrays:
+        """Do the work of one event."""
+
+    def finish(self) -> Sequence[str]:
+        """Return lines for the end of the run."""
+
+
+def create(kind: str, properties: Mapping[str, Any]) -> Component:
+    """Create a component.
+
+    Parameters
+    ----------
+    kind
+        Its class, such as ``CaloFastSim``.
+    properties
+        Values of its properties.
+
+    Raises
+    ------
+    SteeringError
+        If a property has an impossible value; the message names it.
+    K4CaloFastError
+        If it cannot work with these properties.
+    """
+    maker, properties_type = _KINDS[kind]
+    try:
+        checked = properties_type(**properties)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name, *rest = first["loc"]
+        where = "".join(f"[{part}]" for part in rest)
+        raise SteeringError(f"{name}{where}: {first['msg']} (got {properties[str(name)]!r})") from (
+            error
+        )
+    component: Component = maker(checked)
+    return component
+
+
+class CaloFastSim:
+    """`k4calofast.engine` for concurrent events.
+
+    Takes ``header``, ``particles`` and perhaps ``seed``; returns ``hits``, ``contributions``,
+    ``notHandled`` (indices of particles) and ``simulatorStatus`` (of all particles, flagged).
+    """
+
+    def __init__(self, properties: CaloFastSimProperties) -> None:
+        from k4calofast.engine import FastSimulation, model_facts
+
+        self._p = properties
+        self._simulation = FastSimulation(properties)
+        self._facts = {
+            **model_facts(self._simulation),
+            "CellIDEncoding": self._simulation.detector.encoding.text,
+        }
+        self._collector = Collector(
+            self._simulate, properties.CollectEvents, properties.CollectTime * _S_PER_MS
+        )
+
+    def facts(self) -> Mapping[str, str]:
+        """See `Component`."""
+        return self._facts
+
+    def execute(self, buffers: Buffers) -> Arrays:
+        """See `Component`."""
+        keys = event_keys(buffers, self._p.InputEventHeader[0])
+        return self._collector.submit((keys, particles(buffers)))
+
+    def _simulate(self, events: Sequence[tuple[EventKeys, Particles]]) -> Sequence[Arrays]:
+        keys, these = together(events)
+        result = self._simulation.simulate(keys, these)
+        status = result.flagged(these.simulator_status)
+        starts = result.not_handled_offsets
+        return [
+            {
+                **hit_arrays(result.hits, result.contributions, event),
+                "notHandled": result.not_handled[starts[event] : starts[event + 1]],
+                "simulatorStatus": status[these.offsets[event] : these.offsets[event + 1]],
+            }
+            for event in range(len(events))
+        ]
+
+    def finish(self) -> Sequence[str]:
+        """See `Component`."""
+        return self._simulation.summary.lines()
+
+
+class CaloParticleGun:
+    """`k4calofast.particle_gun`, event by event.
+
+    Takes ``number`` (how many events came before); returns ``header`` and ``particles``.
+    """
+
+    def __init__(self, properties: CaloParticleGunProperties) -> None:
+        from k4calofast.particle_gun import ParticleGun
+
+        self._p = properties
+        self._gun = ParticleGun(properties)
+
+    def facts(self) -> Mapping[str, str]:
+        """See `Component`."""
+        return {}
+
+    def execute(self, buffers: Buffers) -> Arrays:
+        """See `Component`."""
+        event = np.array(buffers["number"], np.uint64) + np.uint64(self._p.FirstEvent)
+        return {
+            "header.run": np.full(1, self._p.Run, np.uint32),
+            "header.event": event,
+            **{f"particles.{name}": column for name, column in self._gun.shoot(event).items()},
+        }
+
+    def finish(self) -> Sequence[str]:
+        """See `Component`."""
+        return []
+
+
+class CaloHitMerger:
+    """`k4calofast.hits.merging`, event by event.
+
+    Takes ``particles.simulatorStatus``, ``parents.child`` and ``parents.parent`` (indices),
+    ``fast`` and ``full`` hits; returns ``hits`` and ``contributions``.
+    """
+
+    def __init__(self, properties: CaloHitMergerProperties) -> None:
+        from k4calofast.hits.merging import Merger
+
+        self._merger = Merger(properties)
+        self._one_at_a_time = Lock()
+
+    def facts(self) -> Mapping[str, str]:
+        """See `Component`."""
+        return {}
+
+    def execute(self, buffers: Buffers) -> Arrays:
+        """See `Component`."""
+        status = np.array(buffers["particles.simulatorStatus"], np.int32)
+        child = np.array(buffers["parents.child"], np.int64)
+        parent = np.array(buffers["parents.parent"], np.int64)
+        fast, full = sim_hits(buffers, "fast"), sim_hits(buffers, "full")
+        particles = np.array([0, len(status)])
+        with self._one_at_a_time:
+            merged = self._merger.merge(particles, status, (child, parent), fast, full)
+        return hit_arrays(*merged)
+
+    def finish(self) -> Sequence[str]:
+        """See `Component`."""
+        return self._merger.lines()
+
+
+class CaloDigitiser:
+    """`k4calofast.hits.digitisation`, event by event.
+
+    Takes ``header``, ``sim`` hits and perhaps ``seed``; returns ``digits``.
+    """
+
+    def __init__(self, properties: CaloDigitiserProperties) -> None:
+        from k4calofast.hits.digitisation import Digitiser
+
+        self._p = properties
+        self._digitiser = Digitiser(properties)
+        self._one_at_a_time = Lock()
+
+    def facts(self) -> Mapping[str, str]:
+        """See `Component`."""
+        return {}
+
+    def execute(self, buffers: Buffers) -> Arrays:
+        """See `Component`."""
+        keys = event_keys(buffers, self._p.InputEventHeader[0])
+        hits, contributions = sim_hits(buffers, "sim")
+        with self._one_at_a_time:
+            digits = self._digitiser.digitise(keys, hits, contributions)
+        return {
+            "digits.hit": digits.hit,
+            "digits.cellID": digits.cell_id,
+            "digits.energy": digits.energy,
+            "digits.energyError": digits.energy_error,
+            "digits.time": digits.time,
+            "digits.position": digits.position,
+        }
+
+    def finish(self) -> Sequence[str]:
+        """See `Component`."""
+        return self._digitiser.read_out.lines()
+
+
+_KINDS: dict[str, tuple[Any, type[Properties]]] = {
+    "CaloFastSim": (CaloFastSim, CaloFastSimProperties),
+    "CaloParticleGun": (CaloParticleGun, CaloParticleGunProperties),
+    "CaloHitMerger": (CaloHitMerger, CaloHitMergerProperties),
+    "CaloDigitiser": (CaloDigitiser, CaloDigitiserProperties),
+}

@@ -1,0 +1,94 @@
+"""The same options file in Key4hep's k4run and in the embedded one: the same hits, bit by bit."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def succeeded(job):
+    assert job.returncode == 0, job.stdout[-3000:] + job.stderr[-3000:]
+    return job
+
+
+@pytest.fixture(scope="module")
+def gun_events(embedded, options, tmp_path_factory):
+    """1000 events of the embedded particle gun, three particles each, and their hits."""
+    folder = tmp_path_factory.mktemp("gun")
+    succeeded(embedded(folder, options / "particle_gun.py", "-n", "1000"))
+    given = ["--IOSvc.Input", "particles.edm4hep.root", "--IOSvc.Output", "hits.root"]
+    succeeded(embedded(folder, options / "fastsim.py", *given))
+    return folder
+
+
+@pytest.mark.parametrize("output_type", ["default", "rntuple"])
+@pytest.mark.parametrize("name", ["jpsi_rhopi.edm4hep.root", "jpsi_rhopi.rntuple.edm4hep.root"])
+def test_jpsi_events_get_the_same_hits(
+    key4hep, embedded, options, assert_same, metadata_of, edm4hep_file, tmp_path, name, output_type
+):
+    given = [options / "fastsim.py", "--IOSvc.Input", edm4hep_file(name), "--IOSvc.Output"]
+    succeeded(key4hep(tmp_path, *given, "theirs.root", "--IOSvc.OutputType", output_type))
+    succeeded(embedded(tmp_path, *given, "ours.root"))
+    assert assert_same(tmp_path / "theirs.root", tmp_path / "ours.root") == 10
+    written, expected = metadata_of(tmp_path / "theirs.root"), metadata_of(tmp_path / "ours.root")
+    for key in expected:
+        if key.startswith(("EMCBarrelCollection", "CaloFastSim")):
+            assert written[key] == expected[key]
+
+
+def test_gun_events_get_the_same_hits(key4hep, options, assert_same, gun_events, tmp_path):
+    given = ["--IOSvc.Input", gun_events / "particles.edm4hep.root", "--IOSvc.Output", "hits.root"]
+    succeeded(key4hep(tmp_path, options / "fastsim.py", *given))
+    assert assert_same(tmp_path / "hits.root", gun_events / "hits.root") == 1000
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        ["--threads", "4", "--slots", "8"],
+        ["--threads", "2", "--slots", "2"],
+        ["--threads", "4", "--slots", "8", "--CaloFastSim.CollectEvents", "1"],
+        ["--threads", "4", "--slots", "8", "--CaloFastSim.CollectTime", "50"],
+    ],
+    ids=" ".join,
+)
+def test_hits_do_not_depend_on_threads_and_slots(
+    key4hep, options, assert_same, gun_events, tmp_path, how
+):
+    given = ["--IOSvc.Input", gun_events / "particles.edm4hep.root", "--IOSvc.Output", "hits.root"]
+    succeeded(key4hep(tmp_path, options / "fastsim_mt.py", *given, *how))
+    assert assert_same(tmp_path / "hits.root", gun_events / "hits.root") == 1000
+
+
+def test_the_gun_shoots_the_same_particles(key4hep, embedded, options, assert_same, tmp_path):
+    for run, folder in ((key4hep, tmp_path / "theirs"), (embedded, tmp_path / "ours")):
+        folder.mkdir()
+        succeeded(run(folder, options / "particle_gun.py", "-n", "20"))
+        given = ["--IOSvc.Input", "particles.edm4hep.root", "--IOSvc.Output", "hits.root"]
+        succeeded(embedded(folder, options / "fastsim.py", *given))
+    assert assert_same(*(tmp_path / side / "hits.root" for side in ("theirs", "ours"))) == 20
+
+
+def test_flagged_particles_keep_their_relations(
+    key4hep, embedded, options, assert_same, edm4hep_file, tmp_path
+):
+    given = [options / "fastsim.py", "--IOSvc.Input", edm4hep_file("jpsi_rhopi.edm4hep.root")]
+    given += ["--CaloFastSim.OutputMCParticles", "MCParticlesFlagged", "--IOSvc.Output"]
+    for run, name in ((key4hep, "theirs.root"), (embedded, "ours.root")):
+        succeeded(run(tmp_path, *given, name))
+    assert assert_same(tmp_path / "theirs.root", tmp_path / "ours.root") == 10
+
+
+def test_unique_id_gen_svc_seeds_both(key4hep, embedded, options, assert_same, tmp_path):
+    seeds = tmp_path / "seeds.py"
+    seeds.write_text(
+        "from Configurables import UniqueIDGenSvc\n"
+        "from k4FWCore import ApplicationMgr\n"
+        "service = UniqueIDGenSvc('UniqueIDGenSvc', Seed=987654321)\n"
+        "ApplicationMgr().ExtSvc += [service]\n"
+    )
+    for run, name in ((key4hep, "theirs.root"), (embedded, "ours.root")):
+        succeeded(run(tmp_path, options / "fastsim.py", seeds, "--IOSvc.Output", name))
+    succeeded(embedded(tmp_path, options / "fastsim.py", "--IOSvc.Output", "unseeded.root"))
+    assert assert_same(tmp_path / "theirs.root", tmp_path / "ours.root") == 100
+    with pytest.raises(AssertionError, match=r"hits\.energy"):
+        assert_same(tmp_path / "theirs.root", tmp_path / "unseeded.root")
