@@ -119,7 +119,11 @@ class FastSimulation:
 
     def __init__(self, properties: CaloFastSimProperties) -> None:
         self.properties = properties
-        self.model = Model(find_model(properties.Model), properties.Provider, properties.Threads)
+        try:
+            folder = find_model(properties.Model)
+        except ModelError as error:
+            raise ModelError(f"Model: {error}") from error
+        self.model = Model(folder, properties.Provider, properties.Threads)
         self.card = self.model.card
         self.detector = detector.load(self.card.detector)
         for edge in self.card.window:

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "Output.h"
 #include "Properties.h"
 #include "PythonDoor.h"
 
@@ -14,6 +15,7 @@
 #include <GaudiKernel/IDataManagerSvc.h>
 #include <GaudiKernel/IDataProviderSvc.h>
 #include <GaudiKernel/IRegistry.h>
+#include <GaudiKernel/IScheduler.h>
 
 #include <edm4hep/EventHeaderCollection.h>
 #include <podio/CollectionBase.h>
@@ -68,6 +70,8 @@ public:
     document(this->m_outputLocationsVector, Properties::outputs());
   }
 
+  /// Says what is wrong, but lets start() fail: a job with several threads of Gaudi v40 crashes if
+  /// initialize() fails.
   StatusCode initialize() override {
     if (const StatusCode status = Base::initialize(); status.isFailure()) {
       return status;
@@ -86,19 +90,34 @@ public:
       m_door.open(m_kind, values);
       putMetadata(m_door.facts());
     } catch (const PythonError& error) {
-      return failure(error.what());
+      fail(error.what());
     } catch (const GaudiException& error) {
-      return failure(error.message());
+      fail(error.message());
     }
     const auto& options = this->serviceLocator()->getOptsSvc();
     if (options.isSet("UniqueIDGenSvc.Seed") || options.get("ApplicationMgr.ExtSvc").find("UniqueIDGenSvc") !=
                                                     std::string::npos) {
       m_uniqueID = this->template service<IUniqueIDGenSvc>("UniqueIDGenSvc", true);
       if (!m_uniqueID) {
-        return failure("the job configures UniqueIDGenSvc, but there is none");
+        fail("the job configures UniqueIDGenSvc, but there is none");
       }
     }
     return StatusCode::SUCCESS;
+  }
+
+  StatusCode start() override { return m_failed ? StatusCode::FAILURE : Base::start(); }
+
+  /// Waits for the events that are still on their way in a job that fails: Gaudi v40 goes on to
+  /// finalize() without them, and k4FWCore's input crashes.
+  StatusCode stop() override {
+    if (m_failed) {
+      const auto scheduler = existing<IScheduler>("AvalancheSchedulerSvc");
+      EventContext* context = nullptr;
+      while (scheduler && scheduler->popFinishedEvent(context).isSuccess()) {
+        delete context;
+      }
+    }
+    return Base::stop();
   }
 
   /// Says what is missing in the event in the words of this component's properties.
@@ -108,7 +127,7 @@ public:
     }
     const StatusCode status = Base::sysExecute(context);
     if (status.isFailure()) {
-      abandonOutput();
+      failJob();
     }
     return status;
   }
@@ -124,7 +143,7 @@ public:
       }
       m_door.close();
     } catch (const PythonError& error) {
-      return failure(error.what());
+      fail(error.what());
     }
     return Base::finalize();
   }
@@ -178,21 +197,26 @@ private:
     }
   }
 
-  StatusCode failure(const std::string& message) {
+  /// A service, if the job has it.
+  template <typename Interface>
+  SmartIF<Interface> existing(const std::string& service) const {
+    return this->serviceLocator()->template service<Interface>(service, false);
+  }
+
+  void fail(const std::string& message) {
     this->error() << message << endmsg;
-    abandonOutput();
-    return StatusCode::FAILURE;
+    failJob();
   }
 
   /// k4FWCore closes its output properly even if the job has failed: take its name away. And a
   /// job with several threads that fails would end like one that has read all of its input.
-  void abandonOutput() {
-    auto application = this->template service<IProperty>("ApplicationMgr", false);
+  void failJob() {
+    auto application = existing<IProperty>("ApplicationMgr");
     Gaudi::setAppReturnCode(application, Gaudi::ReturnCode::AlgorithmFailure, true).ignore();
-    if (m_abandoned.exchange(true)) {
+    if (m_failed.exchange(true)) {
       return;
     }
-    const auto io = this->template service<IProperty>("IOSvc", false);
+    const auto io = existing<IProperty>("IOSvc");
     if (!io || !io->hasProperty("Output")) {
       return;
     }
@@ -201,12 +225,8 @@ private:
       return;
     }
     const std::string& file = output.value();
-    try {
-      PythonDoor::abandon(file);
-      this->error() << "the job fails: " << file << " is not complete and will be " << file << ".part" << endmsg;
-    } catch (const PythonError& error) {
-      this->error() << "the job fails, and " << file << " is not complete: " << error.what() << endmsg;
-    }
+    abandonAtExit(file);
+    this->error() << "the job fails: " << file << " is not complete and will be " << file << ".part" << endmsg;
   }
 
   template <std::size_t... I>
@@ -274,7 +294,7 @@ private:
   std::string m_kind;
   PythonDoor m_door;
   SmartIF<IUniqueIDGenSvc> m_uniqueID;
-  std::atomic<bool> m_abandoned{false};
+  std::atomic<bool> m_failed{false};
   mutable std::atomic<std::int64_t> m_nanoseconds{0};
   mutable std::atomic<std::int64_t> m_events{0};
 };

@@ -236,10 +236,4 @@ void PythonDoor::close() {
   m_component = nullptr;
 }
 
-void PythonDoor::abandon(const std::string& file) {
-  const Gil gil;
-  const Object module = import(doorModule);
-  checked(PyObject_CallMethod(module.get(), "abandon", "s", file.c_str()));
-}
-
 } // namespace k4calofast

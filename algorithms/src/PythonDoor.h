@@ -111,9 +111,6 @@ public:
   /// Forgets the component.
   void close();
 
-  /// Makes sure that a file which is not complete does not keep its name.
-  static void abandon(const std::string& file);
-
 private:
   void* m_component{nullptr};
 };

@@ -7,6 +7,5 @@ neither podio nor ROOT is imported here. Names are ``<collection>.<member>``.
 from __future__ import annotations
 
 from k4calofast.gaudi.components import Component, create
-from k4calofast.gaudi.output import abandon
 
-__all__ = ["Component", "abandon", "create"]
+__all__ = ["Component", "create"]

@@ -1,0 +1,36 @@
+#include "Output.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <mutex>
+#include <set>
+#include <system_error>
+
+namespace k4calofast {
+
+namespace {
+
+  std::set<std::filesystem::path>& abandoned() {
+    static auto* files = new std::set<std::filesystem::path>; // outlives everything
+    return *files;
+  }
+
+  void renameAll() {
+    for (const auto& file : abandoned()) {
+      std::error_code ignored; // there may be no file yet
+      std::filesystem::rename(file, file.string() + ".part", ignored);
+    }
+  }
+
+} // namespace
+
+void abandonAtExit(const std::string& file) {
+  static std::mutex mutex;
+  const std::lock_guard lock{mutex};
+  if (abandoned().empty()) {
+    std::atexit(renameAll);
+  }
+  abandoned().insert(std::filesystem::absolute(file));
+}
+
+} // namespace k4calofast

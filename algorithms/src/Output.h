@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+
+namespace k4calofast {
+
+/// Renames a file that is not complete to `<file>.part` at the end of the process.
+///
+/// k4FWCore closes its output properly whatever happens, so that a job which fails after some
+/// events leaves a file like any other.
+void abandonAtExit(const std::string& file);
+
+} // namespace k4calofast
