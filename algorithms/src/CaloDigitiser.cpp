@@ -17,11 +17,12 @@ public:
   std::tuple<edm4hep::CalorimeterHitCollection, edm4hep::CaloHitSimCaloHitLinkCollection>
   operator()(const edm4hep::SimCalorimeterHitCollection& simHits,
              const edm4hep::EventHeaderCollection& headers) const override {
-    Columns columns;
-    addHeader(columns, headers);
-    addSeed(columns, headers);
-    addSimHits(columns, "sim", simHits);
-    return work(columns, [&](const Arrays& arrays) {
+    const auto fill = [&](Columns& columns) {
+      addHeader(columns, headers);
+      addSeed(columns, headers);
+      addSimHits(columns, "sim", simHits);
+    };
+    return work(fill, [&](const Arrays& arrays) {
       const auto simHit = arrays.get<std::int32_t>("digits.hit");
       const auto cellID = arrays.get<std::uint64_t>("digits.cellID");
       const auto energy = arrays.get<float>("digits.energy");

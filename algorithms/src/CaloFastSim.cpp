@@ -22,11 +22,12 @@ public:
                                "' is a subset collection; the collection itself is needed",
                            name(), StatusCode::FAILURE);
     }
-    Columns columns;
-    addHeader(columns, headers);
-    addSeed(columns, headers);
-    addParticles(columns, particles);
-    return work(columns, [&](const Arrays& arrays) {
+    const auto fill = [&](Columns& columns) {
+      addHeader(columns, headers);
+      addSeed(columns, headers);
+      addParticles(columns, particles);
+    };
+    return work(fill, [&](const Arrays& arrays) {
       // Hits and particles not handled point to the flagged copies, if these are asked for.
       std::vector<edm4hep::MCParticleCollection> flagged;
       if (outputLocations(3).size() == 1) {

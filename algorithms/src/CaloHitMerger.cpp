@@ -16,7 +16,20 @@ public:
   std::tuple<edm4hep::SimCalorimeterHitCollection, edm4hep::CaloHitContributionCollection>
   operator()(const edm4hep::MCParticleCollection& particles, const edm4hep::SimCalorimeterHitCollection& fast,
              const edm4hep::SimCalorimeterHitCollection& full) const override {
-    Columns columns;
+    const auto fill = [&](Columns& columns) {
+      addFamily(columns, particles);
+      addSimHits(columns, "fast", fast);
+      addSimHits(columns, "full", full);
+    };
+    return work(fill, [&](const Arrays& arrays) {
+      auto [hits, contributions] = makeSimHits(arrays, particles);
+      return std::make_tuple(std::move(hits), std::move(contributions));
+    });
+  }
+
+private:
+  /// Who was simulated, and who stems from whom.
+  static void addFamily(Columns& columns, const edm4hep::MCParticleCollection& particles) {
     std::vector<std::int32_t> status;
     std::vector<std::int64_t> child, parent;
     for (const auto& particle : particles) {
@@ -33,15 +46,8 @@ public:
     columns.add("particles.simulatorStatus", std::move(status));
     columns.add("parents.child", std::move(child));
     columns.add("parents.parent", std::move(parent));
-    addSimHits(columns, "fast", fast);
-    addSimHits(columns, "full", full);
-    return work(columns, [&](const Arrays& arrays) {
-      auto [hits, contributions] = makeSimHits(arrays, particles);
-      return std::make_tuple(std::move(hits), std::move(contributions));
-    });
   }
 
-private:
   void putMetadata(const std::map<std::string, std::string>&) override {
     shareEncoding(*this, {inputLocations(1).front(), inputLocations(2).front()}, outputLocations(0).front());
   }

@@ -13,9 +13,10 @@ public:
 
   std::tuple<edm4hep::MCParticleCollection, edm4hep::EventHeaderCollection>
   operator()(const EventContext& context) const override {
-    Columns columns;
-    columns.add("number", std::vector<std::uint64_t>{context.evt()});
-    return work(columns, [](const Arrays& arrays) {
+    const auto fill = [&](Columns& columns) {
+      columns.add("number", std::vector<std::uint64_t>{context.evt()});
+    };
+    return work(fill, [](const Arrays& arrays) {
       edm4hep::EventHeaderCollection headers;
       auto header = headers.create();
       header.setRunNumber(arrays.get<std::uint32_t>("header.run")[0]);

@@ -139,7 +139,7 @@ public:
       }
       if (m_events) {
         this->info() << static_cast<double>(m_nanoseconds) * 1e-6 / static_cast<double>(m_events)
-                     << " ms per event in this algorithm, Python included" << endmsg;
+                     << " ms per event in this algorithm, engine, waiting and columns" << endmsg;
       }
       m_door.close();
     } catch (const PythonError& error) {
@@ -149,12 +149,14 @@ public:
   }
 
 protected:
-  /// Lets Python work on an event and makes collections of what comes back.
+  /// Fills columns, lets Python work on them and makes collections of what comes back.
   /// @throws GaudiException with Python's error
-  template <typename Make>
-  auto work(const Columns& columns, Make&& make) const {
+  template <typename Fill, typename Make>
+  auto work(Fill&& fill, Make&& make) const {
     try {
       const auto began = Clock::now();
+      Columns columns;
+      fill(columns);
       auto result = make(m_door.execute(columns));
       m_nanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - began).count();
       ++m_events;

@@ -19,6 +19,9 @@ WINDOW = (11, 11)
 SECTOR_COLUMNS = 17
 """Columns simulated around the hit crystal; docs/fullsim.md has the measured leakage."""
 
+START_GAP = 0.01
+"""Particles start this far (mm) in front of the crystal that they enter."""
+
 CHARGE = {22: 0.0, 11: -1.0, -11: 1.0}
 """The kinds of particles, by PDG number, with their charge."""
 

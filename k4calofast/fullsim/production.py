@@ -28,9 +28,6 @@ from k4calofast.fullsim.sampling import log_uniform
 from k4calofast.fullsim.simulation import PHYSICS, RANGE_CUT, Simulation, require_geant4
 from k4calofast.showers import Showers, hdf5
 
-_START_GAP = 0.01
-"""Particles start this far (mm) in front of the crystal that they enter."""
-
 
 @dataclass(frozen=True)
 class Chunk:
@@ -151,7 +148,7 @@ def simulate(chunk: Chunk, seed: int, data: PhysicsData, done: Callable[[int], N
     sector = besiii.sector()
     simulation = Simulation(sector, data, int(seeds.generate_state(chunk.repetition + 1)[-1]))
     pdg = np.full(chunk.count, chunk.pdg, np.int32)
-    start = drawn.position - _START_GAP * drawn.momentum / momentum[:, None]
+    start = drawn.position - besiii.START_GAP * drawn.momentum / momentum[:, None]
     deposits = simulation.run(
         pdg,
         sector.to_sector(drawn.cell, start),

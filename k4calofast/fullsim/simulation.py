@@ -7,7 +7,7 @@ of the cells); Python is entered once per event.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Protocol
@@ -99,33 +99,48 @@ def load_geant4(data: PhysicsData) -> Any:
     return geant4_pybind
 
 
-class Simulation:
-    """Geant4 with one detector; there can be one in a process.
+@dataclass(frozen=True)
+class ParticleGun:
+    """A particle at its start: PDG number, position (mm), momentum (GeV)."""
+
+    pdg: int
+    position: tuple[float, ...]
+    momentum: tuple[float, ...]
+
+
+class Geant4:
+    """One Geant4 with one detector; there can be one in a process.
 
     Parameters
     ----------
-    volumes
-        The detector.
     data
         The tables that Geant4 reads.
     seed
         Same seed, same particles: same result, bit for bit.
+    construction
+        Makes the G4VUserDetectorConstruction, given the module and a list of what Python must
+        not forget.
+    actions
+        Makes further user actions, given the module.
     """
 
-    def __init__(self, volumes: Volumes, data: PhysicsData, seed: int) -> None:
+    def __init__(
+        self,
+        data: PhysicsData,
+        seed: int,
+        construction: Callable[[Any, list[Any]], Any],
+        actions: Callable[[Any], list[Any]],
+    ) -> None:
         g4 = load_geant4(data)
-        self._g4 = g4
         self._keep: list[Any] = []
         self._primaries = _Primaries()
-        self._collected = _Collected()
-
         manager = g4.G4RunManagerFactory.CreateRunManager(g4.G4RunManagerType.Serial)
         g4.G4Random.setTheEngine(g4.MixMaxRng())
         ui = g4.G4UImanager.GetUIpointer()
         parts = [
-            _detector_construction(g4, volumes, self._keep),
+            construction(g4, self._keep),
             _physics_list(g4),
-            _action_initialization(g4, self._primaries, self._collected, self._keep),
+            _action_initialization(g4, self._primaries, actions, self._keep),
         ]
         for part in parts:
             manager.SetUserInitialization(part)
@@ -142,6 +157,33 @@ class Simulation:
         self._keep += [manager, ui, *parts]
         self._manager = manager
         self.version = str(g4.G4Version).replace("$Name:", "").strip(" $")
+
+    def shoot(self, *events: list[ParticleGun]) -> None:
+        """Simulate events, each of which starts with some particles."""
+        self._primaries.load(events)
+        self._manager.BeamOn(len(events))
+
+
+class Simulation:
+    """Energies in the cells of one detector; there can be one in a process.
+
+    Parameters
+    ----------
+    volumes
+        The detector.
+    data, seed
+        See `Geant4`.
+    """
+
+    def __init__(self, volumes: Volumes, data: PhysicsData, seed: int) -> None:
+        self._collected = _Collected()
+        self._geant4 = Geant4(
+            data,
+            seed,
+            lambda g4, keep: _detector_construction(g4, volumes, keep),
+            lambda g4: [_collect(g4, self._collected)],
+        )
+        self.version = self._geant4.version
 
     def run(
         self,
@@ -161,18 +203,17 @@ class Simulation:
         progress
             Called with the number of events done, every hundred events.
         """
-        self._primaries.load(pdg, position, momentum)
         self._collected.clear(progress)
-        self._manager.BeamOn(len(pdg))
+        rows = zip(pdg.tolist(), position.tolist(), momentum.tolist(), strict=True)
+        self._geant4.shoot(*([ParticleGun(*row)] for row in rows))
         return self._collected.deposits()
 
 
 class _Primaries:
-    """The particles of the current batch, handed to Geant4 one by one."""
+    """The particles of the current batch, handed to Geant4 event by event."""
 
-    def load(self, pdg: npt.NDArray[np.int32], position: Floats, momentum: Floats) -> None:
-        self.pdg, self.position, self.momentum = pdg.tolist(), position.tolist(), momentum.tolist()
-        self.next = 0
+    def load(self, events: Sequence[list[ParticleGun]]) -> None:
+        self.events, self.next = events, 0
 
 
 class _Collected:
@@ -230,7 +271,7 @@ def _physics_list(g4: Any) -> Any:
 
 
 def _action_initialization(
-    g4: Any, primaries: _Primaries, collected: _Collected, keep: list[Any]
+    g4: Any, primaries: _Primaries, actions: Callable[[Any], list[Any]], keep: list[Any]
 ) -> Any:
     class Gun(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -239,23 +280,38 @@ def _action_initialization(
             self.pdg = 0
 
         def GeneratePrimaries(self, event: Any) -> None:  # noqa: N802
-            i = primaries.next
-            primaries.next = i + 1
-            if primaries.pdg[i] != self.pdg:
-                self.pdg = primaries.pdg[i]
+            particles = primaries.events[primaries.next]
+            primaries.next += 1
+            for particle in particles:
+                self.shoot(particle, event)
+
+        def shoot(self, particle: ParticleGun, event: Any) -> None:
+            if particle.pdg != self.pdg:
+                self.pdg = particle.pdg
                 table = g4.G4ParticleTable.GetParticleTable()
                 self.definition = table.FindParticle(self.pdg)
                 self.gun.SetParticleDefinition(self.definition)
                 self.mass = self.definition.GetPDGMass() / g4.GeV
-            px, py, pz = primaries.momentum[i]
+            px, py, pz = particle.momentum
             p2 = px * px + py * py + pz * pz
             # sqrt(p^2 + m^2) - m without cancellation.
             kinetic = p2 / ((p2 + self.mass**2) ** 0.5 + self.mass)
             self.gun.SetParticleEnergy(kinetic * g4.GeV)
             self.gun.SetParticleMomentumDirection(g4.G4ThreeVector(px, py, pz).unit())
-            self.gun.SetParticlePosition(g4.G4ThreeVector(*primaries.position[i]))
+            self.gun.SetParticlePosition(g4.G4ThreeVector(*particle.position))
             self.gun.GeneratePrimaryVertex(event)
 
+    class Actions(g4.G4VUserActionInitialization):  # type: ignore[misc]
+        def Build(self) -> None:  # noqa: N802
+            # Created here, after the physics list, as Geant4 demands.
+            for action in (Gun(), *actions(g4)):
+                keep.append(action)
+                self.SetUserAction(action)
+
+    return Actions()
+
+
+def _collect(g4: Any, collected: _Collected) -> Any:
     class Collect(g4.G4UserEventAction):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
@@ -267,11 +323,4 @@ def _action_initialization(
                 self.collection = manager.GetCollectionID("calorimeter/energy")
             collected.add(dict(event.GetHCofThisEvent().GetHC(self.collection)))
 
-    class Actions(g4.G4VUserActionInitialization):  # type: ignore[misc]
-        def Build(self) -> None:  # noqa: N802
-            # Created here, after the physics list, as Geant4 demands.
-            for action in (Gun(), Collect()):
-                keep.append(action)
-                self.SetUserAction(action)
-
-    return Actions()
+    return Collect()

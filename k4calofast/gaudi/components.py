@@ -108,8 +108,11 @@ class CaloFastSim:
     def _simulate(self, events: Sequence[tuple[EventKeys, Particles]]) -> Sequence[Arrays]:
         keys, these = together(events)
         result = self._simulation.simulate(keys, these)
-        status = result.flagged(these.simulator_status)
         starts = result.not_handled_offsets
+        # Flags are for copies of the particles.
+        status = these.simulator_status
+        if self._p.OutputMCParticles:
+            status = result.flagged(status)
         return [
             {
                 **hit_arrays(result.hits, result.contributions, event),
@@ -121,7 +124,9 @@ class CaloFastSim:
 
     def finish(self) -> Sequence[str]:
         """See `Component`."""
-        return self._simulation.summary.lines()
+        summary = self._simulation.summary
+        engine = 1e3 * sum(summary.seconds.values()) / max(summary.events, 1)
+        return [*summary.lines(), f"{engine:.4f} ms per event in the engine"]
 
 
 class CaloParticleGun:

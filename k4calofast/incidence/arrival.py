@@ -31,6 +31,8 @@ class Arrivals:
         (N,) ns, when.
     conditions
         (N, 6) in the order and units of `k4calofast.incidence.CONDITIONS`.
+    momentum
+        (N, 3) GeV, there.
     """
 
     particle: Indices
@@ -38,6 +40,7 @@ class Arrivals:
     position: Floats
     time: Floats
     conditions: Floats
+    momentum: Floats
 
     def __len__(self) -> int:
         return len(self.particle)
@@ -50,6 +53,7 @@ class Arrivals:
             self.position[rows],
             self.time[rows],
             self.conditions[rows],
+            self.momentum[rows],
         )
 
 
@@ -76,4 +80,5 @@ def arrive(particles: Particles, detector: Calorimeter) -> tuple[Arrivals, npt.N
         position,
         time[entered],
         conditions_of(detector, cell, position, momentum),
+        momentum,
     ), fate

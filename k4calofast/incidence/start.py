@@ -11,6 +11,8 @@ not simulated, any other generatorStatus        not at all: a documentation line
 simulated, endpoint in front of the             from its endpoint with momentumAtEndpoint,
 calorimeter, momentum left there                unless it decayed in the tracker
 simulated, endpoint in front, none left         not at all: its daughters do
+left the detector behind the calorimeter, with  from in front of the face, on the way back from
+momentum left                                   its endpoint with momentumAtEndpoint
 simulated, endpoint inside the calorimeter      from its vertex: it was absorbed there
 born inside or behind the calorimeter           not at all: part of a shower
 ==============================================  =============================================
@@ -26,13 +28,16 @@ import numpy.typing as npt
 from k4calofast.detector import Calorimeter
 from k4calofast.events.columns import Floats, Indices, Particles
 from k4calofast.incidence.fate import Fate
-from k4calofast.incidence.transport import velocity
+from k4calofast.incidence.transport import back_to_cylinder, curvature_of, velocity
 
 FAST_SIMULATED_BIT = 22
+LEFT_DETECTOR_BIT = 25
 DECAYED_IN_TRACKER_BIT = 27
 """Bits of MCParticle.simulatorStatus, from EDM4hep's definition."""
 
 _FINAL_STATE = 1
+_CLEARANCE = 1.0
+"""mm in front of the face's cylinder where particles are put that come back to it."""
 _NEUTRINOS = (12, 14, 16, 18)
 
 
@@ -86,6 +91,7 @@ def set_out(particles: Particles, detector: Calorimeter) -> tuple[Starts, npt.ND
     left = (particles.momentum_at_endpoint != 0).any(1)
     ended_in_front = simulated & detector.in_front(particles.endpoint)
     goes_on = ended_in_front & left & ~_bit(status, DECAYED_IN_TRACKER_BIT)
+    flew_out = simulated & ~ended_in_front & left & _bit(status, LEFT_DETECTOR_BIT)
 
     fate = np.full(len(particles), Fate.BESIDE, np.int8)
     fate[ended_in_front & ~goes_on] = Fate.ENDED_BEFORE
@@ -95,26 +101,38 @@ def set_out(particles: Particles, detector: Calorimeter) -> tuple[Starts, npt.ND
     fate[_bit(status, FAST_SIMULATED_BIT)] = Fate.ALREADY_HANDLED
 
     chosen = np.flatnonzero((fate == Fate.BESIDE) & moving)
-    at_end = goes_on[chosen]
-    position = np.where(at_end[:, None], particles.endpoint[chosen], particles.vertex[chosen])
-    momentum = np.where(
-        at_end[:, None], particles.momentum_at_endpoint[chosen], particles.momentum[chosen]
+    position, momentum = particles.vertex[chosen], particles.momentum[chosen]
+    charge, mass, time = particles.charge[chosen], particles.mass[chosen], particles.time[chosen]
+    later = np.flatnonzero((goes_on | flew_out)[chosen])
+    position[later] = particles.endpoint[chosen[later]]
+    momentum[later] = particles.momentum_at_endpoint[chosen[later]]
+    back = np.flatnonzero(flew_out[chosen])
+    position[back], momentum[back], found = back_to_cylinder(
+        position[back],
+        momentum[back],
+        curvature_of(momentum[back], charge[back], detector.magnetic_field),
+        detector.face_radius - _CLEARANCE,
     )
-    time = particles.time[chosen]
-    time[at_end] += _flight_time(particles, chosen[at_end])
-    charge, mass = particles.charge[chosen], particles.mass[chosen]
+    # Through an end of the detector, say: the way from the vertex is the better guess.
+    lost = back[~found]
+    position[lost] = particles.vertex[chosen[lost]]
+    momentum[lost] = particles.momentum[chosen[lost]]
+    later = np.setdiff1d(later, lost)
+    time[later] += _flight_time(particles, chosen[later], position[later], momentum[later])
     return Starts(chosen, position, momentum, time, charge, mass), fate
 
 
-def _flight_time(particles: Particles, chosen: Indices) -> Floats:
-    """Time from vertex to endpoint (ns), which EDM4hep does not store.
+def _flight_time(
+    particles: Particles, chosen: Indices, position: Floats, momentum: Floats
+) -> Floats:
+    """Time from the vertex to a point (ns), which EDM4hep does not store.
 
     The path is a helix whose two ends have the directions of the two momenta; the velocity
     is the mean of those at its ends. More than half a turn is not seen.
     """
-    p0, p1 = particles.momentum[chosen], particles.momentum_at_endpoint[chosen]
+    p0, p1 = particles.momentum[chosen], momentum
     mass = particles.mass[chosen]
-    way = particles.endpoint[chosen] - particles.vertex[chosen]
+    way = position - particles.vertex[chosen]
     turn = np.arctan2(p1[:, 1], p1[:, 0]) - np.arctan2(p0[:, 1], p0[:, 0])
     half = (turn + np.pi) % (2 * np.pi) / 2 - np.pi / 2
     path = np.hypot(np.hypot(way[:, 0], way[:, 1]) / np.sinc(half / np.pi), way[:, 2])

@@ -109,6 +109,34 @@ def path_to_cylinder(
 
     Starts on or outside the cylinder get 0.
     """
+    path = _path_through_cylinder(position, momentum, curvature, radius)
+    path[(position[:, :2] ** 2).sum(1) >= radius**2] = 0.0
+    return path
+
+
+def back_to_cylinder(
+    position: Floats, momentum: Floats, curvature: Floats, radius: float
+) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    """Move particles from outside a cylinder around z back to where they left it.
+
+    Returns
+    -------
+    position, momentum
+        (N, 3) there.
+    found
+        (N,) whether they come from inside it; the others stay where they are.
+    """
+    path = _path_through_cylinder(position, -momentum, -curvature, radius)
+    found = np.isfinite(path) & (np.hypot(position[:, 0], position[:, 1]) > radius)
+    back = np.where(found, -path, 0.0)
+    position, momentum = advance(position, momentum, curvature, back)
+    return position, momentum, found
+
+
+def _path_through_cylinder(
+    position: Floats, momentum: Floats, curvature: Floats, radius: float
+) -> Floats:
+    """Path (N,) in mm to a cylinder around z, from either side; infinite if never reached."""
     p = np.linalg.norm(momentum, axis=1)
     pt = np.hypot(momentum[:, 0], momentum[:, 1])
     room = radius**2 - (position[:, :2] ** 2).sum(1)
@@ -126,9 +154,10 @@ def path_to_cylinder(
         q = linear + np.copysign(np.sqrt(linear**2 + constant * (2 * square - constant)), linear)
         roots = np.stack([constant / q, -q / (2 * square - constant)])
         turn = (2 * np.arctan(roots) % (2 * np.pi)).min(0)
-        straight = room / (along + np.sqrt(along**2 + room))
+        root = np.sqrt(along**2 + room)
+        straight = np.where(room > 0, room / (along + root), room / (along - root))
+        straight[straight < 0] = np.nan
         path = np.where(k == 0, straight, turn / np.abs(k)) * p / pt
-    path[room <= 0] = 0.0
     return np.where(np.isnan(path), np.inf, path)
 
 

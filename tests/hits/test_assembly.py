@@ -18,7 +18,8 @@ def arrivals_at(barrel, cells, time=None):
     conditions = np.zeros((n, len(CONDITIONS)))
     conditions[:, 0] = 1.0
     time = np.full(n, 3.5) if time is None else time
-    return Arrivals(np.arange(n), cells, barrel.front_centre(cells), time, conditions)
+    momentum = np.tile([1.0, 0.0, 0.0], (n, 1))
+    return Arrivals(np.arange(n), cells, barrel.front_centre(cells), time, conditions, momentum)
 
 
 def hits_of(barrel, cells, energies, event=None):

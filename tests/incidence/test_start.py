@@ -6,10 +6,12 @@ import pytest
 from k4calofast.events.columns import Particles
 from k4calofast.incidence import Fate, arrive
 from k4calofast.incidence.start import set_out
+from k4calofast.incidence.transport import advance, curvature_of
 
 CREATED_IN_SIMULATION = 1 << 30
 DECAYED_IN_TRACKER = 1 << 27
 DECAYED_IN_CALORIMETER = 1 << 26
+LEFT_DETECTOR = 1 << 25
 STOPPED = 1 << 24
 FAST_SIMULATED = 1 << 22
 
@@ -67,6 +69,43 @@ def test_a_tracker_simulation_hands_over_at_the_endpoint(barrel):
     assert starts.momentum.tolist() == [[0.7, 0.1, 0.05]]
     # It flew almost straight there.
     assert starts.time == pytest.approx(2.0 + np.hypot(900, 95) / 299.79, rel=2e-3)
+
+
+def test_what_left_a_world_without_calorimeter_comes_back_to_the_face(barrel):
+    """A tracker-only job follows particles to the end of its world: what they lost in the
+    tracker is gone, and their way through the calorimeter's place cost nothing."""
+    kinds = {"pdg": [22, 11, -11], "charge": [0.0, -1.0, 1.0]}
+    vertex, momentum = np.array([[3.0, -2.0, 15.0]] * 3), np.array([[0.8, 0.3, 0.2]] * 3)
+    curvature = curvature_of(momentum, np.array(kinds["charge"]), barrel.magnetic_field)
+    end, at_end = advance(vertex, momentum, curvature, np.array([1700.0, 1750.0, 1800.0]))
+    flew = particles(
+        **kinds,
+        simulator_status=[LEFT_DETECTOR] * 3,
+        vertex=vertex,
+        endpoint=end,
+        momentum=momentum * 1.25,  # a fifth was radiated right away
+        momentum_at_endpoint=at_end,
+    )
+    arrivals, fate = arrive(flew, barrel)
+    direct, _ = arrive(particles(**kinds, vertex=vertex, momentum=momentum), barrel)
+    assert fate.tolist() == [Fate.SHOWERED] * 3
+    assert arrivals.cell.tolist() == direct.cell.tolist()
+    assert arrivals.position == pytest.approx(direct.position, abs=1e-3)
+    assert arrivals.conditions == pytest.approx(direct.conditions, abs=1e-3)
+    assert arrivals.time == pytest.approx(direct.time, rel=2e-3)
+
+
+def test_what_left_through_an_end_of_the_detector_starts_at_its_vertex(barrel):
+    starts, _ = set_out(
+        particles(
+            simulator_status=[LEFT_DETECTOR],
+            endpoint=[[100.0, 0.0, 5000.0]],
+            momentum_at_endpoint=[[0.02, 0.0, 1.0]],
+            momentum=[[0.02, 0.0, 1.0]],
+        ),
+        barrel,
+    )
+    assert starts.position.tolist() == [[0, 0, 0]]
 
 
 def test_endpoints_on_a_face_count_as_in_front_of_it(barrel):

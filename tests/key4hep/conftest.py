@@ -92,31 +92,16 @@ def _metadata(file: Path) -> dict[str, str]:
     return {}
 
 
-def _content(file: Path, hits: str = "EMCBarrelCollection") -> list[Event]:
-    """Hits, their contributions, particles and particles not handled, ordered by event number."""
+def _content(file: Path) -> list[Event]:
+    """Particles, hits with their contributions, digits and links, ordered by event number."""
     source = EventSource([file], [])
-    infos = {info.name: info for info in source.infos}
     events = []
     for chunk in source.chunks(0, source.num_events, 500):
         for frames in (chunk.slice(i, i + 1) for i in range(chunk.count)):
             keys = event_keys(frames, "EventHeader", 0)
-            found, parts = sim_hits(frames, hits, source.infos)
-            columns = {f"hits.{f.name}": getattr(found, f.name) for f in fields(found)}
-            columns |= {f"contributions.{f.name}": getattr(parts, f.name) for f in fields(parts)}
-            for name, info in infos.items():
-                if info.data_type == "edm4hep::MCParticleCollection":
-                    if info.is_subset:
-                        target = frames.array(f"{name}_objIdx")
-                        columns[f"{name}.index"] = np.asarray(target["index"][0])
-                    else:
-                        these = particles(frames, name)
-                        columns |= {
-                            f"{name}.{f.name}": getattr(these, f.name) for f in fields(these)
-                        }
-                        for relation in ("parents", "daughters"):
-                            columns[f"{name}.{relation}"] = np.stack(
-                                relations(frames, name, relation)
-                            )
+            columns: dict[str, object] = {}
+            for info in source.infos:
+                columns |= _columns(frames, info, source.infos)
             events.append(
                 Event(
                     int(keys.run[0]),
@@ -127,9 +112,38 @@ def _content(file: Path, hits: str = "EMCBarrelCollection") -> list[Event]:
     return sorted(events, key=lambda event: (event.run, event.number))
 
 
-def _assert_same(one: Path, other: Path, hits: str = "EMCBarrelCollection") -> int:
+def _columns(frames, info, infos) -> dict[str, object]:
+    """What is compared of a collection; relations as indices."""
+    name = info.name
+    if info.is_subset:
+        return {f"{name}.index": frames.array(f"{name}_objIdx")["index"][0]}
+    if info.data_type == "edm4hep::SimCalorimeterHitCollection":
+        found, parts = sim_hits(frames, name, infos)
+        return {f"{name}.{f.name}": getattr(found, f.name) for f in fields(found)} | {
+            f"{name}.contributions.{f.name}": getattr(parts, f.name) for f in fields(parts)
+        }
+    if info.data_type == "edm4hep::MCParticleCollection":
+        these = particles(frames, name)
+        return {f"{name}.{f.name}": getattr(these, f.name) for f in fields(these)} | {
+            f"{name}.{relation}": np.stack(relations(frames, name, relation))
+            for relation in ("parents", "daughters")
+        }
+    if info.data_type == "edm4hep::CalorimeterHitCollection":
+        hits = frames.array(name)[0]
+        members = ("cellID", "energy", "energyError", "time", "type")
+        return {f"{name}.{member}": hits[member] for member in members} | {
+            f"{name}.{axis}": hits["position"][axis] for axis in "xyz"
+        }
+    if info.data_type.startswith("podio::LinkCollection"):
+        return {f"{name}.weight": frames.array(name)[0]["weight"]} | {
+            f"{name}.{end}": frames.array(f"_{name}_{end}")[0]["index"] for end in ("from", "to")
+        }
+    return {}
+
+
+def _assert_same(one: Path, other: Path) -> int:
     """Compare two files bit by bit; returns the number of events."""
-    left, right = _content(one, hits), _content(other, hits)
+    left, right = _content(one), _content(other)
     assert [(event.run, event.number) for event in left] == [
         (event.run, event.number) for event in right
     ]
@@ -137,7 +151,7 @@ def _assert_same(one: Path, other: Path, hits: str = "EMCBarrelCollection") -> i
         assert a.columns.keys() == b.columns.keys()
         different = [name for name in a.columns if a.columns[name] != b.columns[name]]
         assert not different, f"event {a.number}: {different}"
-    assert any(event.columns["hits.cell_id"] for event in left)
+    assert any(event.columns[name] for event in left for name in event.columns if "cell" in name)
     return len(left)
 
 

@@ -1,0 +1,144 @@
+"""Makes the samples of this folder; needs `pip install 'k4calofast[fullsim]'`.
+
+python options/input/make.py
+
+particles     100 events of the particle gun: photons, electrons, positrons
+tracker_only  the first 40 of them after Geant4 with BESIII's beam pipe, drift chamber and TOF, and
+              no calorimeter: MCParticles with endpoints, secondaries and status bits
+fullsim       the first 40 of them with their calorimeter hits by Geant4
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from k4calofast.events.columns import Particles
+from k4calofast.events.edm4hep import (
+    CALO_HIT_CONTRIBUTION,
+    EDM4HEP_VERSION,
+    HELICITY_UNSET,
+    MC_PARTICLE,
+    PODIO_VERSION,
+    SIM_CALORIMETER_HIT,
+    definition,
+)
+from k4calofast.events.frames import EVENTS, METADATA, CollectionInfo, FileInfo, Frames
+from k4calofast.events.layout import collection, parameters
+from k4calofast.events.reading import EventSource
+from k4calofast.events.typed import particles
+from k4calofast.events.writing import EventFileWriter
+
+HERE = Path(__file__).resolve().parent
+GUN = HERE / "particles.edm4hep.root"
+EVENTS_OF_GEANT4 = 40
+SEED = 1
+
+
+def main() -> None:
+    """Make all samples; each Geant4 in a process of its own."""
+    command = [sys.executable, "-m", "k4calofast.steering.k4run", "--embedded"]
+    gun = [str(HERE.parent / "particle_gun.py"), "-n", "100", "--IOSvc.Output", str(GUN)]
+    subprocess.run(command + gun, check=True)
+    for make in (tracker_only, fullsim):
+        process = get_context("spawn").Process(target=make)
+        process.start()
+        process.join()
+        if process.exitcode:
+            sys.exit(f"{make.__name__} failed with code {process.exitcode}")
+
+
+def tracker_only() -> None:
+    """Write MCParticles of a job without a calorimeter."""
+    from k4calofast.fullsim import tracker
+    from k4calofast.fullsim.physics_data import find_or_make
+
+    source, frames, shot = read()
+    simulation = tracker.TrackerSimulation(find_or_make(tracker.ELEMENTS), SEED)
+    simulated, (_, parent) = tracker.columns(list(simulation.simulate(shot)))
+    write("tracker_only", source, frames, mc_particles(simulated, parent), {})
+
+
+def fullsim() -> None:
+    """Write the gun's MCParticles with hits by Geant4."""
+    from k4calofast.fullsim import besiii
+    from k4calofast.fullsim.events import simulate_events
+    from k4calofast.fullsim.physics_data import find_or_make
+    from k4calofast.steering.algorithms.algorithm import CELL_ID_ENCODING, hit_fields
+
+    source, frames, shot = read()
+    result = simulate_events(shot, find_or_make(besiii.sector().elements), SEED)
+    hits = CollectionInfo.new("EMCBarrelCollectionFull", SIM_CALORIMETER_HIT)
+    parts = CollectionInfo.new(f"{hits.name}Contributions", CALO_HIT_CONTRIBUTION)
+    target = next(info for info in source.infos if info.name == "MCParticles").collection_id
+    fields = hit_fields(hits, parts, result.hits, result.contributions, target)
+    encoding = {f"{hits.name}__{CELL_ID_ENCODING}": [besiii.sector().barrel.encoding.text]}
+    write("fullsim", source, frames, fields, encoding, (hits, parts))
+    print(f"fullsim: {result.energy}, {result.beside:.3g} GeV beside the windows")
+
+
+def read() -> tuple[EventSource, Frames, Particles]:
+    """Read the events that Geant4 gets."""
+    source = EventSource([GUN], [])
+    frames = next(source.chunks(0, EVENTS_OF_GEANT4, EVENTS_OF_GEANT4))
+    return source, frames, particles(frames, "MCParticles")
+
+
+def mc_particles(found: Particles, parent: np.ndarray) -> dict:
+    """Fields of MCParticles with their relations."""
+    count = len(found)
+    own = np.arange(count) - found.offsets[found.event_of(np.arange(count))]
+    has = parent >= 0
+    parents = np.concatenate([[0], np.cumsum(has)])
+    # Daughters in the order of their parents, in the collection's numbering.
+    mother = (parent + found.offsets[found.event_of(np.arange(count))])[has]
+    order = np.argsort(mother, kind="stable")
+    daughters = np.concatenate([[0], np.cumsum(np.bincount(mother, minlength=count))])
+    target = CollectionInfo.new("MCParticles", MC_PARTICLE).collection_id
+    return collection(
+        "MCParticles",
+        MC_PARTICLE,
+        found.offsets,
+        {
+            "PDG": found.pdg,
+            "generatorStatus": found.generator_status,
+            "simulatorStatus": found.simulator_status,
+            "charge": found.charge,
+            "time": found.time,
+            "mass": found.mass,
+            "vertex": found.vertex,
+            "endpoint": found.endpoint,
+            "momentum": found.momentum,
+            "momentumAtEndpoint": found.momentum_at_endpoint,
+            "helicity": np.full(count, HELICITY_UNSET),
+        },
+        {
+            "parents": (parents, parent[has], target),
+            "daughters": (daughters, own[has][order], target),
+        },
+    )
+
+
+def write(
+    name: str,
+    source: EventSource,
+    frames: Frames,
+    fields: dict,
+    metadata: dict[str, list[str]],
+    infos: tuple[CollectionInfo, ...] = (),
+) -> None:
+    """Write a sample with these fields in place of, or beside, the gun's."""
+    info = FileInfo(PODIO_VERSION, {"edm4hep": definition()}, {"edm4hep": EDM4HEP_VERSION})
+    file = HERE / f"{name}.edm4hep.root"
+    with EventFileWriter(file, info) as writer:
+        writer.write(EVENTS, frames.with_fields(fields), (*source.infos, *infos))
+        writer.write(METADATA, Frames(parameters({"String": metadata}), 1), ())
+    print(f"{file}: {frames.count} events, {file.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

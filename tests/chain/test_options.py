@@ -1,0 +1,168 @@
+"""The options files as they are shipped, on the samples that are shipped with them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from k4calofast.detector import besiii
+from k4calofast.events.reading import EventSource
+from k4calofast.events.typed import particles, relations, sim_hits
+from k4calofast.incidence.start import FAST_SIMULATED_BIT
+
+OPTIONS = Path(__file__).resolve().parents[2] / "options"
+
+
+def k4run(folder: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "k4calofast.steering.k4run", "--embedded"]
+    done = subprocess.run(
+        [*command, str(OPTIONS / name), *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def everything(file: Path):
+    """All events of a file, and the descriptions of its collections."""
+    source = EventSource([file], [])
+    return next(source.chunks(0, source.num_events, source.num_events)), source.infos
+
+
+def flagged(frames, name):
+    return particles(frames, name).simulator_status >> FAST_SIMULATED_BIT & 1 == 1
+
+
+def test_several_threads_give_the_hits_of_one(tmp_path):
+    one = k4run(tmp_path, "fastsim.py", "--IOSvc.Output", "one.root")
+    mt = k4run(tmp_path, "fastsim_mt.py", "--IOSvc.Output", "mt.root", "--threads", "3")
+    hits, _ = sim_hits(
+        *(lambda frames, infos: (frames, "EMCBarrelCollection", infos))(
+            *everything(tmp_path / "one.root")
+        )
+    )
+    frames, infos = everything(tmp_path / "mt.root")
+    others, _ = sim_hits(frames, "EMCBarrelCollection", infos)
+    assert hits.energy.tobytes() == others.energy.tobytes()
+    assert "235 showered" in one.stdout
+    assert "235 showered" in mt.stdout
+
+
+def test_after_a_tracker_energy_is_neither_lost_nor_there_twice(tmp_path):
+    """Of what the gun shot, what did not stay in the tracker arrives, some of it as daughters."""
+    k4run(tmp_path, "fastsim_after_tracker.py")
+    frames, infos = everything(tmp_path / "fastsim_after_tracker.edm4hep.root")
+    these = particles(frames, "MCParticles")
+    flags = flagged(frames, "MCParticlesAfterFastSim")
+    assert not flagged(frames, "MCParticles").any()
+    primaries = these.generator_status == 1
+    # Conversions and bremsstrahlung: daughters shower for their mothers.
+    assert (flags & ~primaries).sum() > 20
+    assert (primaries & ~flags).any()
+    hits, parts = sim_hits(frames, "EMCBarrelCollection", infos)
+    shot = np.linalg.norm(these.momentum[primaries], axis=1).sum()
+    # The tracker keeps a few per cent, 5 to 10 % leak from crystals; twice would be above 1.
+    assert 0.75 * shot < hits.energy.sum() < shot
+    # Contributions point to the flagged copies, which have kept their relations.
+    event = np.repeat(np.arange(len(these.offsets) - 1), np.diff(hits.contributions[hits.offsets]))
+    assert flags[these.offsets[event] + parts.particle].all()
+    for relation in ("parents", "daughters"):
+        of_copies = relations(frames, "MCParticlesAfterFastSim", relation)
+        assert np.array_equal(of_copies, relations(frames, "MCParticles", relation))
+        assert len(of_copies[0]) == (~primaries).sum()
+
+
+def test_mixed_hits_are_photons_of_the_fast_and_others_of_the_full_simulation(tmp_path):
+    k4run(tmp_path, "mixed_with_fullsim.py", "--IOSvc.outputCommands", "keep *")
+    frames, infos = everything(tmp_path / "mixed.edm4hep.root")
+    collections = {
+        name: sim_hits(frames, f"EMCBarrelCollection{name}", infos) for name in ("", "Fast", "Full")
+    }
+
+    def of_kind(name: str, photons: bool) -> float:
+        parts = collections[name][1]
+        return float(parts.energy[(parts.pdg == 22) == photons].astype(np.float64).sum())
+
+    assert of_kind("", True) == pytest.approx(of_kind("Fast", True), rel=1e-12)
+    assert of_kind("", False) == pytest.approx(of_kind("Full", False), rel=1e-12)
+    assert of_kind("Fast", False) == 0
+    # Two simulations of the same 43 photons agree; a photon fluctuates by some per cent.
+    assert of_kind("Full", True) == pytest.approx(of_kind("Fast", True), rel=0.03)
+    hits, parts = collections[""]
+    for first, last in zip(hits.offsets[:-1], hits.offsets[1:], strict=True):
+        cells = hits.cell_id[first:last]
+        assert len(np.unique(cells)) == len(cells)
+    sums = np.add.reduceat(parts.energy.astype(np.float64), hits.contributions[:-1])
+    assert hits.energy == pytest.approx(sums, rel=1e-6)
+    assert flagged(frames, "MCParticlesFlagged").sum() == 43
+
+
+def test_digits_point_to_the_hits_that_they_measure(tmp_path):
+    k4run(tmp_path, "digitise.py")
+    frames, infos = everything(tmp_path / "digitised.edm4hep.root")
+    hits, _ = sim_hits(frames, "EMCBarrelCollectionFull", infos)
+    digits = frames.array("EMCBarrelDigis")
+    digit = frames.array("_EMCBarrelDigiLinks_from")
+    hit = frames.array("_EMCBarrelDigiLinks_to")
+    for event, (first, last) in enumerate(zip(hits.offsets[:-1], hits.offsets[1:], strict=True)):
+        assert digit[event]["index"].tolist() == list(range(len(digits[event])))
+        behind = np.arange(first, last)[np.asarray(hit[event]["index"])]
+        assert (hits.cell_id[behind] == np.asarray(digits[event]["cellID"])).all()
+        pull = np.asarray(digits[event]["energy"]) - hits.energy[behind]
+        assert (np.abs(pull) < 6 * np.asarray(digits[event]["energyError"])).all()
+    assert (np.asarray(digits["energy"].layout.to_packed().content.data) >= 0.5e-3).all()
+
+
+def test_a_chain_of_options_files_is_one_job(tmp_path):
+    """Simulated and digitised in one go; the second file adds to the first."""
+    more = tmp_path / "and_digitise.py"
+    more.write_text(
+        "from Configurables import CaloDigitiser\n"
+        "from k4FWCore import ApplicationMgr\n"
+        "digitiser = CaloDigitiser('CaloDigitiser')\n"
+        "ApplicationMgr().TopAlg += [digitiser]\n"
+    )
+    k4run(tmp_path, "fastsim.py", str(more), "-n", "10")
+    frames, infos = everything(tmp_path / "fastsim.edm4hep.root")
+    assert {"EMCBarrelCollection", "EMCBarrelDigis"} <= {info.name for info in infos}
+    cells = besiii.barrel().cell_of(
+        np.asarray(frames.array("EMCBarrelDigis")["cellID"].layout.to_packed().content.data)
+    )
+    assert (cells >= 0).all()
+    assert len(cells) > 100
+
+
+def test_hits_without_an_encoding_are_refused_before_the_first_event(tmp_path):
+    """Rule 6 of digitisers: the encoding comes before the events."""
+    command = [sys.executable, "-m", "k4calofast.steering.k4run", "--embedded"]
+    given = ["--CaloDigitiser.InputHits", "EMCBarrelCollectionFull"]
+    steering = tmp_path / "bare.py"
+    steering.write_text(
+        (OPTIONS / "digitise.py")
+        .read_text()
+        .replace('str(Path(__file__).parent / "input" / "fullsim.edm4hep.root")', "'bare.root'")
+    )
+    import uproot
+
+    from k4calofast.events.edm4hep import EDM4HEP_VERSION, PODIO_VERSION, definition
+    from k4calofast.events.frames import EVENTS, FileInfo
+    from k4calofast.events.writing import EventFileWriter
+
+    frames, infos = everything(OPTIONS / "input" / "fullsim.edm4hep.root")
+    info = FileInfo(PODIO_VERSION, {"edm4hep": definition()}, {"edm4hep": EDM4HEP_VERSION})
+    with EventFileWriter(tmp_path / "bare.root", info) as writer:
+        writer.write(EVENTS, frames, infos)
+    assert "metadata" not in uproot.open(tmp_path / "bare.root")
+    done = subprocess.run(
+        [*command, str(steering), *given], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "CaloDigitiser: one cell-ID encoding is needed" in done.stderr
+    assert not list(tmp_path.glob("digitised*"))

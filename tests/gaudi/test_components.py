@@ -1,0 +1,164 @@
+"""The door as C++ uses it: buffers of one event in, arrays out, the same hits as from files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from k4calofast.engine import FastSimulation
+from k4calofast.events.columns import EventKeys
+from k4calofast.exceptions import InvalidEventError, ModelError, OutOfDomainError, SteeringError
+from k4calofast.gaudi import create
+from k4calofast.gaudi.columns import hit_arrays
+from k4calofast.incidence.start import FAST_SIMULATED_BIT
+from k4calofast.properties import CaloFastSimProperties
+
+MEMBERS = {
+    "PDG": ("pdg", np.int32),
+    "generatorStatus": ("generator_status", np.int32),
+    "simulatorStatus": ("simulator_status", np.int32),
+    "charge": ("charge", np.float32),
+    "time": ("time", np.float32),
+    "mass": ("mass", np.float64),
+    "vertex": ("vertex", np.float64),
+    "endpoint": ("endpoint", np.float64),
+    "momentum": ("momentum", np.float64),
+    "momentumAtEndpoint": ("momentum_at_endpoint", np.float64),
+}
+
+
+def buffers_of(particles, event: int, run: int = 1, **more):
+    """What C++ passes for one event: read-only memory, in EDM4hep's types."""
+    rows = slice(*particles.offsets[event : event + 2])
+    arrays = {
+        "header.run": np.array([run], np.uint32),
+        "header.event": np.array([event], np.uint64),
+    }
+    for member, (column, dtype) in MEMBERS.items():
+        arrays[f"particles.{member}"] = np.ascontiguousarray(
+            getattr(particles, column)[rows], dtype
+        )
+    return {name: memoryview(array).toreadonly() for name, array in (arrays | more).items()}
+
+
+@pytest.fixture(scope="module")
+def particles(shot):
+    return shot(8, ParticlesPerEvent=3)
+
+
+def bits(arrays):
+    return {name: array.tobytes() for name, array in arrays.items()}
+
+
+def test_hits_are_those_of_the_engine(particles):
+    keys = EventKeys(np.ones(8, np.uint32), np.arange(8, dtype=np.uint64))
+    expected = FastSimulation(CaloFastSimProperties(Seed=3)).simulate(keys, particles)
+    component = create("CaloFastSim", {"Seed": 3})
+    for event in range(8):
+        arrays = component.execute(buffers_of(particles, event))
+        hits = hit_arrays(expected.hits, expected.contributions, event)
+        assert bits({name: arrays[name] for name in hits}) == bits(hits)
+        start, stop = expected.not_handled_offsets[event : event + 2]
+        assert arrays["notHandled"].tolist() == expected.not_handled[start:stop].tolist()
+        assert all(array.flags.c_contiguous for array in arrays.values())
+
+
+def test_types_and_shapes_are_those_that_cpp_reads(particles):
+    arrays = create("CaloFastSim", {}).execute(buffers_of(particles, 0))
+    expected = {
+        "hits.cellID": (np.uint64, 1),
+        "hits.energy": (np.float32, 1),
+        "hits.position": (np.float32, 2),
+        "hits.contributions": (np.int64, 1),
+        "contributions.particle": (np.int32, 1),
+        "contributions.PDG": (np.int32, 1),
+        "contributions.energy": (np.float32, 1),
+        "contributions.time": (np.float32, 1),
+        "contributions.stepPosition": (np.float32, 2),
+        "contributions.stepLength": (np.float32, 1),
+        "notHandled": (np.int32, 1),
+        "simulatorStatus": (np.int32, 1),
+    }
+    assert {name: (array.dtype, array.ndim) for name, array in arrays.items()} == expected
+
+
+def test_an_event_without_particles_has_no_hits(shot):
+    empty = buffers_of(shot(1), 0)
+    for name in MEMBERS:
+        column = np.asarray(empty[f"particles.{name}"])
+        empty[f"particles.{name}"] = memoryview(column[:0])
+    arrays = create("CaloFastSim", {}).execute(empty)
+    assert len(arrays["hits.cellID"]) == 0
+    assert arrays["hits.contributions"].tolist() == [0]
+
+
+def test_a_seed_of_the_event_takes_the_place_of_the_property(particles):
+    def energies(properties, **more):
+        arrays = create("CaloFastSim", properties).execute(buffers_of(particles, 0, **more))
+        return arrays["hits.energy"].tobytes()
+
+    own, given = energies({"Seed": 5}), energies({"Seed": 1}, seed=np.array([5], np.uint64))
+    assert own == given
+    assert own != energies({"Seed": 1})
+
+
+def test_flags_are_set_for_those_who_showered(particles):
+    component = create("CaloFastSim", {"PDG": [22], "OutputMCParticles": ["Flagged"]})
+    arrays = component.execute(buffers_of(particles, 0))
+    flagged = arrays["simulatorStatus"] >> FAST_SIMULATED_BIT & 1 == 1
+    assert set(np.flatnonzero(flagged)) == set(arrays["contributions.particle"])
+    assert set(np.flatnonzero(~flagged)) == set(arrays["notHandled"])
+
+
+@pytest.mark.parametrize(
+    ("properties", "error", "sentence"),
+    [
+        ({"OutOfRange": "perhaps"}, SteeringError, "^OutOfRange: "),
+        ({"InputMCParticles": []}, SteeringError, "^InputMCParticles: .*at least 1 item"),
+        ({"OutputHits": ["A", "B"]}, SteeringError, "^OutputHits: .*at most 1 item"),
+        ({"Threads": 0}, SteeringError, "^Threads: "),
+        ({"Model": "nowhere"}, ModelError, "^Model: no model 'nowhere'; there are besiii"),
+        ({"PDG": [211]}, SteeringError, "^PDG chooses 211, but model .* simulates"),
+    ],
+)
+def test_a_wrong_property_is_named(properties, error, sentence):
+    with pytest.raises(error, match=sentence):
+        create("CaloFastSim", properties)
+
+
+def test_errors_in_an_event_say_where(shot):
+    hard = shot(1, MomentumMin=50, MomentumMax=60, PDG=[22], ThetaMin=60, ThetaMax=80)
+    component = create("CaloFastSim", {"OutOfRange": "fail"})
+    with pytest.raises(OutOfDomainError, match=r"run 1, event 0: MCParticle 0 .*OutOfRange"):
+        component.execute(buffers_of(hard, 0))
+    two = buffers_of(hard, 0) | {"header.run": memoryview(np.ones(2, np.uint32))}
+    with pytest.raises(InvalidEventError, match="2 EventHeaders in 'EventHeader'"):
+        component.execute(two)
+
+
+def test_the_gun_counts_from_its_first_event():
+    gun = create("CaloParticleGun", {"FirstEvent": 10, "Run": 7})
+    arrays = gun.execute({"number": np.array([5], np.uint64)})
+    assert arrays["header.event"].tolist() == [15]
+    assert arrays["header.run"].tolist() == [7]
+    other = create("CaloParticleGun", {"FirstEvent": 15, "Run": 7})
+    assert bits(arrays) == bits(other.execute({"number": np.array([0], np.uint64)}))
+
+
+def test_neither_file_formats_nor_root_are_imported():
+    """k4run's process has podio and ROOT of its own, and need not have uproot."""
+    code = (
+        "import sys, json\n"
+        "from k4calofast.gaudi import create\n"
+        "kinds = ('CaloFastSim', 'CaloParticleGun', 'CaloHitMerger', 'CaloDigitiser')\n"
+        "components = [create(kind, {}) for kind in kinds]\n"
+        "print(json.dumps(sorted(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(json.loads(done.stdout))
+    assert "k4calofast.gaudi.components" in modules
+    assert not {"ROOT", "podio", "edm4hep", "torch", "k4calofast.steering"} & modules

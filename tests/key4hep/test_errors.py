@@ -1,0 +1,76 @@
+"""Jobs of Key4hep's k4run that cannot work: a sentence, an exit code, no complete output."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+ERRORS = {
+    "no collection": (
+        ["--CaloFastSim.InputMCParticles", "Nothing"],
+        r"CaloFastSim\.InputMCParticles: no collection 'Nothing' of type "
+        r"edm4hep::MCParticleCollection in this event; of that type there is MCParticles; set",
+    ),
+    "wrong type": (
+        ["--CaloFastSim.InputMCParticles", "EventHeader"],
+        r"CaloFastSim\.InputMCParticles: collection 'EventHeader' is "
+        r"edm4hep::EventHeaderCollection, not edm4hep::MCParticleCollection",
+    ),
+    "out of domain": (
+        ["--CaloFastSim.OutOfRange", "fail"],
+        r"run 1, event 13: MCParticle 2 .* OutOfRange is 'fail'; 'skip' hands it on",
+    ),
+    "no model": (["--CaloFastSim.Model", "nowhere"], r"Model: no model 'nowhere'; there are"),
+    "wrong value": (["--CaloFastSim.OutOfRange", "perhaps"], r"OutOfRange: Input should be 'skip'"),
+    "two outputs": (
+        ["--CaloFastSim.OutputHits", "A", "B"],
+        r"OutputHits: List should have at most",
+    ),
+}
+
+
+def assert_failed(job, folder: Path, sentence: str) -> None:
+    # Positive: an exit code, not the number of a signal.
+    assert 0 < job.returncode < 128, job.stdout[-3000:]
+    assert re.search(rf"CaloFastSim +ERROR .*{sentence}", job.stdout), job.stdout[-3000:]
+    assert not [file for file in folder.iterdir() if file.suffix == ".root"]
+
+
+@pytest.mark.parametrize("options_file", ["fastsim.py", "fastsim_mt.py"])
+@pytest.mark.parametrize("what", ERRORS)
+def test_what_is_wrong_is_said(key4hep, options, tmp_path, what, options_file):
+    arguments, sentence = ERRORS[what]
+    job = key4hep(tmp_path, options / options_file, *arguments)
+    assert_failed(job, tmp_path, sentence)
+
+
+def test_a_package_that_is_missing_is_named(key4hep, options, tmp_path):
+    """A module before the others that looks like a Python without pydantic."""
+    broken = tmp_path / "modules"
+    broken.mkdir()
+    (broken / "pydantic.py").write_text("raise ModuleNotFoundError(\"No module named 'pydantic'\")")
+    path = f"{broken}:{os.environ.get('PYTHONPATH', '')}"
+    job = key4hep(tmp_path, options / "fastsim.py", PYTHONPATH=path)
+    sentence = "the Python of this job cannot import k4calofast.gaudi .*No module named 'pydantic'"
+    assert_failed(job, tmp_path, sentence + ".*pip install")
+
+
+def test_an_error_of_python_is_not_a_crash(key4hep, options, tmp_path):
+    """A bug rather than bad input: its type is named as well."""
+    broken = tmp_path / "modules"
+    broken.mkdir()
+    (broken / "sitecustomize.py").write_text(
+        "import k4calofast.gaudi.components as components\n"
+        "def broken(*_):\n"
+        "    raise ZeroDivisionError('a bug')\n"
+        "components.particles = broken\n"
+    )
+    path = f"{broken}:{os.environ.get('PYTHONPATH', '')}"
+    for options_file in ("fastsim.py", "fastsim_mt.py"):
+        job = key4hep(tmp_path, options / options_file, PYTHONPATH=path)
+        assert_failed(job, tmp_path, "ZeroDivisionError: a bug")
