@@ -62,8 +62,8 @@ def test_about_a_third_of_the_photons_convert_in_the_material(tracked):
     ended = particles.simulator_status[photons] >> 27 & 1 == 1
     assert ended.mean() == pytest.approx(0.27, abs=0.2)
     inside = np.hypot(*particles.endpoint[photons[ended], :2].T)
-    # A few photons convert in the air behind.
-    assert (inside < 920.1).mean() > 0.95
+    # One or the other converts in the air behind.
+    assert (inside > 920.1).sum() <= 2
 
 
 def test_energy_is_conserved_into_the_calorimeter(tracked, barrel):
