@@ -94,9 +94,9 @@ public:
     } catch (const GaudiException& error) {
       fail(error.message());
     }
-    const auto& options = this->serviceLocator()->getOptsSvc();
-    if (options.isSet("UniqueIDGenSvc.Seed") || options.get("ApplicationMgr.ExtSvc").find("UniqueIDGenSvc") !=
-                                                    std::string::npos) {
+    const auto* options = &this->serviceLocator()->getOptsSvc();
+    if (options->isSet("UniqueIDGenSvc.Seed") ||
+        options->get("ApplicationMgr.ExtSvc").find("UniqueIDGenSvc") != std::string::npos) {
       m_uniqueID = this->template service<IUniqueIDGenSvc>("UniqueIDGenSvc", true);
       if (!m_uniqueID) {
         fail("the job configures UniqueIDGenSvc, but there is none");

@@ -35,10 +35,21 @@ def test_jpsi_events_get_the_same_hits(
             assert written[key] == expected[key]
 
 
-def test_gun_events_get_the_same_hits(key4hep, options, assert_same, gun_events, tmp_path):
-    given = ["--IOSvc.Input", gun_events / "particles.edm4hep.root", "--IOSvc.Output", "hits.root"]
-    succeeded(key4hep(tmp_path, options / "fastsim.py", *given))
-    assert assert_same(tmp_path / "hits.root", gun_events / "hits.root") == 1000
+@pytest.mark.parametrize("output_type", ["default", "rntuple"])
+def test_gun_events_get_the_same_hits(
+    key4hep, embedded, options, assert_same, gun_events, tmp_path, output_type
+):
+    """From the embedded runtime's RNTuple, and from a TTree or an RNTuple by podio."""
+    kind = ["--IOSvc.OutputType", output_type]
+    succeeded(key4hep(tmp_path, options / "particle_gun.py", "-n", "1000", *kind))
+    given = [options / "fastsim.py", "--IOSvc.Output"]
+    by_podio = ["--IOSvc.Input", "particles.edm4hep.root"]
+    by_us = ["--IOSvc.Input", gun_events / "particles.edm4hep.root"]
+    succeeded(key4hep(tmp_path, *given, "1.root", *by_podio, *kind))
+    succeeded(key4hep(tmp_path, *given, "2.root", *by_us, *kind))
+    succeeded(embedded(tmp_path, *given, "3.root", *by_podio))
+    for name in ("1.root", "2.root", "3.root"):
+        assert assert_same(tmp_path / name, gun_events / "hits.root") == 1000
 
 
 @pytest.mark.parametrize(
