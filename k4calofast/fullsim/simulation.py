@@ -238,6 +238,15 @@ class _Collected:
         return Deposits(event, np.array(self.cells, np.int64), mev * 1e-3)
 
 
+def field_along_z(g4: Any, tesla: float, keep: list[Any]) -> None:
+    """Put a uniform field into the world."""
+    field = g4.G4UniformMagField(g4.G4ThreeVector(0, 0, tesla * g4.tesla))
+    manager = g4.G4TransportationManager.GetTransportationManager().GetFieldManager()
+    manager.SetDetectorField(field)
+    manager.CreateChordFinder(field)
+    keep.extend([field, manager])
+
+
 def _detector_construction(g4: Any, volumes: Volumes, keep: list[Any]) -> Any:
     class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
         def Construct(self) -> Any:  # noqa: N802 - Geant4's name
@@ -251,11 +260,8 @@ def _detector_construction(g4: Any, volumes: Volumes, keep: list[Any]) -> Any:
             g4.G4SDManager.GetSDMpointer().AddNewDetector(detector)
             for volume in self.sensitive:
                 self.SetSensitiveDetector(volume, detector)
-            field = g4.G4UniformMagField(g4.G4ThreeVector(0, 0, volumes.magnetic_field * g4.tesla))
-            manager = g4.G4TransportationManager.GetTransportationManager().GetFieldManager()
-            manager.SetDetectorField(field)
-            manager.CreateChordFinder(field)
-            keep.extend([detector, scorer, field, manager])
+            keep.extend([detector, scorer])
+            field_along_z(g4, volumes.magnetic_field, keep)
 
     return Construction()
 

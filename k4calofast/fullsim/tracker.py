@@ -17,7 +17,7 @@ import numpy.typing as npt
 from k4calofast.detector import besiii
 from k4calofast.events.columns import Particles
 from k4calofast.fullsim.physics_data import PhysicsData
-from k4calofast.fullsim.simulation import Geant4, ParticleGun
+from k4calofast.fullsim.simulation import Geant4, ParticleGun, field_along_z
 from k4calofast.incidence.start import DECAYED_IN_TRACKER_BIT, LEFT_DETECTOR_BIT
 
 KEPT_ENERGY = 1e-3
@@ -231,10 +231,6 @@ def _construction(g4: Any, keep: list[Any], layers: tuple[Layer, ...]) -> Any:
             return placed
 
         def ConstructSDandField(self) -> None:  # noqa: N802
-            field = g4.G4UniformMagField(g4.G4ThreeVector(0, 0, besiii.MAGNETIC_FIELD * g4.tesla))
-            manager = g4.G4TransportationManager.GetTransportationManager().GetFieldManager()
-            manager.SetDetectorField(field)
-            manager.CreateChordFinder(field)
-            keep.extend([field, manager])
+            field_along_z(g4, besiii.MAGNETIC_FIELD, keep)
 
     return Construction()
