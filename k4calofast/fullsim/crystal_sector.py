@@ -143,12 +143,30 @@ def _block(corners: Floats) -> tuple[Floats, Floats, float, Floats]:
     rotation = np.stack([x, np.cross(inward, x), inward], axis=1)
     depth = float((back.mean(0) - front.mean(0)) @ inward)
     origin = front.mean(0) + inward * depth / 2
-    outline = ((corners - origin) @ rotation)[:, :2]
+    outline = _with_plane_sides(((corners - origin) @ rotation)[:, :2])
     x, y = outline[:4].T
     area = (x * np.roll(y, -1) - y * np.roll(x, -1)).sum()
     if area > 0:
         outline = np.concatenate([outline[3::-1], outline[:3:-1]])
     return origin, rotation, depth / 2, outline
+
+
+def _with_plane_sides(outline: Floats) -> Floats:
+    """Move the back corners of a block (8, 2) so that its sides are planes.
+
+    Tables of corners are rounded: sides are twisted by nanometres to micrometres. G4GenericTrap
+    takes such a side for a twisted surface, whose equation is then so nearly degenerate that it
+    misses a quarter of the rays that come from outside. A side is a plane if its edges in front
+    and at the back are parallel; the back's keep their middles.
+    """
+    front, back = outline[:4], outline[4:]
+    middle = (back + np.roll(back, -1, axis=0)) / 2
+    along = np.roll(front, -1, axis=0) - front
+    before, start = np.roll(along, 1, axis=0), np.roll(middle, 1, axis=0)
+    cross = before[:, 0] * along[:, 1] - before[:, 1] * along[:, 0]
+    way = middle - start
+    path = (way[:, 0] * along[:, 1] - way[:, 1] * along[:, 0]) / cross
+    return np.concatenate([front, start + path[:, None] * before])
 
 
 def _rotation_matrix(g4: Any, rotation: Floats) -> Any:
