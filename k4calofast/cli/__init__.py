@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from k4calofast.cli import fullsim, train, validate
+from k4calofast.cli import compare, fullsim, train, validate
 from k4calofast.exceptions import K4CaloFastError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("fullsim")(fullsim.fullsim)
 app.command("train")(train.train)
 app.command("validate")(validate.validate)
+app.command("compare")(compare.compare)
 
 
 def main() -> None:

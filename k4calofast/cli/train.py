@@ -34,6 +34,12 @@ def train(
     work: Annotated[
         Path | None, typer.Option(help="Folder for the trained flow; <output>.work if not given.")
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Work folder of an earlier training to go on from.")
+    ] = None,
+    learning_rate: Annotated[
+        float, typer.Option(help="Largest learning rate of the flow.")
+    ] = _DEFAULT.learning_rate,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the flow.")] = _DEFAULT.steps,
     distillation_steps: Annotated[
         int, typer.Option(min=1, help="Steps of the distillation.")
@@ -60,6 +66,7 @@ def train(
         ) from None
     recipe = Recipe(
         steps=steps,
+        learning_rate=learning_rate,
         distillation_steps=distillation_steps,
         jumps=jumps,
         width=width,
@@ -88,7 +95,6 @@ def train(
 
     command = shlex.join(["k4calofast", *sys.argv[1:]])
     with bar if console.is_terminal else nullcontext():
-        card = run(
-            sample, output, work or output.with_name(output.name + ".work"), recipe, command, report
-        )
+        work = work or output.with_name(output.name + ".work")
+        card = run(sample, output, work, recipe, command, report, start)
     typer.echo(f"{output}: {card.name}, {card.training.minutes} minutes")

@@ -1,61 +1,83 @@
-"""`k4calofast validate`: a generator beside Geant4."""
+"""`k4calofast validate`: a generator beside a reference."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from k4calofast.exceptions import ModelError
+from k4calofast.exceptions import MissingExtraError, ModelError
 
 
 def validate(
     model: Annotated[str, typer.Argument(help="Name or folder of the model.")],
     reference: Annotated[
-        Path, typer.Option(help="Shower sample at a few momenta, not seen in training.")
+        Path, typer.Option(help="Showers not seen in training: HDF5, EDM4hep or rtraw.")
     ],
     again: Annotated[
         Path | None,
         typer.Option(help="The same with another --repetition: what chance alone does."),
     ] = None,
+    most: Annotated[
+        int | None, typer.Option(min=100, help="Compare only so many showers, spread evenly.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the generator's noise.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads for inference.")] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for validation.md, validation.json and pictures.")
+        Path | None,
+        typer.Option(help="Folder for the page, index.html, and all numbers, report.json."),
     ] = None,
     update_card: Annotated[
         bool, typer.Option("--update-card", help="Write the figures into the model's card.")
     ] = False,
 ) -> None:
-    """Compare a generator with Geant4; exit code 2 if a figure is beyond its gate."""
+    """Compare a generator with a full simulation; exit code 2 if a gate of its card fails."""
     from k4calofast.generator import Model, find_model
     from k4calofast.generator.card import write_card
-    from k4calofast.showers import hdf5
+    from k4calofast.showers import reading
     from k4calofast.validation.report import validate as run
+    from k4calofast.validation.report import write
 
     folder = find_model(model)
-    showers, provenance = hdf5.read(reference)
     generator = Model(folder, "cpu", threads)
-    if provenance.detector != generator.card.detector:
+    card = generator.card
+    showers, source = reading.read(reference, detector=card.detector, window=card.window)
+    repeated = None
+    if again is not None:
+        repeated = reading.read(again, detector=card.detector, window=card.window)[0]
+    if source.detector is not None and source.detector != card.detector:
         raise ModelError(
-            f"{reference} is of {provenance.detector}, but the model of {generator.card.detector}"
+            f"{reference} is of detector {source.detector}, but the model of {card.detector}"
         )
-    typer.echo(f"{len(showers)} showers, {generator.card.name}", err=True)
-    repeated = hdf5.read(again)[0] if again is not None else None
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-    result = run(generator, showers, seed, repeated, out)
+    if most is not None and most < len(showers):
+        rows = slice(None, None, -(-len(showers) // most))
+        showers = showers.take(rows)
+        repeated = repeated.take(rows) if repeated is not None else None
+    console = Console(stderr=True)
+    with console.status("") as status:
+
+        def progress(what: str) -> None:
+            status.update(what)
+            if not console.is_terminal:
+                typer.echo(what, err=True)
+
+        progress(f"{len(showers)} showers of {source.description}, {card.name}")
+        try:
+            result = run(
+                generator, showers, source.description, seed, repeated, progress, out is not None
+            )
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                f"validation needs {error.name}: pip install 'k4calofast[validation]'"
+            ) from None
+        if out is not None:
+            write(result, out)
     typer.echo(result.markdown())
-    if out is not None:
-        (out / "validation.md").write_text(result.markdown() + "\n", encoding="utf-8")
-        (out / "validation.json").write_text(json.dumps(result.data(), indent=1) + "\n")
     if update_card:
-        figures = {"reference": f"{provenance.simulation}, seed {provenance.seed}"}
-        card = generator.card.model_copy(update={"validation": figures | result.summary()})
-        write_card(folder, card)
+        write_card(folder, card.model_copy(update={"validation": result.summary()}))
     for failure in result.failures:
-        typer.echo(f"beyond its gate: {failure}", err=True)
+        typer.echo(f"fails: {failure.words}", err=True)
     if result.failures:
         raise typer.Exit(2)

@@ -79,6 +79,8 @@ class ModelCard(_Strict):
         what else is in the batch.
     training, validation
         How it was made, and how it compares with full simulation.
+    gates
+        Limits of its validation, where they are not the usual ones.
     """
 
     name: str
@@ -96,6 +98,7 @@ class ModelCard(_Strict):
     block: Annotated[int, Field(ge=1, le=1 << 16)]
     training: Training
     validation: dict[str, Any]
+    gates: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
 
     @field_validator("file")
     @classmethod

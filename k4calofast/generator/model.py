@@ -82,6 +82,7 @@ class Model:
     """
 
     def __init__(self, folder: Path, provider: str = "auto", threads: int = 1) -> None:
+        self.folder = folder
         self.card: ModelCard = read_card(folder)
         content = read_checked(folder, self.card)
         wanted = _wanted_provider(provider)
@@ -104,8 +105,8 @@ class Model:
         logger.info("inference provider: asked for %s, using %s", provider, self.provider)
         self._block = self.card.block if self.provider == PROVIDERS["cpu"] else GPU_BLOCK
         self._inputs = self._check_interface(folder / self.card.file)
-        self._threads = max(1, threads)
-        self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
+        self.threads = max(1, threads)
+        self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
 
     def _check_interface(self, file: Path) -> list[str]:
         """Names of the inputs, after making sure that they are what the card says."""

@@ -28,6 +28,9 @@ from k4calofast.training.sample import Sample
 from k4calofast.training.settings import Recipe
 from k4calofast.training.variables import ShowerVariables
 
+FLOW_FILE = "flow.pt"
+"""The trained flow in the work folder."""
+
 _MATCHED = 200_000
 """Showers whose spectra are matched."""
 
@@ -42,6 +45,7 @@ def train(
     recipe: Recipe,
     command: str,
     report: Report = lambda *_: None,
+    start: Path | None = None,
 ) -> ModelCard:
     """Train, distil and export a generator.
 
@@ -55,6 +59,9 @@ def train(
         Folder for the trained flow.
     command
         What the user typed, for the card.
+    start
+        Work folder of an earlier training of a network of this size, on another sample say, to go
+        on from.
 
     Raises
     ------
@@ -70,10 +77,12 @@ def train(
     variables = ShowerVariables(rows * columns, recipe.threshold)
     velocity = Velocity(variables.dimension, features.size, recipe.width, recipe.blocks)
 
-    saved = work / "flow.pt"
+    saved = work / FLOW_FILE
     identity = _identity(sample_file, recipe)
     minutes = _load(saved, identity, velocity, variables)
     if minutes is None:
+        if start is not None:
+            _load_network(start / FLOW_FILE, velocity)
         velocity = flow.train(
             sample,
             variables,
@@ -164,6 +173,16 @@ def _load(
     velocity.load_state_dict(state["velocity"])
     variables.load_state_dict(state["variables"])
     return float(state["minutes"])
+
+
+def _load_network(file: Path, velocity: Velocity) -> None:
+    """Take a network from another training."""
+    try:
+        velocity.load_state_dict(torch.load(file, weights_only=True)["velocity"])
+    except (OSError, KeyError, RuntimeError) as error:
+        raise TrainingError(
+            f"{file}: no flow of this size to start from: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def _card(

@@ -1,19 +1,41 @@
-"""The table of a validation: figures, gates, and Geant4 against itself beside them."""
+"""A validation: a generator beside a reference, its verdict, and all numbers for JSON."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+import k4calofast
+from k4calofast import detector
 from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import Model
+from k4calofast.generator.card import read_checked
+from k4calofast.incidence import CONDITIONS
 from k4calofast.noise import normal_noise
 from k4calofast.showers import Showers
-from k4calofast.validation.fidelity import GATES, NAMES, Row, Separation, compare, separations
-from k4calofast.validation.figures import draw
+from k4calofast.validation.comparison import (
+    CLASSIFIERS,
+    Comparison,
+    Distances,
+    Reconstructed,
+    compare_samples,
+)
+from k4calofast.validation.fidelity import GATES, MEANINGS, NAMES, Check, Row
+from k4calofast.validation.figures import Figure, Samples, draw
+from k4calofast.validation.metrics import Value
+from k4calofast.validation.observables import observables
+
+LAYOUT = "k4calofast validation 2"
+"""Name of the JSON's layout."""
+
+Progress = Callable[[str], None]
 
 _COLUMNS = {
     "mean": "mean",
@@ -25,104 +47,235 @@ _COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Report:
-    """A generator beside full simulation; see `k4calofast.validation.fidelity`.
+class Subject:
+    """What is validated, and with what.
 
     Attributes
     ----------
-    model, sha256
+    model, version, sha256, detector
         The generator.
-    rows, separations
-        Its figures.
-    again
-        The same figures of the full simulation, repeated for the same conditions with other
-        random numbers: what chance alone does. Empty without such a sample.
-    pictures
-        Names of pictures beside the report, and what to look for in them.
+    parameters
+        Numbers in its network, None where they were not counted.
+    reference
+        In words.
+    showers, left_out
+        Showers compared, and those of the reference outside the model's range.
+    milliseconds, threads
+        Per shower, noise included; threads of the inference.
+    gates
+        Limits.
     """
 
     model: str
+    version: str
     sha256: str
-    rows: list[Row]
-    separations: dict[str, Separation]
-    again: list[Row] = field(default_factory=list)
-    pictures: list[tuple[str, str]] = field(default_factory=list)
+    detector: str
+    parameters: int | None
+    reference: str
+    showers: int
+    left_out: int
+    milliseconds: float
+    threads: int
+    gates: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a validation."""
+
+    subject: Subject
+    comparison: Comparison
+    figures: list[Figure]
 
     @property
-    def failures(self) -> list[str]:
-        """Figures beyond their gates, in words."""
-        failed = [
-            f"{NAMES.get(row.pdg, row.pdg)} at {row.momentum:.3g} GeV: {name} "
-            f"{row.figures[name]:+.4f} (gate {GATES[name]})"
-            for row in self.rows
-            for name in row.failed
-        ]
-        failed += [
-            f"separation on {name}: {self.separations[name].mean:.3f} (gate {GATES[gate]})"
-            for name, gate in (("observables", "auc_observables"), ("cells", "auc_cells"))
-            if self.separations[name].mean > GATES[gate]
-        ]
-        return failed
+    def failures(self) -> list[Check]:
+        """Figures that fail their gates."""
+        return self.comparison.failures
 
-    def markdown(self) -> str:
-        """Return the table for people."""
-        lines = [f"# {self.model} beside Geant4", "", f"Model file: SHA-256 `{self.sha256}`.", ""]
-        lines += ["Generator against Geant4:", "", *_table(self.rows), ""]
-        if self.again:
-            lines += [
-                "Geant4 against Geant4, the same particles with other random numbers:",
-                "",
-                *_table(self.again),
-                "",
-            ]
-        lines += [
-            "Relative differences to Geant4; ± is the statistical error. The worst of the 25 "
-            "central cells is the difference of its mean over the larger of 5 % and 0.5 MeV. "
-            "Bold: beyond the gate.",
-            "",
-            "| classifier on | generator against Geant4 | Geant4 against Geant4 |",
-            "|---|---|---|",
-        ]
-        for name in ("observables", "cells"):
-            one, other = self.separations[name], self.separations[f"{name}, reference halves"]
-            lines.append(
-                f"| {name} | {one.mean:.3f} ± {one.spread:.3f} | "
-                f"{other.mean:.3f} ± {other.spread:.3f} |"
-            )
-        lines += ["", "Areas under the ROC curve; 0.5 means that nothing tells the two apart."]
-        for name, meaning in self.pictures:
-            lines += ["", f"![{meaning}]({name})", "", meaning]
-        return "\n".join(lines)
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        checks = self.comparison.checks
+        if not self.failures:
+            beyond = len(self.comparison.beyond)
+            more = f"; {beyond} lie beyond by no more than chance explains" if beyond else ""
+            return f"All {len(checks)} figures pass their gates{more}."
+        return f"{len(self.failures)} of {len(checks)} figures fail their gates."
 
     def summary(self) -> dict[str, Any]:
-        """Figures for the model card: the worst of each, and the areas."""
+        """Figures for the model card; the same numbers as in `data`."""
+        data = self.data()
         return {
-            "showers": sum(row.showers for row in self.rows),
-            "momenta": sorted({round(row.momentum, 6) for row in self.rows}),
-            "largest": {
-                name: round(max(abs(row.figures[name]) for row in self.rows), 4)
-                for name in (*_COLUMNS, "cells")
-            },
-            "auc": {name: round(value.mean, 4) for name, value in self.separations.items()},
-            "beyond_gates": self.failures,
+            name: data[name]
+            for name in (
+                "reference",
+                "showers",
+                "passed",
+                "largest",
+                "auc",
+                "fails",
+                "beyond_gates",
+            )
         }
 
     def data(self) -> dict[str, Any]:
-        """Return all figures, for JSON."""
-        return {
-            "model": self.model,
-            "sha256": self.sha256,
-            "gates": GATES,
-            "rows": [row.data() for row in self.rows],
-            "geant4_again": [row.data() for row in self.again],
-            "auc": {
-                name: {"mean": value.mean, "spread": value.spread}
-                for name, value in self.separations.items()
+        """Return all numbers, for JSON."""
+        c, s = self.comparison, self.subject
+        largest: dict[str, float] = {}
+        for check in c.checks:
+            value = round(float(abs(check.value)), 4)
+            largest[check.gate] = max(value, largest.get(check.gate, 0.0))
+        data = {
+            "layout": LAYOUT,
+            "software": f"k4calofast {k4calofast.__version__}",
+            "model": s.model,
+            "version": s.version,
+            "sha256": s.sha256,
+            "detector": s.detector,
+            "parameters": s.parameters,
+            "milliseconds_per_shower": round(s.milliseconds, 4),
+            "threads": s.threads,
+            "reference": s.reference,
+            "showers": s.showers,
+            "left_out": s.left_out,
+            "passed": not self.failures,
+            "verdict": self.verdict,
+            "gates": dict(s.gates),
+            "meanings": MEANINGS,
+            "largest": largest,
+            "auc": {name: round(c.distances.separations[name].mean, 4) for name in CLASSIFIERS},
+            "fails": [check.words for check in self.failures],
+            "beyond_gates": [check.words for check in c.beyond],
+            "checks": [
+                {
+                    "gate": check.gate,
+                    "where": check.where,
+                    "value": check.value,
+                    "error": check.error,
+                    "limit": check.limit,
+                    "chance": check.chance,
+                    "fails": check.fails,
+                    "blind": check.blind,
+                }
+                for check in c.checks
+            ],
+            "worst_bins": [vars(one) for one in c.worst_bins()],
+            "rows": [row.data() for row in c.rows],
+            "reference_again": [row.data() for row in c.again],
+            "distances": _distances(c.distances),
+            "reference_against": c.itself_is,
+            "reference_distances": _distances(c.itself),
+            "reconstruction": {
+                "reference": _reconstruction(c.reference),
+                "generator": _reconstruction(c.generated),
             },
+            "closure": [vars(one) for one in c.closure],
         }
+        plain: dict[str, Any] = json.loads(json.dumps(data, default=_number))
+        return plain
+
+    def markdown(self) -> str:
+        """Return the table for people, without pictures."""
+        s, c = self.subject, self.comparison
+        lines = [
+            f"# {s.model} beside {s.reference}",
+            "",
+            f"**{self.verdict}** {s.showers} showers, {s.milliseconds:.3f} ms each. Model file: "
+            f"SHA-256 `{s.sha256}`.",
+            "",
+        ]
+        lines += [f"- fails: {check.words}" for check in self.failures]
+        lines += [f"- beyond, within chance: {check.words}" for check in c.beyond]
+        lines += ["", "Generator against reference:", "", *_table(c.rows, s.gates), ""]
+        if c.again:
+            lines += [
+                "Reference against itself, the same particles with other random numbers:",
+                "",
+                *_table(c.again, s.gates),
+                "",
+            ]
+        lines += [
+            "Relative differences; ± is the statistical error. The worst central cell is that of 25 "
+            "with the largest difference over the larger of 5 % and 0.5 MeV. Bold: beyond the gate.",
+            "",
+            f"| classifier | generator against reference | {c.itself_is} |",
+            "|---|---|---|",
+        ]
+        for name, (_, what) in CLASSIFIERS.items():
+            one, other = (side.separations[name] for side in (c.distances, c.itself))
+            lines.append(
+                f"| {what} | {one.mean:.3f} ± {one.error:.3f} | {other.mean:.3f} ± "
+                f"{other.error:.3f} |"
+            )
+        lines += ["", "Areas under the ROC curve; 0.5 means that nothing tells the two apart.", ""]
+        lines += ["Worst bins of the conditions (shift of a mean in units of its spread):", ""]
+        lines += [
+            f"- {NAMES.get(one.pdg, one.pdg)}, {one.observable} for {one.condition} {one.low:.3g} "
+            f"to {one.high:.3g}: {one.shift:+.3f} ± {one.error:.3f}"
+            for one in c.worst_bins(5)
+        ]
+        return "\n".join(lines)
 
 
-def _table(rows: list[Row]) -> list[str]:
+def _number(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(type(value))
+
+
+def _value(value: Value) -> dict[str, float]:
+    return {"value": value.value, "error": value.error}
+
+
+def _distances(distances: Distances) -> dict[str, Any]:
+    return {
+        "spectra": {
+            name: {
+                "chi2_ndf": one.chi2_ndf,
+                "p_value": one.p_value,
+                "separation": _value(one.separation),
+                "wasserstein": _value(one.wasserstein),
+            }
+            for name, one in distances.spectra.items()
+        },
+        "classifiers": {
+            name: {
+                "auc": one.mean,
+                "spread": one.spread,
+                "error": one.error,
+                "p_value": one.p_value,
+            }
+            for name, one in distances.separations.items()
+        },
+        **{name: _value(value) for name, value in distances.clouds.items()},
+    }
+
+
+def _reconstruction(side: Reconstructed) -> dict[str, Any]:
+    return {
+        "resolutions": [
+            {
+                "pdg": one.pdg,
+                "momentum": one.momentum,
+                "showers": one.showers,
+                "found": one.found,
+                "energy": _value(one.energy),
+                "z": _value(one.z),
+                "phi": _value(one.phi),
+            }
+            for one in side.resolutions
+        ],
+        "pion": None
+        if side.pion is None
+        else {
+            "pairs": len(side.pion.masses),
+            "mean": _value(side.pion.mean),
+            "width": _value(side.pion.width),
+        },
+    }
+
+
+def _table(rows: list[Row], gates: Mapping[str, float]) -> list[str]:
     """Lines of a table of figures; those beyond their gates are bold."""
     lines = [
         "| particle | GeV | showers | " + " | ".join(_COLUMNS.values()) + " | worst central cell |",
@@ -131,11 +284,11 @@ def _table(rows: list[Row]) -> list[str]:
     for row in rows:
         cells = []
         for name in (*_COLUMNS, "cells"):
-            value = row.figures[name]
-            text = f"{value:.2f}" if name == "cells" else f"{100 * value:+.2f} %"
-            if name == "mean":
-                text += f" ± {100 * row.figures['mean_error']:.2f}"
-            cells.append(f"**{text}**" if name in row.failed else text)
+            value, error = row.figures[name].value, row.figures[name].error
+            text = f"{100 * value:+.2f} ± {100 * error:.2f} %"
+            if name == "cells":
+                text = f"{value:.2f} ± {error:.2f}"
+            cells.append(f"**{text}**" if abs(value) > gates[name] else text)
         lines.append(
             f"| {NAMES.get(row.pdg, row.pdg)} | {row.momentum:.3g} | {row.showers} | "
             + " | ".join(cells)
@@ -171,50 +324,125 @@ def generated(model: Model, reference: Showers, seed: int) -> Showers:
 def validate(
     model: Model,
     reference: Showers,
+    described: str,
     seed: int = 0,
     again: Showers | None = None,
-    pictures: Path | None = None,
+    progress: Progress = lambda _: None,
+    pictures: bool = True,
 ) -> Report:
-    """Compare a generator with full simulation.
+    """Compare a generator with a reference.
 
     Parameters
     ----------
     reference
-        Showers at a few momenta, never seen in training.
+        Showers never seen in training.
+    described
+        What they are, in words.
     seed
         Of the generator's noise.
     again
         The same particles as `reference`, simulated with other random numbers.
+    progress
+        Called with what comes next.
     pictures
-        Folder for pictures; none are drawn without.
+        Whether to draw figures.
 
     Raises
     ------
     ModelError
-        If the reference has other windows, or kinds that the model does not simulate.
+        If the reference has other windows, kinds that the model does not simulate, or no showers
+        in its range.
     FileFormatError
         If `again` has other particles.
     """
     card = model.card
     if reference.energies.shape[1:] != card.window:
-        raise ModelError(f"model '{card.name}' has other windows than the sample")
+        raise ModelError(
+            f"model '{card.name}' has windows of {card.window}, the sample's column energies has "
+            f"{reference.energies.shape[1:]}"
+        )
     unknown = set(np.unique(reference.pdg).tolist()) - set(card.kinds)
     if unknown:
         raise ModelError(f"model '{card.name}' does not simulate the kinds {sorted(unknown)}")
-    there = _above(reference, card.threshold)
+    if again is not None and not np.array_equal(again.conditions, reference.conditions):
+        raise FileFormatError("the repetition has other particles than the reference")
+    inside = _in_range(model, reference)
+    if not inside.any():
+        raise ModelError(f"no shower of the sample is in the range of model '{card.name}'")
+    there = _above(reference.take(inside), card.threshold)
+    progress("generate")
+    began = perf_counter()
     here = generated(model, there, seed)
-    rows: list[Row] = []
-    if again is not None:
-        if not np.array_equal(again.conditions, reference.conditions):
-            raise FileFormatError("the repetition has other particles than the reference")
-        rows = compare(there, _above(again, card.threshold))
-    drawn = draw(there, here, pictures) if pictures is not None else []
-    return Report(
-        card.name, card.sha256, compare(there, here), separations(there, here), rows, drawn
+    milliseconds = 1e3 * (perf_counter() - began) / len(there)
+    geometry = detector.load(card.detector)
+    gates = GATES | card.gates
+    twin = None if again is None else _above(again.take(inside), card.threshold)
+    comparison = compare_samples(there, here, geometry, gates, twin, progress)
+    figures = []
+    if pictures:
+        values = observables(there, geometry), observables(here, geometry)
+        figures = draw(Samples(there, here, *values, comparison), progress)
+    subject = Subject(
+        card.name,
+        card.version,
+        card.sha256,
+        card.detector,
+        _parameters(model),
+        described,
+        len(there),
+        int((~inside).sum()),
+        milliseconds,
+        model.threads,
+        gates,
     )
+    return Report(subject, comparison, figures)
+
+
+def _parameters(model: Model) -> int | None:
+    """Count the numbers in a model's tensors; None without the package onnx."""
+    try:
+        import onnx
+    except ImportError:
+        return None
+    graph = onnx.load_from_string(read_checked(model.folder, model.card)).graph
+    sizes = [int(np.prod(tensor.dims)) for tensor in graph.initializer]
+    sizes += [
+        int(np.prod(attribute.t.dims))
+        for node in graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+    ]
+    return sum(sizes)
+
+
+def _in_range(model: Model, showers: Showers) -> npt.NDArray[np.bool_]:
+    """Showers (N,) whose conditions the model knows; edges are inside but for rounding."""
+    inside = np.zeros(len(showers), np.bool_)
+    for pdg, ranges in model.card.kinds.items():
+        low, high = np.array([ranges[condition.name] for condition in CONDITIONS]).T
+        margin = 1e-6 * (high - low)
+        fits = (showers.conditions >= low - margin) & (showers.conditions <= high + margin)
+        inside |= (showers.pdg == pdg) & fits.all(1)
+    return inside
 
 
 def _above(showers: Showers, threshold: float) -> Showers:
     """Showers without energies that the generator drops, too."""
     energies = np.where(showers.energies > threshold, showers.energies, np.float32(0))
     return replace(showers, energies=energies)
+
+
+def write(report: Report, folder: Path) -> None:
+    """Write the page and the JSON; both have their names only when they are complete."""
+    from k4calofast.validation.page import html
+
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {
+        "index.html": html(report),
+        "report.json": json.dumps(report.data(), indent=1) + "\n",
+        "report.md": report.markdown() + "\n",
+    }
+    for name, text in contents.items():
+        unfinished = folder / f"{name}.part"
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(folder / name)

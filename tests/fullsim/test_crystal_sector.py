@@ -17,7 +17,7 @@ RAYS = 300
 
 
 def missed(rings: range) -> list[tuple[int, int]]:
-    """Rays to and from points inside each ring's crystal for which Geant4 has the wrong distance."""
+    """Rays to and from points in each ring's crystal for which Geant4 has the wrong distance."""
     g4 = load_geant4(find_or_make((6, 7, 8, 18, 53, 55)))
     rng = np.random.default_rng(1)
     wrong = []

@@ -1,0 +1,384 @@
+"""Shower samples in the layout of the Fast Calorimeter Simulation Challenge 2022.
+
+Layout (arXiv:2410.21611; github.com/CaloChallenge/homepage): an HDF5 file with the datasets
+``incident_energies`` (N, 1) and ``showers`` (N, voxels), both in MeV, and an XML file
+
+    <Bins>
+      <Bin pid="11" name="electron">
+        <Layer id="0" r_edges="0,4.65,9.3" n_bin_alpha="16"/>
+        ...
+      </Bin>
+    </Bins>
+
+with one Bin per kind of particle. A voxel's place in a row of ``showers`` is counted by layer, in
+each layer by alpha, and last by r, which runs fastest. A layer with one edge has no voxels.
+
+A window of ours is one layer: its rows are the bins in r, its columns those in alpha. The edges are
+counted in cells, 0, 1, 2, ...: they are names of rows, not radii, so what the challenge's programs
+say of energies, layers and voxels holds for such a file, and what they say of centres and widths
+does not. Beside the two datasets stand ``conditions``, ``cell`` and ``beside`` as in
+`k4calofast.showers.Showers`, which those programs do not read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+
+import numpy as np
+import numpy.typing as npt
+from particle import Particle
+
+from k4calofast.exceptions import FileFormatError, OutputError
+from k4calofast.incidence import CONDITIONS
+from k4calofast.showers.columns import Showers
+from k4calofast.showers.hdf5 import _h5py, unfinished
+
+_GEV = 1e-3
+"""GeV per MeV."""
+
+_NAMES = {22: "photon", 11: "electron", -11: "positron"}
+"""What the challenge calls particles, where it has a name."""
+
+_CONDITIONS = ", ".join(f"{condition.name} ({condition.unit})" for condition in CONDITIONS)
+_LARGEST_BINNING = 2**20
+"""Bytes of XML; the challenge's own have 5 kB."""
+_MOST_VALUES = 2**31
+"""Energies in a sample: 8 GiB in memory. The challenge's largest file has 2.0e9."""
+_VALUES_AT_ONCE = 2**24
+
+
+@dataclass(frozen=True)
+class Binning:
+    """The voxels of a sample.
+
+    Attributes
+    ----------
+    pdg
+        PDG number of the particles.
+    layers
+        (bins in r, bins in alpha) of each layer that has voxels.
+    """
+
+    pdg: int
+    layers: tuple[tuple[int, int], ...]
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels."""
+        return sum(r * alpha for r, alpha in self.layers)
+
+
+def write(
+    file: Path,
+    binning: Path,
+    showers: Showers,
+    detector: str | None = None,
+    description: str = "",
+) -> None:
+    """Write showers of one kind of particle; both files have their names only when complete.
+
+    The incident energy is the total energy at the face, from the momentum and the particle's mass.
+    Energies are stored in double precision, so that `read` returns the very numbers.
+
+    Parameters
+    ----------
+    file, binning
+        The HDF5 file and the XML file to write.
+    detector, description
+        Of what calorimeter the showers are, and where they come from: attributes of the file.
+
+    Raises
+    ------
+    OutputError
+        If there are no showers, or several kinds, or a file cannot be written.
+    """
+    kinds = np.unique(showers.pdg).tolist()
+    if len(kinds) != 1:
+        said = f"of the kinds {kinds}" if kinds else "none at all"
+        raise OutputError(f"{file}: showers of one kind of particle are needed, these are {said}")
+    rows, columns = showers.energies.shape[1:]
+    voxels = showers.energies.transpose(0, 2, 1).reshape(len(showers), rows * columns)
+    h5py = _h5py()
+    try:
+        energy = np.hypot(showers.momentum, _mass(kinds[0]))
+        with h5py.File(unfinished(file), "w") as out:
+            for name, values, unit, meaning in (
+                ("incident_energies", energy[:, None] / _GEV, "MeV", "total energy at the face"),
+                ("showers", voxels / np.float64(_GEV), "MeV", "energy deposited in each voxel"),
+                ("conditions", showers.conditions, "", _CONDITIONS),
+                ("cell", showers.cell, "", "cell that was hit"),
+                ("beside", showers.beside, "GeV", "energy deposited in cells outside the window"),
+            ):
+                column = out.create_dataset(name, data=values, compression="gzip", shuffle=True)
+                column.attrs["unit"], column.attrs["description"] = unit, meaning
+            out.attrs["detector"] = detector or ""
+            out.attrs["description"] = description
+        unfinished(binning).write_text(_xml(kinds[0], rows, columns), encoding="utf-8")
+        unfinished(binning).replace(binning)
+        unfinished(file).replace(file)
+    except (OSError, RuntimeError) as error:
+        # Particles that nobody knows are RuntimeErrors.
+        raise OutputError(f"cannot write {file} and {binning}: {error}") from error
+
+
+def read(file: Path, binning: Path, only_energies: bool = False) -> Showers:
+    """Read a sample, of this package or of anybody.
+
+    All layers must have the same bins. The windows have the bins in r as rows, and as columns
+    those in alpha, layer after layer: voxel (layer, alpha, r) is in row r and column
+    ``layer * n_alpha + alpha``.
+
+    Parameters
+    ----------
+    file, binning
+        The HDF5 file and the XML file.
+    only_energies
+        Take a sample without conditions, too. Of its particles nothing is known but the kind and
+        the energy, from which the momentum follows. The other conditions are set to 0: in the
+        challenge's own samples the voxels stand around each particle's path, so that differences to
+        an axis are nothing by definition; but z, too, is 0 and means nothing, and the cell is -1.
+        Good for comparing deposits, not for whatever depends on how particles come in.
+
+    Returns
+    -------
+    Showers
+        Energies in GeV, single precision: exactly those that `write` got, otherwise rounded. A
+        file that knows nothing of energy beside the voxels has none there.
+
+    Raises
+    ------
+    FileFormatError
+        If a file is missing or unsafe to read, is not such a sample, is empty, does not fit the
+        binning, has layers of different bins, lacks conditions without `only_energies`, or holds
+        NaN or negative energies.
+    """
+    bins = read_binning(binning)
+    if len(set(bins.layers)) != 1:
+        raise FileFormatError(
+            f"{binning}: layers with different bins, {_counted(bins.layers)}, make no window"
+        )
+    h5py = _h5py()
+    if not file.is_file():
+        raise FileFormatError(f"{file}: no such file")
+    try:
+        with h5py.File(file) as sample:
+            incident = _dataset(file, sample, "incident_energies", 2)
+            deposits = _dataset(file, sample, "showers", 2)
+            count = len(deposits)
+            if not count:
+                raise FileFormatError(f"{file}: dataset 'showers' is empty")
+            if incident.shape != (count, 1):
+                raise FileFormatError(
+                    f"{file}: dataset 'incident_energies' has the shape {incident.shape}, not "
+                    f"{(count, 1)}"
+                )
+            if deposits.shape[1] != bins.voxels:
+                raise FileFormatError(
+                    f"{file}: dataset 'showers' has {deposits.shape[1]} voxels, {binning} has "
+                    f"{bins.voxels}"
+                )
+            momentum = _momentum(file, incident[:, 0], bins.pdg)
+            energies = _energies(file, deposits, bins)
+            extra = {"conditions", "cell", "beside"} & set(sample)
+            if not extra and not only_energies:
+                raise FileFormatError(
+                    f"{file}: no dataset 'conditions', so nothing is known of the particles but "
+                    "their energies; whoever needs no more must say so (only_energies)"
+                )
+            if extra:
+                conditions = _extra(file, sample, "conditions", (count, len(CONDITIONS)))
+                cell = _extra(file, sample, "cell", (count,))
+                beside = _extra(file, sample, "beside", (count,))
+                if conditions.attrs.get("description") != _CONDITIONS:
+                    raise FileFormatError(
+                        f"{file}: dataset 'conditions' does not say that it holds {_CONDITIONS}"
+                    )
+                known = conditions[:], cell[:], beside[:]
+            else:
+                known = _nothing_known(momentum)
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        # h5py raises any of them for damaged files.
+        raise FileFormatError(
+            f"{file}: cannot be read as a sample of the CaloChallenge: {error}"
+        ) from error
+    if not np.isfinite(known[0]).all():
+        raise FileFormatError(f"{file}: dataset 'conditions' holds NaN")
+    _check_energies(file, "beside", known[2])
+    return Showers(
+        np.full(count, bins.pdg, np.int32),
+        known[1].astype(np.int32),
+        known[0].astype(np.float64),
+        energies,
+        known[2].astype(np.float32),
+    )
+
+
+def is_sample(file: Path) -> bool:
+    """Whether an HDF5 file has the two datasets of this layout.
+
+    Raises
+    ------
+    FileFormatError
+        If it cannot be read.
+    """
+    try:
+        with _h5py().File(file) as sample:
+            return {"incident_energies", "showers"} <= set(sample)
+    except OSError as error:
+        raise FileFormatError(f"{file}: cannot be read, is it damaged? ({error})") from error
+
+
+def origin(file: Path) -> tuple[str | None, str]:
+    """Detector and description of a sample, as far as the file says: None and '' otherwise."""
+    with _h5py().File(file) as sample:
+        said = [sample.attrs.get(name) for name in ("detector", "description")]
+    detector, description = (one if isinstance(one, str) else "" for one in said)
+    return detector or None, description
+
+
+def read_binning(file: Path) -> Binning:
+    """Read a binning.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, too large, no such XML, or declares types or entities; or if it
+        describes several kinds of particles, or no voxels.
+    """
+    if not file.is_file():
+        raise FileFormatError(f"{file}: no such file")
+    if file.stat().st_size > _LARGEST_BINNING:
+        raise FileFormatError(f"{file}: larger than {_LARGEST_BINNING} bytes, not a binning")
+    kinds: list[int] = []
+    layers: list[tuple[int, int]] = []
+
+    def declares(name: str, *_: object) -> None:
+        raise FileFormatError(
+            f"{file}: declares a document type ('{name}'), which a binning does not need and "
+            "which is not safe to read"
+        )
+
+    def starts(name: str, attributes: dict[str, str]) -> None:
+        if name == "Bin":
+            kinds.append(int(attributes["pid"]))
+        elif name == "Layer":
+            edges = np.array([float(edge) for edge in attributes["r_edges"].split(",")])
+            if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
+                raise ValueError("r_edges do not increase")
+            alpha = int(attributes["n_bin_alpha"])
+            if alpha < 1:
+                raise ValueError("n_bin_alpha is not positive")
+            layers.append((len(edges) - 1, alpha))
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = declares
+    parser.StartElementHandler = starts
+    try:
+        parser.Parse(file.read_bytes(), True)
+    except (OSError, expat.ExpatError, LookupError, ValueError) as error:
+        raise FileFormatError(f"{file}: cannot be read as a binning: {error}") from error
+    if len(kinds) != 1:
+        raise FileFormatError(f"{file}: a Bin for one kind of particle is needed, not {len(kinds)}")
+    binning = Binning(kinds[0], tuple(layer for layer in layers if layer[0]))
+    if not binning.voxels:
+        raise FileFormatError(f"{file}: no layer has voxels")
+    return binning
+
+
+def _xml(pdg: int, rows: int, columns: int) -> str:
+    edges = ",".join(str(edge) for edge in range(rows + 1))
+    return (
+        "<Bins>\n"
+        f'   <Bin pid="{pdg}" name="{_NAMES.get(pdg, pdg)}">\n'
+        f'      <Layer id="0" r_edges="{edges}" n_bin_alpha="{columns}" />\n'
+        "   </Bin>\n"
+        "</Bins>\n"
+    )
+
+
+def _mass(pdg: int) -> float:
+    """Mass (GeV) of a kind of particle."""
+    return float(Particle.from_pdgid(pdg).mass or 0.0) * _GEV
+
+
+def _dataset(file: Path, sample: Any, name: str, dimensions: int) -> Any:
+    """Dataset of numbers that is in this very file."""
+    h5py = _h5py()
+    link = sample.get(name, getlink=True)
+    if link is None:
+        raise FileFormatError(f"{file}: no dataset '{name}'")
+    if not isinstance(link, h5py.HardLink):
+        raise FileFormatError(f"{file}: '{name}' is a link to elsewhere, which is not followed")
+    found = sample[name]
+    if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiu":
+        raise FileFormatError(f"{file}: '{name}' is not a dataset of numbers")
+    if found.external or found.is_virtual:
+        raise FileFormatError(
+            f"{file}: dataset '{name}' is stored in other files, which are not read"
+        )
+    if found.ndim != dimensions:
+        raise FileFormatError(
+            f"{file}: dataset '{name}' has the shape {found.shape}, {dimensions} dimensions are "
+            "needed"
+        )
+    if found.size > _MOST_VALUES:
+        raise FileFormatError(
+            f"{file}: dataset '{name}' has {found.size} values, more than {_MOST_VALUES}"
+        )
+    return found
+
+
+def _extra(file: Path, sample: Any, name: str, shape: tuple[int, ...]) -> Any:
+    found = _dataset(file, sample, name, len(shape))
+    if found.shape != shape:
+        raise FileFormatError(f"{file}: dataset '{name}' has the shape {found.shape}, not {shape}")
+    return found
+
+
+def _momentum(file: Path, incident: npt.NDArray[Any], pdg: int) -> npt.NDArray[np.float64]:
+    """(N,) GeV, from the total energies in MeV."""
+    energy = incident.astype(np.float64) * _GEV
+    mass = _mass(pdg)
+    if not (np.isfinite(energy) & (energy > mass)).all():
+        raise FileFormatError(
+            f"{file}: dataset 'incident_energies' holds NaN, or energies not above the mass of the "
+            f"particle {pdg}"
+        )
+    momentum: npt.NDArray[np.float64] = np.sqrt((energy - mass) * (energy + mass))
+    return momentum
+
+
+def _energies(file: Path, deposits: Any, bins: Binning) -> npt.NDArray[np.float32]:
+    """(N, rows, columns) GeV, read piece by piece: files hold double precision."""
+    rows, alpha = bins.layers[0]
+    count, columns = len(deposits), len(bins.layers) * alpha
+    energies = np.empty((count, rows, columns), np.float32)
+    step = max(_VALUES_AT_ONCE // bins.voxels, 1)
+    for start in range(0, count, step):
+        part = deposits[start : start + step].reshape(-1, columns, rows).transpose(0, 2, 1)
+        _check_energies(file, "showers", part)
+        # Division undoes the multiplication of `write` to the last bit of single precision.
+        energies[start : start + step] = part.astype(np.float64) / (1 / _GEV)
+    return energies
+
+
+def _check_energies(file: Path, name: str, values: npt.NDArray[Any]) -> None:
+    if not (np.isfinite(values).all() and (values >= 0).all()):
+        raise FileFormatError(f"{file}: dataset '{name}' holds NaN or negative energies")
+
+
+def _nothing_known(
+    momentum: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """Conditions, cells and energies beside the window of a sample that has none."""
+    count = len(momentum)
+    conditions = np.zeros((count, len(CONDITIONS)))
+    conditions[:, 0] = momentum
+    return conditions, np.full(count, -1, np.int32), np.zeros(count, np.float32)
+
+
+def _counted(layers: tuple[tuple[int, int], ...]) -> str:
+    return ", ".join(f"{r} x {alpha}" for r, alpha in layers) or "none"

@@ -1,0 +1,337 @@
+"""Single showers out of EDM4hep files of a full simulation: whose deposit is whose.
+
+A shower is what one particle deposits that arrives at the calorimeter, with all that stems from
+it. Who arrives, where, and with what momentum is decided as in the fast simulation, by
+`k4calofast.incidence`; the deposits are the contributions to SimCalorimeterHits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from k4calofast.detector import Calorimeter, load
+from k4calofast.events import typed
+from k4calofast.events.columns import Contributions, Hits, Indices, Particles
+from k4calofast.events.edm4hep import CALO_HIT_CONTRIBUTION, MC_PARTICLE, SIM_CALORIMETER_HIT
+from k4calofast.events.frames import CollectionInfo, Frames
+from k4calofast.events.reading import EventSource
+from k4calofast.exceptions import (
+    FileFormatError,
+    InvalidEventError,
+    K4CaloFastError,
+    MissingCollectionError,
+)
+from k4calofast.incidence import arrive
+from k4calofast.showers.columns import Showers
+
+logger = logging.getLogger(__name__)
+
+_EVENTS_AT_ONCE = 100
+"""A full simulation may write a contribution per step: 100 000 of them in an event."""
+
+_ROUNDING = 1e-5
+"""Relative; energies of hits are sums of single precision."""
+
+_NO_ARRIVAL, _OTHER_KIND = -1, -2
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which showers to read; see `read`."""
+
+    hits: str
+    particles: str
+    window: tuple[int, int]
+    detector: Calorimeter
+    kinds: tuple[int, ...]
+
+
+@dataclass
+class _LeftOut:
+    """What is in the file and in no shower: contributions, and energies (GeV)."""
+
+    orphans: int = 0
+    orphan_energy: float = 0.0
+    others: int = 0
+    other_energy: float = 0.0
+    hits: float = 0.0
+    contributions: float = 0.0
+
+    def count(self, shower: Indices, hits: Hits, contributions: Contributions) -> None:
+        """Count the contributions (C,) by the shower that each belongs to."""
+        energy = contributions.energy.astype(np.float64)
+        orphan, other = shower == _NO_ARRIVAL, shower == _OTHER_KIND
+        self.orphans += int(orphan.sum())
+        self.orphan_energy += float(energy[orphan].sum())
+        self.others += int(other.sum())
+        self.other_energy += float(energy[other].sum())
+        self.hits += float(hits.energy.sum(dtype=np.float64))
+        self.contributions += float(energy.sum())
+
+    @property
+    def bare(self) -> float:
+        """Energy (GeV) of hits that is in no contribution."""
+        difference = self.hits - self.contributions
+        return difference if abs(difference) > _ROUNDING * self.hits else 0.0
+
+
+def read(
+    files: Sequence[Path],
+    hits: str = "EMCBarrelCollection",
+    particles: str = "MCParticles",
+    window: tuple[int, int] = (11, 11),
+    detector: str = "BESIII_EMC_barrel",
+    kinds: Sequence[int] = (22, 11, -11),
+) -> Showers:
+    """Read the showers of every particle that arrives at the calorimeter.
+
+    A contribution belongs to the particle that it names, or to that particle's nearest ancestor
+    that arrives. What belongs to nobody, or to a particle of another kind, is counted and logged.
+    Particles that arrive and deposit nothing are showers without energy, and are logged, too.
+
+    Parameters
+    ----------
+    files
+        EDM4hep files, TTree or RNTuple; read in chunks of events.
+    hits, particles
+        Names of the collections of SimCalorimeterHits, and of the MCParticles that their
+        contributions name.
+    window
+        Rows and columns of cells around the cell that is entered.
+    detector
+        Name of the calorimeter, see `k4calofast.detector.load`.
+    kinds
+        PDG numbers of the particles whose showers are wanted.
+
+    Returns
+    -------
+    Showers
+        In the order of the files, events and particles; energies in GeV.
+
+    Raises
+    ------
+    FileFormatError
+        If a file cannot be read, has cell IDs of another detector, or if there are no showers.
+    MissingCollectionError
+        If a collection is missing, or the contributions name particles of another one.
+    InvalidEventError
+        If energies or particles are not numbers, energies are negative, no hit has contributions,
+        or relations point nowhere.
+    UnknownDetectorError
+        If there is no such detector.
+    """
+    wanted = _Wanted(hits, particles, window, load(detector), tuple(kinds))
+    parts = [part for file in files for part in _read_file(file, wanted)]
+    if not any(len(part) for part in parts):
+        listed = ", ".join(str(file) for file in files) or "no files"
+        raise FileFormatError(
+            f"{listed}: no showers: no particle of '{particles}' of the kinds "
+            f"{', '.join(map(str, kinds))} arrives at {detector}"
+        )
+    return Showers.concatenate(parts)
+
+
+def nearest_arrival(arrival: Indices, child: Indices, parent: Indices) -> Indices:
+    """Pass the numbers of arrivals on to the particles that stem from them.
+
+    Parameters
+    ----------
+    arrival
+        (N,) number of each particle's arrival, -1 for those that do not arrive.
+    child, parent
+        (R,) relations between the particles.
+
+    Returns
+    -------
+    npt.NDArray
+        (N,) number of the arrival of the particle itself, or else of its nearest ancestor that
+        arrives; -1 where there is none.
+    """
+    found = arrival.copy()
+    while True:
+        new = np.flatnonzero((found[child] < 0) & (found[parent] >= 0))
+        if not new.size:
+            return found
+        found[child[new]] = found[parent[new]]
+
+
+def in_windows(
+    detector: Calorimeter,
+    entered: Indices,
+    window: tuple[int, int],
+    shower: Indices,
+    cell: Indices,
+    energy: npt.NDArray[np.floating],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Sort deposits into windows around the cells that were entered.
+
+    Parameters
+    ----------
+    entered
+        (N,) cell that each shower's particle entered.
+    window
+        Rows and columns.
+    shower, cell, energy
+        (D,) the deposits: whose, where (-1 in no cell of this detector), how much.
+
+    Returns
+    -------
+    energies
+        (N, rows, columns), in the unit of the deposits.
+    beside
+        (N,) outside the windows.
+    """
+    count = len(entered)
+    cells = detector.window(entered, window).reshape(-1)
+    places = np.flatnonzero(cells >= 0)
+    # Deposits find their place by shower and cell; no cell is twice in a window.
+    keys = places // (window[0] * window[1]) * detector.n_cells + cells[places]
+    order = np.argsort(keys)
+    keys, places = keys[order], places[order]
+    wanted = np.where(cell >= 0, shower * detector.n_cells + cell, -1)
+    at = np.searchsorted(keys, wanted)
+    inside = np.zeros(len(wanted), np.bool_)
+    possible = at < len(keys)
+    inside[possible] = keys[at[possible]] == wanted[possible]
+    energies = np.bincount(places[at[inside]], energy[inside], len(cells))
+    beside = np.bincount(shower[~inside], energy[~inside], count)
+    return energies.reshape(count, *window).astype(np.float32), beside.astype(np.float32)
+
+
+def impossible(energy: npt.NDArray[np.floating]) -> int:
+    """Count energies that are NaN, infinite or negative."""
+    return int((~(np.isfinite(energy) & (energy >= 0))).sum())
+
+
+def _read_file(file: Path, wanted: _Wanted) -> Iterator[Showers]:
+    with closing(EventSource([file])) as source:
+        infos = source.infos
+    with _in(file):
+        typed.find_collection(infos, wanted.hits, SIM_CALORIMETER_HIT.collection)
+        typed.find_collection(infos, wanted.particles, MC_PARTICLE.collection)
+    # Which of them holds the contributions is in the data.
+    possible = [info.name for info in infos if info.data_type == CALO_HIT_CONTRIBUTION.collection]
+    left_out, count, empty = _LeftOut(), 0, 0
+    with closing(EventSource([file], [wanted.hits, wanted.particles, *possible])) as source:
+        for frames in source.chunks(0, source.num_events, _EVENTS_AT_ONCE):
+            with _in(file):
+                _check_target(frames, wanted, infos)
+                showers = _showers(frames, wanted, infos, left_out)
+            count += len(showers)
+            empty += int((showers.energies.sum((1, 2)) + showers.beside == 0).sum())
+            yield showers
+    if left_out.hits and not left_out.contributions:
+        raise InvalidEventError(
+            f"{file}: the hits of '{wanted.hits}' have no contributions, so nothing says whose "
+            "they are"
+        )
+    complete = not (left_out.orphans or left_out.others or left_out.bare or empty)
+    logger.log(
+        logging.INFO if complete else logging.WARNING,
+        "%s: %d showers, %d of them without energy; in no shower are %d contributions to '%s' "
+        "with %.4g GeV that stem from no particle that arrives at %s, %d with %.4g GeV of "
+        "particles of other kinds, and %.4g GeV of hits that are in no contribution",
+        *(file, count, empty, left_out.orphans, wanted.hits, left_out.orphan_energy),
+        *(wanted.detector.name, left_out.others, left_out.other_energy, left_out.bare),
+    )
+
+
+def _showers(
+    frames: Frames, wanted: _Wanted, infos: tuple[CollectionInfo, ...], left_out: _LeftOut
+) -> Showers:
+    """Showers of some events."""
+    detector = wanted.detector
+    particles = typed.particles(frames, wanted.particles)
+    hits, contributions = typed.sim_hits(frames, wanted.hits, infos)
+    for name, energy in (("hits", hits.energy), ("contributions to hits", contributions.energy)):
+        if bad := impossible(energy):
+            raise InvalidEventError(
+                f"{bad} {name} of '{wanted.hits}' have an energy that is NaN or negative"
+            )
+    cells = detector.cell_of(hits.cell_id)
+    if (cells < 0).any():
+        raise FileFormatError(
+            f"{(cells < 0).sum()} of {len(cells)} hits of '{wanted.hits}' have cell IDs that "
+            f"belong to no cell of {detector.name}: are they of another detector?"
+        )
+    # Lines that document a generator's work may be nonsense.
+    matter = (particles.generator_status == 1) | (particles.simulator_status != 0)
+    if particles.first_not_finite(np.flatnonzero(matter)) is not None:
+        raise InvalidEventError(
+            f"a particle of '{wanted.particles}' has a momentum, vertex, time, charge or mass "
+            "that is not a number"
+        )
+    arrivals, _ = arrive(particles, detector)
+    pdg = particles.pdg[arrivals.particle]
+    chosen = np.isin(pdg, wanted.kinds)
+    arrival = np.full(len(particles), -1, np.int64)
+    arrival[arrivals.particle] = np.arange(len(arrivals))
+    parents = typed.relations(frames, wanted.particles, "parents")
+    of_particle = nearest_arrival(arrival, *parents)
+    # The last entry is for -1: nobody.
+    number = np.append(np.where(chosen, np.cumsum(chosen) - 1, _OTHER_KIND), _NO_ARRIVAL)
+    shower = number[_of_contributions(of_particle, particles, hits, contributions)]
+    left_out.count(shower, hits, contributions)
+    mine = shower >= 0
+    arrivals = arrivals.take(chosen)
+    energies, beside = in_windows(
+        detector,
+        arrivals.cell,
+        wanted.window,
+        shower[mine],
+        np.repeat(cells, np.diff(hits.contributions))[mine],
+        contributions.energy[mine],
+    )
+    cell = arrivals.cell.astype(np.int32)
+    return Showers(pdg[chosen], cell, arrivals.conditions, energies, beside)
+
+
+def _of_contributions(
+    of_particle: Indices, particles: Particles, hits: Hits, contributions: Contributions
+) -> Indices:
+    """Number (C,) of the arrival that each contribution stems from, -1 for none."""
+    of_events = np.diff(hits.contributions[hits.offsets])
+    first = np.repeat(particles.offsets[:-1], of_events)
+    size = np.repeat(np.diff(particles.offsets), of_events)
+    index = contributions.particle.astype(np.int64)
+    if (index >= size).any():
+        raise InvalidEventError("a contribution points beyond the particles")
+    result = np.full(len(index), -1, np.int64)
+    known = index >= 0
+    result[known] = of_particle[(first + index)[known]]
+    return result
+
+
+def _check_target(frames: Frames, wanted: _Wanted, infos: tuple[CollectionInfo, ...]) -> None:
+    """Indices into another collection of MCParticles would name the wrong particles."""
+    hits = frames.array(f"_{wanted.hits}_contributions")
+    ids = np.unique(ak.to_numpy(ak.flatten(hits.collectionID))).tolist()
+    names = {info.collection_id: info.name for info in infos}
+    for contributions in [names[one] for one in ids if one in names]:
+        particle = ak.flatten(frames.array(f"_{contributions}_particle"))
+        named = np.unique(ak.to_numpy(particle.collectionID[particle.index >= 0])).tolist()
+        others = {names.get(one, f"ID {one}") for one in named} - {wanted.particles}
+        if others:
+            raise MissingCollectionError(
+                f"the contributions of '{wanted.hits}' name particles of "
+                f"'{', '.join(sorted(others))}', not of '{wanted.particles}'"
+            )
+
+
+@contextmanager
+def _in(file: Path) -> Iterator[None]:
+    """Say in which file something is wrong."""
+    try:
+        yield
+    except K4CaloFastError as error:
+        raise type(error)(f"{file}: {error}") from error
+    except KeyError as error:
+        raise MissingCollectionError(f"{file}: no field {error}") from error

@@ -1,0 +1,328 @@
+"""How far apart two samples are: distances of spectra, and of clouds of observables.
+
+Everything here takes arrays and returns numbers with their uncertainties; 0 (or 0.5 for the area
+under a ROC curve, 1 for precision, recall, density and coverage) means the same.
+
+Sources: separation power: F. James, "Statistical Methods in Experimental Physics"; FPD, KPD:
+R. Kansal et al., Phys. Rev. D 107 (2023) 076017, arXiv:2211.10295; precision, recall, density and
+coverage: M. Naeem et al., ICML 2020, arXiv:2002.09797; error of the area under a ROC curve:
+J. Hanley and B. McNeil, Radiology 143 (1982) 29. The package jetnet has FPD and KPD, too, but
+brings half of a data analysis stack.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from k4calofast.exceptions import MissingExtraError
+
+Floats = npt.NDArray[np.float64]
+
+_BINS = 30
+_LEAST_IN_A_BIN = 25
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number and its standard error."""
+
+    value: float
+    error: float
+
+
+@dataclass(frozen=True)
+class SpectrumDistance:
+    """How far apart two spectra are.
+
+    Attributes
+    ----------
+    chi2_ndf, p_value
+        Of the hypothesis that both are of one distribution.
+    separation
+        Half the sum of (a - b)^2 / (a + b) over bins of the two normalised spectra: 0 to 1. What
+        chance alone gives is subtracted.
+    wasserstein
+        Earth mover's distance in units of the first spectrum's standard deviation.
+    """
+
+    chi2_ndf: float
+    p_value: float
+    separation: Value
+    wasserstein: Value
+
+
+def _scipy_stats() -> Any:
+    try:
+        from scipy import stats
+    except ImportError:
+        raise _missing() from None
+    return stats
+
+
+def _missing() -> MissingExtraError:
+    return MissingExtraError(
+        "metrics need scipy and scikit-learn: pip install 'k4calofast[validation]'"
+    )
+
+
+def z_score(probability: float) -> float:
+    """Standard errors beyond which a normal value is found, on either side, with a probability."""
+    return float(_scipy_stats().norm.isf(probability / 2))
+
+
+def spectrum_distance(there: Floats, here: Floats) -> SpectrumDistance:
+    """Compare two samples of one observable, (N,) and (M,)."""
+    stats = _scipy_stats()
+    edges = common_edges(there, here)
+    one, other = (np.histogram(values, edges)[0].astype(np.float64) for values in (there, here))
+    n, m = one.sum(), other.sum()
+    both = one + other
+    filled = both > 0
+    # Of two counted spectra with different totals (e.g. PDG Review, Statistics).
+    scaled = (np.sqrt(m / n) * one - np.sqrt(n / m) * other)[filled] ** 2 / both[filled]
+    ndf = max(int(filled.sum()) - 1, 1)
+    a, b = one / n, other / m
+    summed = np.where(filled, a + b, 1.0)
+    raw = 0.5 * float((((a - b) ** 2) / summed).sum())
+    # Each bin adds 1 / n + 1 / m by chance, half of it to the separation power.
+    chance = 0.25 * ndf * (1 / n + 1 / m)
+    spread = float(there.std()) or 1.0
+    distance = stats.wasserstein_distance(there, here) / spread
+    return SpectrumDistance(
+        float(scaled.sum()) / ndf,
+        float(stats.chi2.sf(scaled.sum(), ndf)),
+        Value(raw - chance, chance * np.sqrt(2 / ndf) + 2 * np.sqrt(max(raw, 0) * chance / ndf)),
+        Value(float(distance), float(np.sqrt(1 / n + 1 / m))),
+    )
+
+
+def common_edges(there: Floats, here: Floats, bins: int = _BINS) -> Floats:
+    """Edges between quantiles of both samples, so that no bin is nearly empty.
+
+    Values that many showers share, such as numbers of cells, stay together.
+    """
+    both = np.concatenate([there, here])
+    count = int(np.clip(len(both) // (2 * _LEAST_IN_A_BIN), 2, bins))
+    edges = np.unique(np.quantile(both, np.linspace(0, 1, count + 1)))
+    if len(edges) < 2:
+        edges = np.array([edges[0] - 0.5, edges[0] + 0.5])
+    edges[-1] = np.nextafter(edges[-1], np.inf)
+    return np.asarray(edges)
+
+
+@dataclass(frozen=True)
+class Separation:
+    """How well a classifier tells two samples apart.
+
+    Attributes
+    ----------
+    mean, spread
+        Area under the ROC curve: mean and standard deviation over folds.
+    error
+        Standard error of the mean if nothing tells the two apart.
+    p_value
+        That the area is 0.5.
+    roc
+        (2, points) rates of false and of true positives, all folds together.
+    """
+
+    mean: float
+    spread: float
+    error: float
+    p_value: float
+    roc: Floats
+
+
+def separation(one: Floats, other: Floats, kind: str = "trees", folds: int = 5) -> Separation:
+    """Train classifiers to tell two samples apart, each tested on what it has not seen.
+
+    Parameters
+    ----------
+    one, other
+        (N, features) and (M, features).
+    kind
+        ``trees``: gradient boosting; ``network``: two small layers on scaled features.
+    folds
+        Parts of the samples; each is the test sample once.
+
+    Raises
+    ------
+    MissingExtraError
+        If scikit-learn is not installed.
+    """
+    stats = _scipy_stats()
+    try:
+        from sklearn.metrics import roc_auc_score, roc_curve
+        from sklearn.model_selection import StratifiedKFold
+    except ImportError:
+        raise _missing() from None
+    features = np.concatenate([one, other]).astype(np.float32)
+    label = np.repeat([0, 1], [len(one), len(other)])
+    scores, areas = np.zeros(len(label)), []
+    split = StratifiedKFold(folds, shuffle=True, random_state=0)
+    for seed, (train, test) in enumerate(split.split(features, label)):
+        classifier = _classifier(kind, seed)
+        classifier.fit(features[train], label[train])
+        scores[test] = classifier.predict_proba(features[test])[:, 1]
+        areas.append(roc_auc_score(label[test], scores[test]))
+    mean = float(np.mean(areas))
+    n, m = len(one), len(other)
+    error = float(np.sqrt((n + m + 1) / (12 * n * m)))
+    false, true, _ = roc_curve(label, scores)
+    points = np.linspace(0, 1, 101)
+    return Separation(
+        mean,
+        float(np.std(areas)),
+        error,
+        float(2 * stats.norm.sf(abs(mean - 0.5) / error)),
+        np.stack([points, np.interp(points, false, true)]),
+    )
+
+
+def _classifier(kind: str, seed: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if kind == "trees":
+        return HistGradientBoostingClassifier(
+            max_iter=200,
+            learning_rate=0.08,
+            early_stopping=True,
+            validation_fraction=0.15,
+            random_state=seed,
+        )
+    network = MLPClassifier(
+        (64, 64),
+        batch_size=512,
+        learning_rate_init=2e-3,
+        alpha=1e-4,
+        early_stopping=True,
+        n_iter_no_change=3,
+        max_iter=15,
+        random_state=seed,
+    )
+    return make_pipeline(StandardScaler(), network)
+
+
+def standardised(there: Floats, here: Floats) -> tuple[Floats, Floats]:
+    """Both samples in units of the first one's mean and standard deviation."""
+    mean, spread = there.mean(0), there.std(0)
+    spread = np.where(spread > 0, spread, 1.0)
+    return (there - mean) / spread, (here - mean) / spread
+
+
+def frechet_distance(there: Floats, here: Floats, seed: int = 0) -> Value:
+    """FPD: squared Frechet distance of Gaussians, extrapolated to samples of infinite size.
+
+    Parameters
+    ----------
+    there, here
+        (N, features) and (M, features), standardised.
+    """
+    rng = np.random.default_rng(seed)
+    most = min(len(there), len(here))
+    sizes = np.unique(np.geomspace(max(most // 8, 200), most, 8).astype(int))
+    sizes = sizes[sizes <= most]
+    rows = []
+    for size in sizes:
+        repeats = max(most // size, 1) * 2
+        found = [
+            _frechet(
+                there[rng.choice(len(there), size, replace=False)],
+                here[rng.choice(len(here), size, replace=False)],
+            )
+            for _ in range(repeats)
+        ]
+        rows.append((np.mean(found), np.std(found) / np.sqrt(repeats) + 1e-9))
+    if len(rows) < 3:
+        return Value(float(rows[-1][0]), float(rows[-1][0]))
+    values, errors = np.array(rows).T
+    weights = 1 / np.maximum(errors, errors.max() * 0.2)
+    (_, value), covariance = np.polyfit(1 / sizes, values, 1, w=weights, cov=True)
+    return Value(float(value), float(np.sqrt(covariance[1, 1])))
+
+
+def _frechet(one: Floats, other: Floats) -> float:
+    difference = one.mean(0) - other.mean(0)
+    a, b = np.cov(one.T), np.cov(other.T)
+    # The trace of the root of a b is that of the root of a symmetric matrix.
+    values, vectors = np.linalg.eigh(a)
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    middle = np.linalg.eigvalsh(root @ b @ root)
+    trace = np.trace(a) + np.trace(b) - 2 * np.sqrt(np.maximum(middle, 0)).sum()
+    return float(difference @ difference + trace)
+
+
+def kernel_distance(
+    there: Floats, here: Floats, batches: int = 10, size: int = 2000, seed: int = 0
+) -> Value:
+    """KPD: squared maximum mean discrepancy with the kernel (x.y / features + 1)^4, unbiased.
+
+    Parameters
+    ----------
+    there, here
+        (N, features) and (M, features), standardised.
+    batches, size
+        The mean over so many batches of so many showers; its error is their spread.
+    """
+    rng = np.random.default_rng(seed)
+    size = min(size, len(there), len(here))
+    found = []
+    for _ in range(batches):
+        x = there[rng.choice(len(there), size, replace=False)]
+        y = here[rng.choice(len(here), size, replace=False)]
+        xx, yy, xy = ((a @ b.T / x.shape[1] + 1) ** 4 for a, b in ((x, x), (y, y), (x, y)))
+        within = (xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)) / (size * (size - 1))
+        found.append(within - 2 * xy.mean())
+    return Value(float(np.mean(found)), float(np.std(found) / np.sqrt(batches)))
+
+
+def coverage(
+    there: Floats, here: Floats, neighbours: int = 5, size: int = 4000, seed: int = 0
+) -> dict[str, Value]:
+    """Precision, recall, density and coverage of the second sample.
+
+    Parameters
+    ----------
+    there, here
+        (N, features) and (M, features), standardised.
+    neighbours
+        A shower's neighbourhood reaches to this neighbour of its own sample.
+    size
+        Showers of each sample that are used; the errors are those of counting.
+    """
+    try:
+        from sklearn.neighbors import NearestNeighbors
+    except ImportError:
+        raise _missing() from None
+    rng = np.random.default_rng(seed)
+    size = min(size, len(there), len(here))
+    real = there[rng.choice(len(there), size, replace=False)]
+    fake = here[rng.choice(len(here), size, replace=False)]
+
+    def reach(sample: Floats) -> Floats:
+        nearest = NearestNeighbors(n_neighbors=neighbours + 1).fit(sample)
+        return np.asarray(nearest.kneighbors(sample)[0][:, -1])
+
+    from sklearn.metrics import pairwise_distances
+
+    apart = pairwise_distances(real, fake)
+    in_real, in_fake = apart < reach(real)[:, None], apart < reach(fake)[None]
+    fractions = {
+        "precision": in_real.any(0),
+        "recall": in_fake.any(1),
+        "coverage": in_real.any(1),
+    }
+    result = {
+        name: Value(float(hit.mean()), float(np.sqrt(hit.mean() * (1 - hit.mean()) / size)))
+        for name, hit in fractions.items()
+    }
+    density = in_real.sum(0) / neighbours
+    result["density"] = Value(float(density.mean()), float(density.std() / np.sqrt(size)))
+    return result

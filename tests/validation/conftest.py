@@ -1,0 +1,55 @@
+"""Samples for validations: showers of the package's own generator, as many as needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from k4calofast.fullsim import besiii
+from k4calofast.generator import Model, find_model
+from k4calofast.showers import Showers
+from k4calofast.validation.report import generated
+
+MOMENTA = (0.1, 0.3, 1.0, 2.5)
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    return Model(find_model("besiii_emc_barrel/flow"), "cpu", 2)
+
+
+@pytest.fixture(scope="session")
+def conditions() -> Showers:
+    """Photons at four momenta; their energies are still to be made."""
+    count = 16_000
+    momentum = np.resize(MOMENTA, count)
+    drawn = besiii.draw(np.random.default_rng(3), 22, momentum)
+    return Showers(
+        np.full(count, 22, np.int32),
+        drawn.cell.astype(np.int32),
+        drawn.conditions,
+        np.zeros((count, 11, 11), np.float32),
+        np.zeros(count, np.float32),
+    )
+
+
+@pytest.fixture(scope="session")
+def reference(model, conditions) -> Showers:
+    return generated(model, conditions, 1)
+
+
+@pytest.fixture(scope="session")
+def repeated(model, conditions) -> Showers:
+    """The same photons with other noise: as good as the reference."""
+    return generated(model, conditions, 2)
+
+
+@pytest.fixture(scope="session")
+def without_angle(model, conditions) -> Showers:
+    """Showers of a generator that does not see delta_phi_mom."""
+    blind = conditions.conditions.copy()
+    blind[:, 2] = 0.0
+    made = generated(model, replace(conditions, conditions=blind), 2)
+    return replace(conditions, energies=made.energies)

@@ -1,0 +1,152 @@
+"""The report: one verdict, the same numbers everywhere, a page that a browser opens."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from k4calofast.cli import app
+from k4calofast.exceptions import FileFormatError, ModelError
+from k4calofast.showers import Showers, hdf5
+from k4calofast.validation.report import Report, validate, write
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+GEANT4 = REPOSITORY / "tests" / "data" / "geant4_showers.h5"
+K4CALOFAST = Path(sys.executable).with_name("k4calofast")
+
+
+@pytest.fixture(scope="module")
+def geant4() -> Showers:
+    return hdf5.read(GEANT4)[0]
+
+
+@pytest.fixture(scope="module")
+def report(model, geant4) -> Report:
+    return validate(model, geant4, "Geant4 of the tests")
+
+
+@pytest.fixture(scope="module")
+def folder(report, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    write(report, out)
+    return out
+
+
+def test_the_page_the_json_and_the_card_say_the_same(report, folder):
+    data = json.loads((folder / "report.json").read_text())
+    page = (folder / "index.html").read_text()
+    assert data["passed"] is (not report.failures)
+    assert data["verdict"] in page
+    summary = report.summary()
+    assert {name: data[name] for name in summary} == summary
+    assert set(data["largest"]) == set(data["gates"])
+    for check in data["checks"]:
+        assert np.isfinite([check["value"], check["error"]]).all()
+
+
+def test_the_page_needs_nothing_else(folder):
+    page = (folder / "index.html").read_text()
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert sources
+    assert all(source.startswith(("data:image/png;base64,", "#")) for source in sources)
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "index.html",
+        "report.json",
+        "report.md",
+    ]
+    assert page.count("<figure") == 10
+
+
+def test_a_browser_opens_the_page_without_errors(folder):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium is here")
+    done = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+        + ["--virtual-time-budget=5000", "--dump-dom", f"file://{folder / 'index.html'}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert 'id="verdict"' in done.stdout
+    assert not [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+
+
+def test_what_others_name_is_not_html(report):
+    subject = replace(report.subject, model="<script>alert(1)</script>", reference="a & b")
+    from k4calofast.validation.page import html
+
+    page = html(replace(report, subject=subject))
+    assert "<script>" not in page
+    assert "a &amp; b" in page
+
+
+def test_impossible_references_are_refused(model, geant4):
+    with pytest.raises(ModelError, match=r"windows of \(11, 11\), the sample's column energies"):
+        validate(model, replace(geant4, energies=geant4.energies[:, 1:-1, 1:-1]), "")
+    with pytest.raises(ModelError, match=r"does not simulate the kinds \[211\]"):
+        validate(model, replace(geant4, pdg=np.full_like(geant4.pdg, 211)), "")
+    far = geant4.conditions.copy()
+    far[:, 0] = 50.0
+    with pytest.raises(ModelError, match="no shower of the sample is in the range"):
+        validate(model, replace(geant4, conditions=far), "")
+    with pytest.raises(FileFormatError, match="other particles"):
+        validate(model, geant4, "", again=replace(geant4, conditions=far))
+
+
+def test_showers_outside_the_range_are_left_out_and_counted(model, geant4):
+    some = geant4.conditions.copy()
+    some[:100, 0] = 50.0
+    result = validate(model, replace(geant4, conditions=some), "", pictures=False)
+    assert result.subject.left_out == 100
+    assert result.subject.showers == len(geant4) - 100
+
+
+def test_the_command_writes_a_report_and_compare_reads_it(tmp_path):
+    command = [K4CALOFAST, "validate", "besiii_emc_barrel/flow", "--reference", GEANT4]
+    done = subprocess.run(
+        [*command, "--out", "report", "--most", "1200"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # 80 showers in a bin cannot fail a good generator.
+    assert done.returncode == 0, done.stderr
+    assert "figures pass their gates" in done.stdout
+    assert "boosted trees on the cells" in done.stderr
+    runner = CliRunner()
+    page = tmp_path / "compared.html"
+    two = [str(tmp_path / "report"), str(tmp_path / "report" / "report.json")]
+    result = runner.invoke(app, ["compare", *two, "--out", str(page)])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("besiii_emc_barrel/flow") == 2
+    assert "ms per shower" in page.read_text()
+
+
+def test_compare_refuses_what_is_no_report(tmp_path):
+    file = tmp_path / "report.json"
+    for text, message in (("{}", "not a report"), ("nonsense", "not a report"), ("[]", "not a")):
+        file.write_text(text)
+        result = CliRunner().invoke(app, ["compare", str(file)])
+        assert result.exit_code == 1
+        assert message in str(result.exception)
+    result = CliRunner().invoke(app, ["compare", str(tmp_path / "nowhere.json")])
+    assert "No such file" in str(result.exception)
+
+
+def test_the_committed_card_has_the_numbers_of_the_committed_report(model):
+    data = json.loads((REPOSITORY / "docs" / "validation.json").read_text())
+    assert data["sha256"] == model.card.sha256
+    assert model.card.validation == {name: data[name] for name in model.card.validation}
+    assert {"passed", "largest", "auc"} <= set(model.card.validation)
