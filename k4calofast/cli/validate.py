@@ -20,6 +20,15 @@ def validate(
         Path | None,
         typer.Option(help="The same with another --repetition: what chance alone does."),
     ] = None,
+    hits: Annotated[
+        str, typer.Option(help="Collection of SimCalorimeterHits of an EDM4hep reference.")
+    ] = "EMCBarrelCollection",
+    particles: Annotated[
+        str, typer.Option(help="Collection of MCParticles that its contributions point to.")
+    ] = "MCParticles",
+    binning: Annotated[
+        Path | None, typer.Option(help="Binning XML of a CaloChallenge reference.")
+    ] = None,
     most: Annotated[
         int | None, typer.Option(min=100, help="Compare only so many showers, spread evenly.")
     ] = None,
@@ -36,17 +45,27 @@ def validate(
     """Compare a generator with a full simulation; exit code 2 if a gate of its card fails."""
     from k4calofast.generator import Model, find_model
     from k4calofast.generator.card import write_card
-    from k4calofast.showers import reading
+    from k4calofast.showers import Showers, reading
     from k4calofast.validation.report import validate as run
     from k4calofast.validation.report import write
 
     folder = find_model(model)
     generator = Model(folder, "cpu", threads)
     card = generator.card
-    showers, source = reading.read(reference, detector=card.detector, window=card.window)
-    repeated = None
-    if again is not None:
-        repeated = reading.read(again, detector=card.detector, window=card.window)[0]
+
+    def read(file: Path) -> tuple[Showers, reading.Source]:
+        return reading.read(
+            file,
+            hits=hits,
+            particles=particles,
+            window=card.window,
+            detector=card.detector,
+            kinds=tuple(card.kinds),
+            binning=binning,
+        )
+
+    showers, source = read(reference)
+    repeated = None if again is None else read(again)[0]
     if source.detector is not None and source.detector != card.detector:
         raise ModelError(
             f"{reference} is of detector {source.detector}, but the model of {card.detector}"

@@ -29,7 +29,7 @@ from k4calofast.events.columns import Floats, Indices
 from k4calofast.exceptions import FileFormatError, K4CaloFastError, MissingCollectionError
 from k4calofast.incidence import conditions_of
 from k4calofast.showers.columns import Showers
-from k4calofast.showers.edm4hep import impossible, in_windows, nearest_arrival
+from k4calofast.showers.deposits import impossible, in_windows, nearest_arrival
 
 logger = logging.getLogger(__name__)
 

@@ -34,7 +34,7 @@ from particle import Particle
 from k4calofast.exceptions import FileFormatError, OutputError
 from k4calofast.incidence import CONDITIONS
 from k4calofast.showers.columns import Showers
-from k4calofast.showers.hdf5 import _h5py, unfinished
+from k4calofast.showers.hdf5 import load_h5py, own_dataset, unfinished
 
 _GEV = 1e-3
 """GeV per MeV."""
@@ -45,8 +45,6 @@ _NAMES = {22: "photon", 11: "electron", -11: "positron"}
 _CONDITIONS = ", ".join(f"{condition.name} ({condition.unit})" for condition in CONDITIONS)
 _LARGEST_BINNING = 2**20
 """Bytes of XML; the challenge's own have 5 kB."""
-_MOST_VALUES = 2**31
-"""Energies in a sample: 8 GiB in memory. The challenge's largest file has 2.0e9."""
 _VALUES_AT_ONCE = 2**24
 
 
@@ -101,7 +99,7 @@ def write(
         raise OutputError(f"{file}: showers of one kind of particle are needed, these are {said}")
     rows, columns = showers.energies.shape[1:]
     voxels = showers.energies.transpose(0, 2, 1).reshape(len(showers), rows * columns)
-    h5py = _h5py()
+    h5py = load_h5py()
     try:
         energy = np.hypot(showers.momentum, _mass(kinds[0]))
         with h5py.File(unfinished(file), "w") as out:
@@ -160,13 +158,13 @@ def read(file: Path, binning: Path, only_energies: bool = False) -> Showers:
         raise FileFormatError(
             f"{binning}: layers with different bins, {_counted(bins.layers)}, make no window"
         )
-    h5py = _h5py()
+    h5py = load_h5py()
     if not file.is_file():
         raise FileFormatError(f"{file}: no such file")
     try:
         with h5py.File(file) as sample:
-            incident = _dataset(file, sample, "incident_energies", 2)
-            deposits = _dataset(file, sample, "showers", 2)
+            incident = own_dataset(file, sample, "incident_energies", 2)
+            deposits = own_dataset(file, sample, "showers", 2)
             count = len(deposits)
             if not count:
                 raise FileFormatError(f"{file}: dataset 'showers' is empty")
@@ -225,7 +223,7 @@ def is_sample(file: Path) -> bool:
         If it cannot be read.
     """
     try:
-        with _h5py().File(file) as sample:
+        with load_h5py().File(file) as sample:
             return {"incident_energies", "showers"} <= set(sample)
     except OSError as error:
         raise FileFormatError(f"{file}: cannot be read, is it damaged? ({error})") from error
@@ -233,7 +231,7 @@ def is_sample(file: Path) -> bool:
 
 def origin(file: Path) -> tuple[str | None, str]:
     """Detector and description of a sample, as far as the file says: None and '' otherwise."""
-    with _h5py().File(file) as sample:
+    with load_h5py().File(file) as sample:
         said = [sample.attrs.get(name) for name in ("detector", "description")]
     detector, description = (one if isinstance(one, str) else "" for one in said)
     return detector or None, description
@@ -304,35 +302,8 @@ def _mass(pdg: int) -> float:
     return float(Particle.from_pdgid(pdg).mass or 0.0) * _GEV
 
 
-def _dataset(file: Path, sample: Any, name: str, dimensions: int) -> Any:
-    """Dataset of numbers that is in this very file."""
-    h5py = _h5py()
-    link = sample.get(name, getlink=True)
-    if link is None:
-        raise FileFormatError(f"{file}: no dataset '{name}'")
-    if not isinstance(link, h5py.HardLink):
-        raise FileFormatError(f"{file}: '{name}' is a link to elsewhere, which is not followed")
-    found = sample[name]
-    if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiu":
-        raise FileFormatError(f"{file}: '{name}' is not a dataset of numbers")
-    if found.external or found.is_virtual:
-        raise FileFormatError(
-            f"{file}: dataset '{name}' is stored in other files, which are not read"
-        )
-    if found.ndim != dimensions:
-        raise FileFormatError(
-            f"{file}: dataset '{name}' has the shape {found.shape}, {dimensions} dimensions are "
-            "needed"
-        )
-    if found.size > _MOST_VALUES:
-        raise FileFormatError(
-            f"{file}: dataset '{name}' has {found.size} values, more than {_MOST_VALUES}"
-        )
-    return found
-
-
 def _extra(file: Path, sample: Any, name: str, shape: tuple[int, ...]) -> Any:
-    found = _dataset(file, sample, name, len(shape))
+    found = own_dataset(file, sample, name, len(shape))
     if found.shape != shape:
         raise FileFormatError(f"{file}: dataset '{name}' has the shape {found.shape}, not {shape}")
     return found

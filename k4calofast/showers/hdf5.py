@@ -31,6 +31,12 @@ _COLUMNS = {
 }
 
 
+_DIMENSIONS = {"pdg": 1, "cell": 1, "conditions": 2, "energies": 3, "beside": 1}
+
+_MOST_VALUES = 2**31
+"""Energies in a sample: 8 GiB in memory. The challenge's largest file has 2.0e9."""
+
+
 class Provenance(BaseModel):
     """Where a sample comes from: enough to make it again.
 
@@ -92,7 +98,7 @@ def write(file: Path, parts: Iterable[Showers], provenance: Provenance) -> int:
     OutputError
         If the file cannot be written.
     """
-    h5py = _h5py()
+    h5py = load_h5py()
     count = 0
     try:
         with h5py.File(unfinished(file), "w") as out:
@@ -129,7 +135,7 @@ def read(file: Path) -> tuple[Showers, Provenance]:
     FileFormatError
         If the file is missing, is not such a sample, or holds NaN or negative energies.
     """
-    h5py = _h5py()
+    h5py = load_h5py()
     if not file.is_file():
         raise FileFormatError(f"{file}: no such file")
     try:
@@ -140,7 +146,12 @@ def read(file: Path) -> tuple[Showers, Provenance]:
             missing = [name for name in _COLUMNS if name not in sample]
             if missing:
                 raise FileFormatError(f"{file}: no column {', '.join(missing)}")
-            showers = Showers(**{name: sample[name][:] for name in _COLUMNS})
+            showers = Showers(
+                **{
+                    name: own_dataset(file, sample, name, dimensions)[:]
+                    for name, dimensions in _DIMENSIONS.items()
+                }
+            )
     except (OSError, ValidationError) as error:
         raise FileFormatError(f"{file}: cannot be read as a shower sample: {error}") from error
     for name in ("energies", "beside"):
@@ -152,7 +163,14 @@ def read(file: Path) -> tuple[Showers, Provenance]:
     return showers, provenance
 
 
-def _h5py() -> Any:
+def load_h5py() -> Any:
+    """Import h5py.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
     try:
         import h5py
     except ImportError:
@@ -160,3 +178,36 @@ def _h5py() -> Any:
             "shower samples are HDF5 files: pip install 'k4calofast[validation]'"
         ) from None
     return h5py
+
+
+def own_dataset(file: Path, sample: Any, name: str, dimensions: int) -> Any:
+    """Dataset of numbers that is in this very file: a file of others can point to any.
+
+    Raises
+    ------
+    FileFormatError
+        If there is none of this name and so many dimensions, or if it is elsewhere or too large.
+    """
+    h5py = load_h5py()
+    link = sample.get(name, getlink=True)
+    if link is None:
+        raise FileFormatError(f"{file}: no dataset '{name}'")
+    if not isinstance(link, h5py.HardLink):
+        raise FileFormatError(f"{file}: '{name}' is a link to elsewhere, which is not followed")
+    found = sample[name]
+    if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiu":
+        raise FileFormatError(f"{file}: '{name}' is not a dataset of numbers")
+    if found.external or found.is_virtual:
+        raise FileFormatError(
+            f"{file}: dataset '{name}' is stored in other files, which are not read"
+        )
+    if found.ndim != dimensions:
+        raise FileFormatError(
+            f"{file}: dataset '{name}' has the shape {found.shape}, {dimensions} dimensions are "
+            "needed"
+        )
+    if found.size > _MOST_VALUES:
+        raise FileFormatError(
+            f"{file}: dataset '{name}' has {found.size} values, more than {_MOST_VALUES}"
+        )
+    return found

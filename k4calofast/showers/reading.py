@@ -14,6 +14,7 @@ from k4calofast.events.reading import EventSource
 from k4calofast.exceptions import FileFormatError
 from k4calofast.showers import besiii_raw, calochallenge, edm4hep, hdf5
 from k4calofast.showers.columns import Showers
+from k4calofast.showers.deposits import impossible
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _check(file: Path, showers: Showers) -> None:
     if not len(showers):
         raise FileFormatError(f"{file}: holds no showers")
     for name in ("energies", "beside"):
-        if edm4hep.impossible(getattr(showers, name)):
+        if impossible(getattr(showers, name)):
             raise FileFormatError(f"{file}: column {name} holds NaN or negative energies")
     if not np.isfinite(showers.conditions).all():
         raise FileFormatError(f"{file}: column conditions holds NaN")

@@ -16,7 +16,13 @@ import numpy.typing as npt
 
 from k4calofast.showers import Showers
 from k4calofast.validation.metrics import Value, z_score
-from k4calofast.validation.observables import block, lateral_width, observables, width68
+from k4calofast.validation.observables import (
+    block,
+    lateral_width,
+    observables,
+    width68,
+    width68_error,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -74,6 +80,8 @@ _NEAR = 1e-3
 """Momenta that differ by less than this, relatively, are one bin."""
 
 _MOST_MOMENTA, _MOMENTUM_BINS = 12, 5
+_LEAST = 60
+"""Showers in a bin of momentum, if the sample has more bins than one."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +205,8 @@ def bins(showers: Showers) -> Iterator[tuple[int, float, npt.NDArray[np.bool_]]]
             for value in values:
                 yield int(pdg), float(value), kind & (np.abs(momentum - value) < _NEAR * value)
             continue
-        edges = np.quantile(momentum[kind], np.linspace(0, 1, _MOMENTUM_BINS + 1))
+        count = int(np.clip(kind.sum() // _LEAST, 1, _MOMENTUM_BINS))
+        edges = np.quantile(momentum[kind], np.linspace(0, 1, count + 1))
         edges[-1] = np.inf
         for low, high in pairwise(edges):
             chosen = kind & (momentum >= low) & (momentum < high)
@@ -222,8 +231,8 @@ def relative_width(there: Floats, here: Floats) -> Value:
     width = width68(there)
     if width == 0:
         return Value(0.0, 0.0)
-    # A normal distribution's 68 % width is known to 1.1 / sqrt(N).
-    return Value(width68(here) / width - 1, 1.1 * float(np.sqrt(2 / len(there))))
+    error = np.hypot(width68_error(there), width68_error(here))
+    return Value(width68(here) / width - 1, float(error) / width)
 
 
 def _figures(

@@ -12,6 +12,7 @@ brings half of a data analysis stack.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,6 +157,7 @@ def separation(one: Floats, other: Floats, kind: str = "trees", folds: int = 5) 
     """
     stats = _scipy_stats()
     try:
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.metrics import roc_auc_score, roc_curve
         from sklearn.model_selection import StratifiedKFold
     except ImportError:
@@ -165,8 +167,11 @@ def separation(one: Floats, other: Floats, kind: str = "trees", folds: int = 5) 
     scores, areas = np.zeros(len(label)), []
     split = StratifiedKFold(folds, shuffle=True, random_state=0)
     for seed, (train, test) in enumerate(split.split(features, label)):
-        classifier = _classifier(kind, seed)
-        classifier.fit(features[train], label[train])
+        classifier = _classifier(kind, seed, len(train))
+        with warnings.catch_warnings():
+            # A network that still learns slowly after its epochs is good enough here.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            classifier.fit(features[train], label[train])
         scores[test] = classifier.predict_proba(features[test])[:, 1]
         areas.append(roc_auc_score(label[test], scores[test]))
     mean = float(np.mean(areas))
@@ -183,7 +188,7 @@ def separation(one: Floats, other: Floats, kind: str = "trees", folds: int = 5) 
     )
 
 
-def _classifier(kind: str, seed: int) -> Any:
+def _classifier(kind: str, seed: int, rows: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
@@ -199,7 +204,7 @@ def _classifier(kind: str, seed: int) -> Any:
         )
     network = MLPClassifier(
         (64, 64),
-        batch_size=512,
+        batch_size=int(np.clip(rows // 8, 8, 512)),
         learning_rate_init=2e-3,
         alpha=1e-4,
         early_stopping=True,

@@ -215,5 +215,16 @@ def width68(values: Floats) -> float:
     return float(high - low) / 2
 
 
+def width68_error(values: Floats) -> float:
+    """Standard error of `width68`, from the density of the values at the two quantiles."""
+    step = float(np.clip(1.5 / np.sqrt(len(values)), 0.02, 0.14))
+    ends = np.array([0.16, 0.84])
+    spacing = np.quantile(values, ends + step) - np.quantile(values, ends - step)
+    low, high = np.sqrt(ends * (1 - ends) / len(values)) * spacing / (2 * step)
+    # Two quantiles of one sample move together.
+    together = ends[0] * (1 - ends[1]) / (ends[0] * (1 - ends[0]))
+    return float(np.sqrt(low**2 + high**2 - 2 * together * low * high)) / 2
+
+
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)

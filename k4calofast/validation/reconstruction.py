@@ -17,7 +17,7 @@ from k4calofast.detector import Calorimeter
 from k4calofast.incidence import CONDITIONS
 from k4calofast.showers import Showers
 from k4calofast.validation.metrics import Value
-from k4calofast.validation.observables import width68
+from k4calofast.validation.observables import width68, width68_error
 
 Floats = npt.NDArray[np.float64]
 
@@ -133,9 +133,7 @@ def resolution(
     def width(values: Floats) -> Value:
         if len(values) < 10:
             return Value(0.0, float("inf"))
-        half = width68(values)
-        # Of a normal distribution's central 68 %.
-        return Value(half, 1.1 * half / np.sqrt(len(values)))
+        return Value(width68(values), width68_error(values))
 
     return Resolution(
         pdg,
@@ -205,5 +203,5 @@ def pion_peak(
     return PionPeak(
         masses,
         Value(float(near.mean()), float(near.std() / np.sqrt(len(near)))),
-        Value(half, 1.1 * half / np.sqrt(len(masses))),
+        Value(half, width68_error(masses)),
     )

@@ -195,8 +195,9 @@ class Report:
                 "",
             ]
         lines += [
-            "Relative differences; ± is the statistical error. The worst central cell is that of 25 "
-            "with the largest difference over the larger of 5 % and 0.5 MeV. Bold: beyond the gate.",
+            "Relative differences; ± is the statistical error. The worst central cell is that of "
+            "25 with the largest difference over the larger of 5 % and 0.5 MeV. Bold: beyond the "
+            "gate.",
             "",
             f"| classifier | generator against reference | {c.itself_is} |",
             "|---|---|---|",

@@ -22,6 +22,7 @@ from k4calofast.events.reading import EventSource
 from k4calofast.exceptions import FileFormatError, InvalidEventError, MissingCollectionError
 from k4calofast.incidence import arrive
 from k4calofast.showers import Showers, edm4hep
+from k4calofast.showers.deposits import in_windows, nearest_arrival
 from k4calofast.steering.algorithms.algorithm import hit_fields
 
 INPUT = Path(__file__).resolve().parents[2] / "options" / "input"
@@ -189,7 +190,7 @@ def test_the_nearest_arrival_is_oneself_or_ones_mothers(family, random):
     arrival = np.array([number if arrives else -1 for number, (arrives, _) in enumerate(family)])
     child = np.flatnonzero(mother >= 0)
     order = np.array(random.sample(range(len(child)), len(child)), np.int64)
-    found = edm4hep.nearest_arrival(arrival, child[order], mother[child[order]])
+    found = nearest_arrival(arrival, child[order], mother[child[order]])
     for number, (arrives, _) in enumerate(family):
         expected = number if arrives else -1 if mother[number] < 0 else found[mother[number]]
         assert found[number] == expected
@@ -213,7 +214,7 @@ def test_no_deposit_is_lost_between_windows_and_what_is_beside(entered, deposits
         np.append(energy, [1.0] * len(entered)),
     )
     cell = np.append(cell, entered)
-    energies, beside = edm4hep.in_windows(barrel, np.array(entered), (11, 11), shower, cell, energy)
+    energies, beside = in_windows(barrel, np.array(entered), (11, 11), shower, cell, energy)
     deposit = np.bincount(shower, energy)
     np.testing.assert_allclose(energies.sum((1, 2)) + beside, deposit, rtol=1e-5)
     window = barrel.window(np.array(entered), (11, 11))

@@ -11,7 +11,13 @@ import pytest
 from k4calofast.showers import Showers, hdf5
 from k4calofast.validation.fidelity import GATES, checked, compare
 from k4calofast.validation.metrics import Value, separation
-from k4calofast.validation.observables import block, lateral_width, observables, width68
+from k4calofast.validation.observables import (
+    block,
+    lateral_width,
+    observables,
+    width68,
+    width68_error,
+)
 
 GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
 
@@ -57,6 +63,16 @@ def test_the_middle_block_is_in_the_middle():
 def test_the_width_of_a_normal_distribution_is_its_sigma():
     values = np.random.default_rng(1).normal(0, 2, 100_000)
     assert width68(values) == pytest.approx(2, rel=0.02)
+
+
+def test_the_error_of_a_width_is_its_scatter():
+    rng = np.random.default_rng(2)
+    for draw in (rng.normal, lambda size: -rng.exponential(size=size)):
+        samples = [draw(size=800) for _ in range(400)]
+        scatter = np.std([width68(values) for values in samples])
+        assert np.median([width68_error(values) for values in samples]) == pytest.approx(
+            scatter, rel=0.2
+        )
 
 
 def test_a_sample_compared_with_itself_has_no_differences(geant4):

@@ -134,6 +134,18 @@ def test_the_command_writes_a_report_and_compare_reads_it(tmp_path):
     assert "ms per shower" in page.read_text()
 
 
+def test_hits_of_a_full_simulation_are_a_reference(tmp_path):
+    file = REPOSITORY / "options" / "input" / "fullsim.edm4hep.root"
+    command = ["validate", "besiii_emc_barrel/flow", "--reference", str(file)]
+    command += ["--hits", "EMCBarrelCollectionFull", "--out", str(tmp_path / "report")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    data = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert data["showers"] + data["left_out"] == 99
+    # 99 showers prove little, and the report says so.
+    assert any(check["blind"] for check in data["checks"])
+
+
 def test_compare_refuses_what_is_no_report(tmp_path):
     file = tmp_path / "report.json"
     for text, message in (("{}", "not a report"), ("nonsense", "not a report"), ("[]", "not a")):
@@ -146,7 +158,10 @@ def test_compare_refuses_what_is_no_report(tmp_path):
 
 
 def test_the_committed_card_has_the_numbers_of_the_committed_report(model):
-    data = json.loads((REPOSITORY / "docs" / "validation.json").read_text())
+    data = json.loads((REPOSITORY / "docs" / "report" / "report.json").read_text())
     assert data["sha256"] == model.card.sha256
     assert model.card.validation == {name: data[name] for name in model.card.validation}
     assert {"passed", "largest", "auc"} <= set(model.card.validation)
+    assert [row["showers"] for row in data["rows"]] == [5000] * 15
+    assert [row["showers"] for row in data["reference_again"]] == [5000] * 15
+    assert data["verdict"] in (REPOSITORY / "docs" / "report" / "index.html").read_text()
