@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from k4calofast.cli import compare, fullsim, train, validate
+from k4calofast.cli import compare, convert, fullsim, train, validate
 from k4calofast.exceptions import K4CaloFastError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("fullsim")(fullsim.fullsim)
 app.command("train")(train.train)
 app.command("validate")(validate.validate)
 app.command("compare")(compare.compare)
+app.command("convert")(convert.convert)
 
 
 def main() -> None:
