@@ -117,7 +117,15 @@ def train(
     generator = export.Generator(features, variables, student, recipe.jumps, (rows, columns))
     content = export.to_onnx(generator)
     card = _card(
-        output, content, provenance, recipe, variables.dimension, len(sample), command, minutes
+        output,
+        content,
+        provenance,
+        recipe,
+        variables.dimension,
+        len(sample),
+        command,
+        minutes,
+        "from an earlier flow on: " if start is not None else "",
     )
     export.write_model(output, content, card)
     return card
@@ -194,6 +202,7 @@ def _card(
     count: int,
     command: str,
     minutes: float,
+    before: str,
 ) -> ModelCard:
     return ModelCard(
         name="/".join(output.resolve().parts[-2:]),
@@ -215,7 +224,7 @@ def _card(
         block=recipe.block,
         training=Training(
             method=(
-                f"flow matching, {recipe.steps} steps of {recipe.batch} showers; "
+                f"{before}flow matching, {recipe.steps} steps of {recipe.batch} showers; "
                 f"trajectories distilled to {recipe.jumps} steps, "
                 f"{recipe.distillation_steps} steps of {recipe.distillation_batch}; "
                 "spectra of cells and of the missing energy matched"

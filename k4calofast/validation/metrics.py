@@ -159,14 +159,17 @@ def separation(one: Floats, other: Floats, kind: str = "trees", folds: int = 5) 
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.metrics import roc_auc_score, roc_curve
-        from sklearn.model_selection import StratifiedKFold
     except ImportError:
         raise _missing() from None
     features = np.concatenate([one, other]).astype(np.float32)
     label = np.repeat([0, 1], [len(one), len(other)])
     scores, areas = np.zeros(len(label)), []
-    split = StratifiedKFold(folds, shuffle=True, random_state=0)
-    for seed, (train, test) in enumerate(split.split(features, label)):
+    # Showers of the same row have the same conditions: apart, one would teach the classifier
+    # that the other is of the other sample.
+    fold = np.random.default_rng(0).permutation(max(len(one), len(other))) % folds
+    fold = np.concatenate([fold[: len(one)], fold[: len(other)]])
+    for seed in range(folds):
+        train, test = np.flatnonzero(fold != seed), np.flatnonzero(fold == seed)
         classifier = _classifier(kind, seed, len(train))
         with warnings.catch_warnings():
             # A network that still learns slowly after its epochs is good enough here.
