@@ -46,8 +46,10 @@ def test_showers_survive_their_numbers(sample):
     there, here = sample.energies, decoded
     assert ((there > 0) == (here > 0)).float().mean() > 0.9999
     lit = (there > 0) & (here > 0)
-    # Large cells take up what the jitter of small ones changes in the sum.
-    assert ((here - there).abs() / there)[lit].max() < 2e-2
+    # Large cells take up what the jitter of small ones changes in the sum, which is that of the
+    # energy missing: much for a particle of GeV that leaves MeV.
+    allowed = 2e-2 * there + 5e-4 * sample.available[:, None]
+    assert ((here - there).abs() <= allowed)[lit].all()
     assert ((here - there).abs() / there)[lit].median() < 1e-3
     assert ((here.sum(1) - there.sum(1)).abs() <= 5e-4 * sample.available + 1e-6).all()
 
