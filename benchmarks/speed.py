@@ -24,7 +24,7 @@ import numpy as np
 from k4calofast.generator import Model, find_model
 from k4calofast.noise import normal_noise
 from k4calofast.properties import CaloFastSimProperties, CaloParticleGunProperties
-from k4calofast.steering.algorithms import create
+from k4calofast.steering.algorithms import Job, create
 from k4calofast.steering.configurables import IOSvcProperties
 from k4calofast.steering.loop import EventLoop
 
@@ -76,8 +76,8 @@ def of_the_chain(name: str, events: int, particles: int) -> tuple[float, int, di
             ThetaMax=145,
         )
         shoot = IOSvcProperties(Output=str(source))
-        EventLoop(shoot, {"gun": create("gun", gun)}, events, {}, []).run()
-        fastsim = create("fastsim", CaloFastSimProperties(Model=name, Provider="cpu"))
+        EventLoop(shoot, {"gun": create("gun", gun, Job())}, events, {}, []).run()
+        fastsim = create("fastsim", CaloFastSimProperties(Model=name, Provider="cpu"), Job())
         io = IOSvcProperties(Input=[str(source)], Output=str(target))
         began = perf_counter()
         loop = EventLoop(io, {"fastsim": fastsim}, -1, {}, [])
