@@ -146,6 +146,22 @@ def test_hits_of_a_full_simulation_are_a_reference(tmp_path):
     assert any(check["blind"] for check in data["checks"])
 
 
+def test_a_sample_of_another_detector_is_refused(tmp_path):
+    import h5py
+
+    file = tmp_path / "other.h5"
+    shutil.copy(GEANT4, file)
+    with h5py.File(file, "r+") as sample:
+        provenance = json.loads(sample.attrs["provenance"]) | {"detector": "CLD_ECal_barrel"}
+        sample.attrs["provenance"] = json.dumps(provenance)
+    command = ["validate", "besiii_emc_barrel/flow", "--reference", str(file)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    assert "is of detector CLD_ECal_barrel, but the model of BESIII_EMC_barrel" in str(
+        result.exception
+    )
+
+
 def test_compare_refuses_what_is_no_report(tmp_path):
     file = tmp_path / "report.json"
     for text, message in (("{}", "not a report"), ("nonsense", "not a report"), ("[]", "not a")):
