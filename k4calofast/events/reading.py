@@ -18,8 +18,8 @@ Category = ttree.TreeCategory | rntuple.NTupleCategory
 
 
 @contextmanager
-def _readable(file: Path, what: str) -> Iterator[None]:
-    """Turn whatever damaged data make uproot raise into one sentence."""
+def readable(file: Path, sentence: str) -> Iterator[None]:
+    """Turn whatever damaged data make uproot raise into one sentence, and name the file."""
     try:
         yield
     except K4CaloFastError as error:
@@ -27,9 +27,7 @@ def _readable(file: Path, what: str) -> Iterator[None]:
     except Exception as error:
         # Damage shows as nearly any exception: struct, zlib, index, attribute errors, ...
         reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise FileFormatError(
-            f"{file}: {what} cannot be read, is it damaged? ({reason})"
-        ) from error
+        raise FileFormatError(f"{file}: {sentence}, is it damaged? ({reason})") from error
 
 
 class EventFile:
@@ -48,7 +46,7 @@ class EventFile:
         with file.open("rb") as start:
             if start.read(4) != b"root":
                 raise FileFormatError(f"{file}: not a ROOT file")
-        with _readable(file, "the file"):
+        with readable(file, "the file cannot be read"):
             self._directory = uproot.open(file, object_cache=None, array_cache=None)
             classes = {
                 key.split(";")[0]: name for key, name in self._directory.classnames().items()
@@ -90,7 +88,7 @@ class EventFile:
         chunks = self.categories[category].frames(start, stop, size, fields)
         at = start
         while True:
-            with _readable(self.path, f"frames of '{category}' from number {at} on"):
+            with readable(self.path, f"frames of '{category}' from number {at} on cannot be read"):
                 chunk = next(chunks, None)
             if chunk is None:
                 return

@@ -62,7 +62,7 @@ def create(kind: str, properties: Mapping[str, Any]) -> Component:
     K4CaloFastError
         If it cannot work with these properties.
     """
-    maker, properties_type = _KINDS[kind]
+    maker, properties_type = COMPONENTS[kind]
     try:
         checked = properties_type(**properties)
     except ValidationError as error:
@@ -229,9 +229,10 @@ class CaloDigitiser:
         return self._digitiser.read_out.lines()
 
 
-_KINDS: dict[str, tuple[Any, type[Properties]]] = {
+COMPONENTS: dict[str, tuple[Any, type[Properties]]] = {
     "CaloFastSim": (CaloFastSim, CaloFastSimProperties),
-    "CaloParticleGun": (CaloParticleGun, CaloParticleGunProperties),
     "CaloHitMerger": (CaloHitMerger, CaloHitMergerProperties),
     "CaloDigitiser": (CaloDigitiser, CaloDigitiserProperties),
+    "CaloParticleGun": (CaloParticleGun, CaloParticleGunProperties),
 }
+"""All components, and what can be set of them."""

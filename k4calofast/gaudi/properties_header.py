@@ -15,20 +15,10 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from k4calofast.properties import (
-    CaloDigitiserProperties,
-    CaloFastSimProperties,
-    CaloHitMergerProperties,
-    CaloParticleGunProperties,
-    Properties,
-)
+from k4calofast.gaudi.components import COMPONENTS
+from k4calofast.properties import Properties
 
-KINDS: tuple[type[Properties], ...] = (
-    CaloFastSimProperties,
-    CaloHitMergerProperties,
-    CaloDigitiserProperties,
-    CaloParticleGunProperties,
-)
+KINDS = tuple(properties for _, properties in COMPONENTS.values())
 
 _CPP: dict[Any, str] = {
     bool: "bool",
@@ -82,9 +72,7 @@ def _struct(kind: type[Properties]) -> str:
         f"        {json.dumps(field.description)}}}"
         for name, field in plain.items()
     ]
-    lines.append("      : " + ",\n        ".join(initial) + " {}" if initial else "  {}")
-    if not initial:
-        lines[-2:] = [f"  explicit {kind.__name__}(Owner*) {{}}"]
+    lines.append("      : " + ",\n        ".join(initial) + " {}")
     lines += [
         "",
         "  /// Calls `visit` with the name and value of each property that names no collection.",

@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
@@ -26,10 +25,13 @@ from pybes3 import identifier
 
 from k4calofast.detector import besiii
 from k4calofast.events.columns import Floats, Indices
-from k4calofast.exceptions import FileFormatError, K4CaloFastError, MissingCollectionError
+from k4calofast.events.reading import readable
+from k4calofast.exceptions import FileFormatError, MissingCollectionError
 from k4calofast.incidence import conditions_of
 from k4calofast.showers.columns import Showers
 from k4calofast.showers.deposits import impossible, in_windows, nearest_arrival
+
+_UNREADABLE = "cannot be read as a raw file of BESIII"
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +86,7 @@ def read(
     for file in files:
         entries, energy = np.zeros(len(Fate), np.int64), np.zeros(len(Fate))
         for particles, hits in _chunks(file):
-            with _in(file):
+            with readable(file, _UNREADABLE):
                 showers, fate, deposit = showers_of(particles, hits, window, kinds, most_lost)
             parts.append(showers)
             entries += np.bincount(fate, minlength=len(Fate))
@@ -199,7 +201,7 @@ def showers_of(
 
 def origin(file: Path) -> str:
     """Program, version and seed of a file, as far as its job options say."""
-    with _in(file), uproot.open(file) as root:
+    with readable(file, _UNREADABLE), uproot.open(file) as root:
         info = {}
         for name in ("m_bossVer", "m_jobOptions"):
             try:
@@ -215,17 +217,17 @@ def _chunks(file: Path) -> Iterator[tuple[ak.Array, ak.Array]]:
     """Particles and hits of some events at a time."""
     if not file.is_file():
         raise FileFormatError(f"{file}: no such file")
-    with _in(file):
+    with readable(file, _UNREADABLE):
         root = uproot.open(file)
     with root:
-        with _in(file):
+        with readable(file, _UNREADABLE):
             names = set(root["Event"].keys()) if "Event" in root else set()
             for branch in (PARTICLES, HITS):
                 if branch not in names:
                     raise MissingCollectionError(f"no branch '{branch}' in a tree 'Event'")
             tree = root["Event"]
         for start in range(0, tree.num_entries, _EVENTS_AT_ONCE):
-            with _in(file):
+            with readable(file, _UNREADABLE):
                 particles, hits = (
                     tree[branch].array(entry_start=start, entry_stop=start + _EVENTS_AT_ONCE)
                     for branch in (PARTICLES, HITS)
@@ -286,18 +288,3 @@ def _vectors(records: ak.Array, member: str) -> Floats:
     """(N, 3) of the members of this name for x, y and z."""
     axes = [_flat(records, member.format(axis)).astype(np.float64) for axis in "xyz"]
     return np.stack(axes, axis=1)
-
-
-@contextmanager
-def _in(file: Path) -> Iterator[None]:
-    """Say in which file something is wrong."""
-    try:
-        yield
-    except K4CaloFastError as error:
-        raise type(error)(f"{file}: {error}") from error
-    except Exception as error:
-        # Damage shows as nearly any exception: struct, zlib, index, attribute errors, ...
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise FileFormatError(
-            f"{file}: cannot be read as a raw file of BESIII, is it damaged? ({reason})"
-        ) from error

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector import Calorimeter
 from k4calofast.events.columns import Indices
+from k4calofast.exceptions import FileFormatError
+from k4calofast.showers.columns import Showers
 
 
 def nearest_arrival(arrival: Indices, child: Indices, parent: Indices) -> Indices:
@@ -79,3 +83,18 @@ def in_windows(
 def impossible(energy: npt.NDArray[np.floating]) -> int:
     """Count energies that are NaN, infinite or negative."""
     return int((~(np.isfinite(energy) & (energy >= 0))).sum())
+
+
+def refuse_impossible(file: Path, showers: Showers) -> None:
+    """Refuse what no training and no comparison survives, whoever has read it.
+
+    Raises
+    ------
+    FileFormatError
+        If energies are NaN or negative, or conditions NaN; the message names file and column.
+    """
+    for name in ("energies", "beside"):
+        if impossible(getattr(showers, name)):
+            raise FileFormatError(f"{file}: column {name} holds NaN or negative energies")
+    if not np.isfinite(showers.conditions).all():
+        raise FileFormatError(f"{file}: column conditions holds NaN")

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from k4calofast.exceptions import FileFormatError, MissingExtraError, OutputError
 from k4calofast.incidence import CONDITIONS
 from k4calofast.showers.columns import Showers
+from k4calofast.showers.deposits import refuse_impossible
 
 LAYOUT = "k4calofast showers 1"
 
@@ -154,12 +154,7 @@ def read(file: Path) -> tuple[Showers, Provenance]:
             )
     except (OSError, ValidationError) as error:
         raise FileFormatError(f"{file}: cannot be read as a shower sample: {error}") from error
-    for name in ("energies", "beside"):
-        values = getattr(showers, name)
-        if not (np.isfinite(values).all() and (values >= 0).all()):
-            raise FileFormatError(f"{file}: column {name} holds NaN or negative energies")
-    if not np.isfinite(showers.conditions).all():
-        raise FileFormatError(f"{file}: column conditions holds NaN")
+    refuse_impossible(file, showers)
     return showers, provenance
 
 

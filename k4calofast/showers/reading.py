@@ -7,14 +7,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import uproot
 
-from k4calofast.events.reading import EventSource
+from k4calofast.events.reading import EventSource, readable
 from k4calofast.exceptions import FileFormatError
 from k4calofast.showers import besiii_raw, calochallenge, edm4hep, hdf5
 from k4calofast.showers.columns import Showers
-from k4calofast.showers.deposits import impossible
+from k4calofast.showers.deposits import refuse_impossible
 
 
 @dataclass(frozen=True)
@@ -94,29 +93,15 @@ def read(
             source = Source(provenance.detector, _said(provenance))
     else:
         raise FileFormatError(f"{file}: neither HDF5 nor ROOT, so not a sample of showers")
-    _check(file, showers)
+    if not len(showers):
+        raise FileFormatError(f"{file}: holds no showers")
+    refuse_impossible(file, showers)
     return showers, source
 
 
-def _check(file: Path, showers: Showers) -> None:
-    """Refuse what no comparison survives, whoever has read it."""
-    if not len(showers):
-        raise FileFormatError(f"{file}: holds no showers")
-    for name in ("energies", "beside"):
-        if impossible(getattr(showers, name)):
-            raise FileFormatError(f"{file}: column {name} holds NaN or negative energies")
-    if not np.isfinite(showers.conditions).all():
-        raise FileFormatError(f"{file}: column conditions holds NaN")
-
-
 def _by_podio(file: Path) -> bool:
-    try:
-        with uproot.open(file) as root:
-            return "podio_metadata" in root
-    except Exception as error:
-        # Damage shows as nearly any exception: struct, zlib, index, attribute errors, ...
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise FileFormatError(f"{file}: cannot be read, is it damaged? ({reason})") from error
+    with readable(file, "cannot be read"), uproot.open(file) as root:
+        return "podio_metadata" in root
 
 
 def _data_model(file: Path) -> str:

@@ -263,10 +263,9 @@ def application() -> ApplicationMgrProperties:
 
 def unique_id_seed() -> int | None:
     """Seed of the UniqueIDGenSvc, None if the options files have none."""
-    for component in Configurable.all().values():
-        if isinstance(component.properties, UniqueIDGenSvcProperties):
-            return component.properties.Seed
-    return None
+    component = Configurable.all().get("UniqueIDGenSvc")
+    properties = None if component is None else component.properties
+    return properties.Seed if isinstance(properties, UniqueIDGenSvcProperties) else None
 
 
 def event_io() -> IOSvcProperties:

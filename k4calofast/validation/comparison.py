@@ -55,6 +55,9 @@ _CLOSURE = (
 )
 """Observables whose means are compared in bins of the conditions."""
 
+_MOST_CELLS = 200_000
+"""Cells of each sample whose spectra are compared, at most."""
+
 _MOST_CLASSIFIED = 40_000
 """Showers of each sample that a classifier gets, at most."""
 
@@ -89,6 +92,8 @@ class Comparison:
 
     Attributes
     ----------
+    there, here
+        Observables of the reference and of the generated sample.
     rows
         Figures in bins of momentum.
     again
@@ -106,6 +111,8 @@ class Comparison:
         All figures beside their gates.
     """
 
+    there: dict[str, Floats]
+    here: dict[str, Floats]
     rows: list[Row]
     again: list[Row]
     distances: Distances
@@ -158,13 +165,14 @@ def compare_samples(
     """
     progress("observables")
     there, here = observables(reference, detector), observables(generated, detector)
-    rows = compare(reference, generated)
-    repeated = [] if again is None else compare(reference, again)
+    rows = compare(reference, generated, there, here)
+    repeated: list[Row] = []
     progress("closure in bins of the conditions")
     found = closure(reference, there, here, _CLOSURE)
     distances = _distances(reference, generated, there, here, progress, "generator", classifiers)
     if again is not None:
         twin = observables(again, detector)
+        repeated = compare(reference, again, there, twin)
         itself = _distances(reference, again, there, twin, progress, "reference", classifiers)
     else:
         half = np.random.default_rng(0).permutation(len(reference)) % 2 == 0
@@ -179,10 +187,12 @@ def compare_samples(
             classifiers,
         )
     progress("reconstruction")
-    seen = [_reconstructed(reference, s, detector) for s in (reference, generated)]
+    seen = _reconstructed(reference, generated, detector)
     checks = _checks(reference, there, here, rows, found, distances, seen, gates)
     itself_is = "two halves of the reference" if again is None else "a repetition of the reference"
-    return Comparison(rows, repeated, distances, itself, itself_is, found, seen[0], seen[1], checks)
+    return Comparison(
+        there, here, rows, repeated, distances, itself, itself_is, found, *seen, checks
+    )
 
 
 def _distances(
@@ -197,15 +207,15 @@ def _distances(
     progress(f"{what}: spectra")
     names = (*OBSERVABLES, *IMPACT)
     spectra = {name: spectrum_distance(there[name], here[name]) for name in names}
-    for label, showers in (("cell_energy", (one, other)),):
-        cells = [np.log10(s.energies[s.energies > 0].astype(np.float64)) for s in showers]
-        spectra[label] = spectrum_distance(*(c[:200_000] for c in cells))
+    lit = [s.energies[s.energies > 0][:_MOST_CELLS].astype(np.float64) for s in (one, other)]
+    spectra["cell_energy"] = spectrum_distance(np.log10(lit[0]), np.log10(lit[1]))
     progress(f"{what}: clouds")
     columns = [np.stack([values[name] for name in names], axis=1) for values in (there, here)]
+    points = standardised(*columns)
     clouds = {
-        "fpd": frechet_distance(*standardised(*columns)),
-        "kpd": kernel_distance(*standardised(*columns)),
-        **coverage(*standardised(*columns)),
+        "fpd": frechet_distance(*points),
+        "kpd": kernel_distance(*points),
+        **coverage(*points),
     }
     few = slice(0, _MOST_CLASSIFIED)
     features = {
@@ -232,17 +242,24 @@ def _logarithms(showers: Showers) -> Floats:
     return np.concatenate([cells, np.log(showers.momentum)[:, None]], axis=1)
 
 
-def _reconstructed(reference: Showers, showers: Showers, detector: Calorimeter) -> Reconstructed:
-    clusters = find_clusters(showers, detector)
+def _reconstructed(
+    reference: Showers, generated: Showers, detector: Calorimeter
+) -> tuple[Reconstructed, Reconstructed]:
+    """Reconstruct both samples with the calibration of the reference."""
+    both = [find_clusters(showers, detector) for showers in (reference, generated)]
+    binned = list(bins(reference))
     calibration = np.ones(len(reference))
-    known = find_clusters(reference, detector).e5x5
-    for _, _, rows in bins(reference):
-        total = known[rows].sum()
+    for _, _, rows in binned:
+        total = both[0].e5x5[rows].sum()
         calibration[rows] = reference.momentum[rows].sum() / total if total > 0 else 1.0
-    return Reconstructed(
-        [resolution(showers, clusters, pdg, rows) for pdg, _, rows in bins(reference)],
-        pion_peak(showers, clusters, calibration, detector.face_radius),
+    one, other = (
+        Reconstructed(
+            [resolution(showers, clusters, pdg, rows) for pdg, _, rows in binned],
+            pion_peak(showers, clusters, calibration, detector.face_radius),
+        )
+        for showers, clusters in zip((reference, generated), both, strict=True)
     )
+    return one, other
 
 
 def _checks(
@@ -252,7 +269,7 @@ def _checks(
     rows: list[Row],
     found: list[Bin],
     distances: Distances,
-    seen: list[Reconstructed],
+    seen: tuple[Reconstructed, Reconstructed],
     gates: Mapping[str, float],
 ) -> list[Check]:
     checks = []
@@ -297,7 +314,7 @@ def _checks(
     for name, area in distances.separations.items():
         gate, what = CLASSIFIERS[name]
         checks += checked(gate, gates[gate], {what: Value(area.mean, area.error)})
-    one, other = (side.pion for side in seen)
+    one, other = seen[0].pion, seen[1].pion
     if one is not None and other is not None:
         for gate, a, b in (
             ("pion_mass", one.mean, other.mean),

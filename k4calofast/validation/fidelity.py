@@ -19,7 +19,6 @@ from k4calofast.validation.metrics import Value, z_score
 from k4calofast.validation.observables import (
     block,
     lateral_width,
-    observables,
     width68,
     width68_error,
 )
@@ -166,15 +165,18 @@ class Row:
         }
 
 
-def compare(reference: Showers, generated: Showers) -> list[Row]:
+def compare(
+    reference: Showers, generated: Showers, there: dict[str, Floats], here: dict[str, Floats]
+) -> list[Row]:
     """Compare showers with the same conditions, kind by kind and momentum by momentum.
 
     Parameters
     ----------
     reference, generated
         N showers each; the same kinds and conditions in the same rows.
+    there, here
+        Their observables.
     """
-    there, here = observables(reference), observables(generated)
     return [
         Row(
             pdg,

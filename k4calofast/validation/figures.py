@@ -36,13 +36,21 @@ class Figure:
 
 @dataclass(frozen=True)
 class Samples:
-    """What is drawn: both samples, their observables, and their comparison."""
+    """What is drawn: both samples and their comparison."""
 
     reference: Showers
     generated: Showers
-    there: dict[str, Floats]
-    here: dict[str, Floats]
     comparison: Comparison
+
+    @property
+    def there(self) -> dict[str, Floats]:
+        """Observables of the reference."""
+        return self.comparison.there
+
+    @property
+    def here(self) -> dict[str, Floats]:
+        """Observables of the generated sample."""
+        return self.comparison.here
 
 
 _Draw = Callable[[Any, Any, Samples], Any]

@@ -30,7 +30,6 @@ from k4calofast.validation.comparison import (
 from k4calofast.validation.fidelity import GATES, MEANINGS, NAMES, Check, Row
 from k4calofast.validation.figures import Figure, Samples, draw
 from k4calofast.validation.metrics import Value
-from k4calofast.validation.observables import observables
 
 LAYOUT = "k4calofast validation 2"
 """Name of the JSON's layout."""
@@ -381,8 +380,7 @@ def validate(
     comparison = compare_samples(there, here, geometry, gates, twin, progress)
     figures = []
     if pictures:
-        values = observables(there, geometry), observables(here, geometry)
-        figures = draw(Samples(there, here, *values, comparison), progress)
+        figures = draw(Samples(there, here, comparison), progress)
     subject = Subject(
         card.name,
         card.version,

@@ -27,7 +27,7 @@ def both():
 
 
 def test_responses_are_those_of_geant4_within_the_errors_of_the_sample(both):
-    rows = compare(*both)
+    rows = compare(*both, *map(observables, both))
     pulls = [row.figures["mean"].value / row.figures["mean"].error for row in rows]
     assert len(pulls) == 15
     assert np.abs(pulls).max() < 4

@@ -76,7 +76,7 @@ def test_the_error_of_a_width_is_its_scatter():
 
 
 def test_a_sample_compared_with_itself_has_no_differences(geant4):
-    rows = compare(geant4, geant4)
+    rows = compare(geant4, geant4, *map(observables, (geant4, geant4)))
     assert [(row.pdg, round(row.momentum, 3), row.showers) for row in rows] == [
         (pdg, momentum, 160)
         for pdg in dict.fromkeys(geant4.pdg.tolist())
@@ -98,7 +98,11 @@ def test_a_sample_compared_with_itself_has_no_differences(geant4):
 )
 def test_a_distorted_sample_fails_where_it_is_distorted(geant4, figure, distortion):
     other = replace(geant4, energies=distortion(geant4.energies).astype(np.float32))
-    rows = [row for row in compare(geant4, other) if row.momentum > 0.5]
+    rows = [
+        row
+        for row in compare(geant4, other, *map(observables, (geant4, other)))
+        if row.momentum > 0.5
+    ]
     assert all(abs(row.figures[figure].value) > GATES[figure] for row in rows)
 
 
