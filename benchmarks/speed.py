@@ -22,11 +22,13 @@ from time import perf_counter
 import numpy as np
 
 from k4calofast.generator import Model, find_model
-from k4calofast.noise import normal_noise
+from k4calofast.incidence import CONDITIONS
 from k4calofast.properties import CaloFastSimProperties, CaloParticleGunProperties
+from k4calofast.showers import Showers
 from k4calofast.steering.algorithms import Job, create
 from k4calofast.steering.configurables import IOSvcProperties
 from k4calofast.steering.loop import EventLoop
+from k4calofast.validation.speed import measure
 
 MOMENTA = (0.1, 0.3, 1.0, 2.5)
 BATCHES = (1, 16, 256, 4096)
@@ -35,31 +37,21 @@ KINDS = (22, 11, -11)
 
 def of_inference(name: str, least_seconds: float) -> dict[int, float]:
     """Seconds per shower, noise included, by batch size."""
-    model = Model(find_model(name), "cpu", 1)
     rng = np.random.default_rng(0)
-    seconds = {}
-    for batch in BATCHES:
-        rows = np.arange(batch, dtype=np.uint32)
-        zeros = np.zeros(batch, np.uint32)
-        pdg = rng.choice(KINDS, batch).astype(np.int32)
-        conditions = np.zeros((batch, 6))
-        conditions[:, 0] = rng.choice(MOMENTA, batch)
-        conditions[:, 5] = rng.uniform(-1000, 1000, batch)
-        calls, began = -1, perf_counter()
-        while calls < 3 or perf_counter() - began < least_seconds:
-            noise = normal_noise(
-                zeros.astype(np.uint64) + np.uint64(1),
-                zeros,
-                zeros.astype(np.uint64),
-                rows.astype(np.uint64),
-                model.card.noise,
-            )
-            model.energies(pdg, conditions, noise)
-            calls += 1
-            if calls == 0:  # The first call warms up.
-                began = perf_counter()
-        seconds[batch] = (perf_counter() - began) / calls / batch
-    return seconds
+    count = max(BATCHES)
+    conditions = np.zeros((count, len(CONDITIONS)))
+    conditions[:, 0] = rng.choice(MOMENTA, count)
+    conditions[:, 5] = rng.uniform(-1000, 1000, count)
+    nothing = np.zeros(count, np.float32)
+    showers = Showers(
+        rng.choice(KINDS, count).astype(np.int32),
+        nothing.astype(np.int32),
+        conditions,
+        nothing[:, None, None],
+        nothing,
+    )
+    speed = measure(Model(find_model(name), "cpu", 1), showers, BATCHES, least_seconds)
+    return {one.batch: 1e-3 * one.milliseconds for one in speed.timings}
 
 
 def of_the_chain(name: str, events: int, particles: int) -> tuple[float, int, dict[str, float]]:
@@ -126,11 +118,11 @@ def _timed(chunk: object, data: object) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="besiii_emc_barrel/flow")
+    parser.add_argument("--model", default="besiii_emc_barrel/accurate")
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--particles", type=int, default=3, help="per event")
     parser.add_argument("--geant4", type=int, default=0, metavar="SHOWERS")
-    parser.add_argument("--seconds", type=float, default=3.0, help="least time per batch size")
+    parser.add_argument("--seconds", type=float, default=3.0, help="time per batch size")
     options = parser.parse_args()
 
     inference = of_inference(options.model, options.seconds)

@@ -43,7 +43,7 @@ class CaloFastSimProperties(Properties):
         "simulation', for hits and particles not handled to point to; empty is no copy",
     )
     Model: str = Field(
-        "besiii_emc_barrel/flow",
+        "besiii_emc_barrel/accurate",
         description="folder of the model, or its name in the package or in a folder of "
         "K4CALOFAST_MODEL_PATH",
     )

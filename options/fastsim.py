@@ -21,8 +21,9 @@ fastsim.OutputHits = ["EMCBarrelCollection"]
 fastsim.OutputContributions = ["EMCBarrelCollectionContributions"]
 # Particles that still need full simulation: other kinds, endcaps, out of range.
 fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
-# A folder with model.onnx and card.yaml, or the name of a model of the package.
-fastsim.Model = "besiii_emc_barrel/flow"
+# "besiii_emc_barrel/accurate" is nearest to Geant4, "besiii_emc_barrel/fast" takes a tenth of
+# the time; docs/generators.md compares them with all others. Or a folder with a model of yours.
+fastsim.Model = "besiii_emc_barrel/accurate"
 # With run, event and particle number, this decides every shower.
 fastsim.Seed = 1
 # Particles outside the model's range: "skip" hands them on, "clamp", or "fail".

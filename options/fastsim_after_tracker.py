@@ -27,7 +27,7 @@ fastsim.OutputContributions = ["EMCBarrelCollectionContributions"]
 fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
 # A copy of the MCParticles that says who was simulated (simulatorStatus, bit 22).
 fastsim.OutputMCParticles = ["MCParticlesAfterFastSim"]
-fastsim.Model = "besiii_emc_barrel/flow"
+fastsim.Model = "besiii_emc_barrel/accurate"
 fastsim.Seed = 1
 
 ApplicationMgr(

@@ -32,7 +32,7 @@ fastsim.OutputContributions = ["EMCBarrelCollectionFastContributions"]
 fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
 # The merger knows from the flags who was simulated.
 fastsim.OutputMCParticles = ["MCParticlesFlagged"]
-fastsim.Model = "besiii_emc_barrel/flow"
+fastsim.Model = "besiii_emc_barrel/accurate"
 fastsim.Seed = 1
 
 merger = CaloHitMerger("CaloHitMerger")

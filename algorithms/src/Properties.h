@@ -43,7 +43,7 @@ struct CaloFastSimProperties {
 
   template <typename Owner>
   explicit CaloFastSimProperties(Owner* owner)
-      : Model{owner, "Model", "besiii_emc_barrel/flow",
+      : Model{owner, "Model", "besiii_emc_barrel/accurate",
         "folder of the model, or its name in the package or in a folder of K4CALOFAST_MODEL_PATH"},
         Seed{owner, "Seed", 1,
         "seed of the noise, used with run, event and particle number; with UniqueIDGenSvc in the job, that service seeds each event instead"},

@@ -6,7 +6,18 @@ import sys
 
 import typer
 
-from k4calofast.cli import compare, convert, fullsim, train, validate
+from k4calofast.cli import (
+    compare,
+    convert,
+    ensemble,
+    fullsim,
+    reduce,
+    refine,
+    request,
+    train,
+    tune,
+    validate,
+)
 from k4calofast.exceptions import K4CaloFastError
 
 app = typer.Typer(
@@ -19,8 +30,13 @@ app = typer.Typer(
 )
 app.command("fullsim")(fullsim.fullsim)
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
+app.command("refine")(refine.refine)
+app.command("reduce")(reduce.reduce)
 app.command("validate")(validate.validate)
+app.command("request")(request.request)
 app.command("compare")(compare.compare)
+app.command("ensemble")(ensemble.ensemble)
 app.command("convert")(convert.convert)
 
 

@@ -30,7 +30,13 @@ class Particle(StrEnum):
 def fullsim(
     output: Annotated[Path, typer.Argument(help="HDF5 file to write.")],
     showers: Annotated[
-        int, typer.Option("-n", "--showers", min=1, help="Showers per particle and momentum.")
+        int,
+        typer.Option(
+            "-n",
+            "--showers",
+            min=1,
+            help="Showers per particle and momentum; with --request, per particle on average.",
+        ),
     ] = 1000,
     particle: Annotated[
         list[Particle], typer.Option("-p", "--particle", help="Kind; may be repeated.")
@@ -55,10 +61,22 @@ def fullsim(
         Path | None, typer.Option(help="Folder for Geant4's tables, made if missing.")
     ] = None,
     chunk: Annotated[int, typer.Option(min=1, help="Showers per process start.")] = 2000,
+    request: Annotated[
+        Path | None,
+        typer.Option(help="Where showers are wanted: a file of `k4calofast request`."),
+    ] = None,
 ) -> None:
     """Simulate single particles in the BESIII EMC barrel with Geant4."""
+    from k4calofast.detector.besiii import barrel
     from k4calofast.fullsim import production
     from k4calofast.fullsim.besiii import COVERAGE
+    from k4calofast.fullsim.request import read
+
+    if request is not None and momentum:
+        raise SteeringError("--request is a density of momenta, --momentum fixes them: take one")
+    wanted = None if request is None else read(request)
+    if wanted is not None and wanted.detector != barrel().name:
+        raise SteeringError(f"{request} is for {wanted.detector}, but {barrel().name} is simulated")
 
     momenta = tuple((p, p) for p in momentum) if momentum else (momentum_range,)
     low, high = min(p for p, _ in momenta), max(p for _, p in momenta)
@@ -69,7 +87,7 @@ def fullsim(
                 f"momenta of {kind.value} must lie between {covered[0]} and {covered[1]} GeV"
             )
     chunks = production.plan(
-        tuple(kind.pdg for kind in particle), momenta, showers, chunk, repetition
+        tuple(kind.pdg for kind in particle), momenta, showers, chunk, repetition, wanted
     )
     total = sum(part.count for part in chunks)
     bar = Progress(

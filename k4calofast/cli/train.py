@@ -2,99 +2,91 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
-from k4calofast.exceptions import MissingExtraError
-from k4calofast.training.settings import Recipe
-
-_DEFAULT = Recipe()
-
-_EVERY = 1000
-"""Steps between two lines of progress where there is no terminal."""
+from k4calofast.cli import training
+from k4calofast.training import configuration, families
 
 
 def train(
-    sample: Annotated[Path, typer.Argument(help="Shower sample, from `k4calofast fullsim`.")],
+    sample: Annotated[Path, typer.Argument(help="Showers: HDF5, EDM4hep or rtraw.")],
     output: Annotated[Path, typer.Argument(help="Model folder to write.")],
-    work: Annotated[
-        Path | None, typer.Option(help="Folder for the trained flow; <output>.work if not given.")
+    family: Annotated[
+        str | None, typer.Option(help=f"Family: {', '.join(families.FAMILIES)}.")
+    ] = None,
+    more: Annotated[
+        list[Path] | None,
+        typer.Option(help="Further sample to train on, with another seed; may be repeated."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings in YAML; --show prints those there are.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting, stronger than --config."),
+    ] = None,
+    choose: Annotated[
+        Path | None,
+        typer.Option(help="Sample with another seed, to choose the best epoch by."),
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="Work folder of an earlier training to go on from.")
+        Path | None,
+        typer.Option(help="Work folder of an earlier training to start from."),
     ] = None,
-    learning_rate: Annotated[
-        float, typer.Option(help="Largest learning rate of the flow.")
-    ] = _DEFAULT.learning_rate,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the flow.")] = _DEFAULT.steps,
-    distillation_steps: Annotated[
-        int, typer.Option(min=1, help="Steps of the distillation.")
-    ] = _DEFAULT.distillation_steps,
-    jumps: Annotated[
-        int, typer.Option(min=1, help="Network evaluations per shower.")
-    ] = _DEFAULT.jumps,
-    width: Annotated[int, typer.Option(min=8, help="Width of the network.")] = _DEFAULT.width,
-    blocks: Annotated[int, typer.Option(min=1, help="Blocks of the network.")] = _DEFAULT.blocks,
-    batch: Annotated[int, typer.Option(min=1, help="Showers per step.")] = _DEFAULT.batch,
-    distillation_batch: Annotated[
-        int, typer.Option(min=1, help="Showers per step of the distillation.")
-    ] = _DEFAULT.distillation_batch,
-    seed: Annotated[int, typer.Option(min=0)] = _DEFAULT.seed,
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder for checkpoints and logs; <output>.work if not given."),
+    ] = None,
+    ensemble: Annotated[
+        int,
+        typer.Option(min=1, help="Train so many, with seeds one after another, as <output>-1, ..."),
+    ] = 1,
+    hits: training.Hits = "EMCBarrelCollection",
+    particles: training.Particles = "MCParticles",
+    binning: training.Binning = None,
+    detector: training.Detector = None,
+    device: training.Device = "auto",
+    show: Annotated[
+        bool, typer.Option("--show", help="Print all settings as YAML and do nothing else.")
+    ] = False,
 ) -> None:
-    """Train a generator on a shower sample and export it to ONNX."""
-    try:
+    """Train a generator on a shower sample and export it to ONNX.
+
+    The same command again goes on where a killed training stopped.
+    """
+    found = configuration.read(family, config, assignments or [], families.DEFAULT)
+    with training.extra():
+        settings = found.settings(families.settings_of(found.family))
+        if show:
+            typer.echo(configuration.text(found.family, settings), nl=False)
+            return
+        from k4calofast.showers.reading import Hints
         from k4calofast.training.recipe import train as run
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "onnx"):
-            raise
-        raise MissingExtraError(
-            f"training needs {error.name}: pip install 'k4calofast[training]'"
-        ) from None
-    recipe = Recipe(
-        steps=steps,
-        learning_rate=learning_rate,
-        distillation_steps=distillation_steps,
-        jumps=jumps,
-        width=width,
-        blocks=blocks,
-        batch=batch,
-        distillation_batch=distillation_batch,
-        seed=seed,
-    )
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}"),
-        console=console,
-    )
-    stages: dict[str, TaskID] = {}
 
-    def report(stage: str, step: int, total: int, loss: float) -> None:
-        if stage not in stages:
-            stages[stage] = bar.add_task(stage, total=total, loss=loss)
-        bar.update(stages[stage], completed=step, loss=loss)
-        if not console.is_terminal and step % _EVERY == 0:
-            typer.echo(f"{stage}: step {step} of {total}, loss {loss:.4f}", err=True)
-
-    command = shlex.join(["k4calofast", *sys.argv[1:]])
-    with bar if console.is_terminal else nullcontext():
-        work = work or output.with_name(output.name + ".work")
-        card = run(sample, output, work, recipe, command, report, start)
-    typer.echo(f"{output}: {card.name}, {card.training.minutes} minutes")
+        chosen = training.device(device)
+    for number in range(ensemble):
+        of_several = f"-{number + 1}" if ensemble > 1 else ""
+        model = output.with_name(output.name + of_several)
+        place = model.with_name(model.name + ".work")
+        if work is not None:
+            place = work.with_name(work.name + of_several)
+        member = settings.model_copy(update={"seed": settings.seed + number})
+        with training.progress() as report:
+            card = run(
+                sample,
+                model,
+                place,
+                found.family,
+                member,
+                training.command(),
+                report,
+                start,
+                choose,
+                chosen,
+                Hints(hits, particles, binning, detector),
+                more=more or (),
+            )
+        typer.echo(f"{model}: {card.name}, {card.training.minutes} minutes")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from k4calofast.exceptions import MissingExtraError, ModelError
+from k4calofast.exceptions import MissingExtraError
 
 
 def validate(
@@ -34,6 +34,9 @@ def validate(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the generator's noise.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads for inference.")] = 1,
+    speed: Annotated[
+        bool, typer.Option(help="Measure the time per shower on one core: a few seconds.")
+    ] = True,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the page, index.html, and all numbers, report.json."),
@@ -46,8 +49,8 @@ def validate(
     from k4calofast.generator import Model, find_model
     from k4calofast.generator.card import write_card
     from k4calofast.showers import Showers, reading
+    from k4calofast.validation.report import refuse_unfit, write
     from k4calofast.validation.report import validate as run
-    from k4calofast.validation.report import write
 
     folder = find_model(model)
     generator = Model(folder, "cpu", threads)
@@ -66,10 +69,7 @@ def validate(
 
     showers, source = read(reference)
     repeated = None if again is None else read(again)[0]
-    if source.detector is not None and source.detector != card.detector:
-        raise ModelError(
-            f"{reference} is of detector {source.detector}, but the model of {card.detector}"
-        )
+    refuse_unfit(card, reference, source)
     if most is not None and most < len(showers):
         rows = slice(None, None, -(-len(showers) // most))
         showers = showers.take(rows)
@@ -85,7 +85,14 @@ def validate(
         progress(f"{len(showers)} showers of {source.description}, {card.name}")
         try:
             result = run(
-                generator, showers, source.description, seed, repeated, progress, out is not None
+                generator,
+                showers,
+                source.description,
+                seed,
+                repeated,
+                progress,
+                out is not None,
+                speed,
             )
         except ModuleNotFoundError as error:
             raise MissingExtraError(

@@ -11,7 +11,7 @@ import contextlib
 import multiprocessing as mp
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -19,14 +19,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 import k4calofast
 from k4calofast.exceptions import FullSimulationError
 from k4calofast.fullsim import besiii
 from k4calofast.fullsim.physics_data import PhysicsData, find_or_make
-from k4calofast.fullsim.sampling import log_uniform
+from k4calofast.fullsim.request import Request
+from k4calofast.fullsim.sampling import Drawn, log_uniform, on_request
 from k4calofast.fullsim.simulation import PHYSICS, RANGE_CUT, Simulation, require_geant4
 from k4calofast.showers import Showers, hdf5
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Chunk:
         GeV at the face: one value, or the limits between which its logarithm is uniform.
     repetition
         Other numbers are other random numbers in Geant4 for the same particles.
+    request
+        Density of the conditions, None for the usual one.
     """
 
     number: int
@@ -50,6 +56,7 @@ class Chunk:
     count: int
     momentum: tuple[float, float]
     repetition: int = 0
+    request: Request | None = None
 
 
 def plan(
@@ -58,18 +65,35 @@ def plan(
     count: int,
     chunk_size: int,
     repetition: int = 0,
+    request: Request | None = None,
 ) -> list[Chunk]:
     """Split a sample of `count` showers per kind and momentum (range) into chunks.
 
-    The chunks of all kinds alternate, so that any leading part of the sample has them all.
+    The chunks of all kinds alternate, so that any leading part of the sample has them all. With a
+    request, `count` is the mean over the kinds, and the request shares the showers out.
+
+    Raises
+    ------
+    FileFormatError
+        If there is a request that says nothing of a kind.
     """
+    counts: Mapping[int, int] = dict.fromkeys(kinds, count)
+    if request is not None:
+        counts = request.counts(kinds, count)
+    most = max(counts.values(), default=0)
+
+    def before(pdg: int, place: int) -> int:
+        """Showers of a kind before a place in the longest kind's row."""
+        return counts[pdg] * min(place, most) // most
+
     pieces = [
-        (pdg, min(chunk_size, count - start), momentum)
-        for start in range(0, count, chunk_size)
+        (pdg, showers, momentum)
+        for start in range(0, most, chunk_size)
         for momentum in momenta
         for pdg in kinds
+        if (showers := before(pdg, start + chunk_size) - before(pdg, start))
     ]
-    return [Chunk(number, *piece, repetition) for number, piece in enumerate(pieces)]
+    return [Chunk(number, *piece, repetition, request) for number, piece in enumerate(pieces)]
 
 
 def produce(
@@ -113,7 +137,7 @@ def produce(
         range_cut=RANGE_CUT,
         magnetic_field=sector.magnetic_field,
         geometry=f"all rings, {sector.columns} columns, {sector.material}, air between",
-        sampling=besiii.SAMPLING,
+        sampling=_sampling(chunks[0].request),
         coverage=besiii.COVERAGE,
         seed=seed,
         repetition=chunks[0].repetition,
@@ -143,8 +167,7 @@ def simulate(chunk: Chunk, seed: int, data: PhysicsData, done: Callable[[int], N
     """
     seeds = np.random.SeedSequence((seed, chunk.number))
     rng = np.random.default_rng(seeds)
-    momentum = log_uniform(rng, *chunk.momentum, chunk.count)
-    drawn = besiii.draw(rng, chunk.pdg, momentum)
+    momentum, drawn = particles(chunk, rng)
     sector = besiii.sector()
     simulation = Simulation(sector, data, int(seeds.generate_state(chunk.repetition + 1)[-1]))
     pdg = np.full(chunk.count, chunk.pdg, np.int32)
@@ -158,6 +181,29 @@ def simulate(chunk: Chunk, seed: int, data: PhysicsData, done: Callable[[int], N
     energies, beside = sector.in_window(deposits, drawn.cell, besiii.WINDOW)
     showers = Showers(pdg, drawn.cell.astype(np.int32), drawn.conditions, energies, beside)
     return showers, f"Geant4 {simulation.version}"
+
+
+def particles(chunk: Chunk, rng: np.random.Generator) -> tuple[Floats, Drawn]:
+    """Draw a chunk's particles.
+
+    Returns
+    -------
+    momentum, drawn
+        Their momenta (N,) in GeV, and what else they are.
+    """
+
+    def usual(count: int) -> tuple[Floats, Drawn]:
+        momentum = log_uniform(rng, *chunk.momentum, count)
+        return momentum, besiii.draw(rng, chunk.pdg, momentum)
+
+    if chunk.request is None:
+        return usual(chunk.count)
+    drawn = on_request(rng, chunk.request, chunk.pdg, chunk.count, lambda count: usual(count)[1])
+    return drawn.conditions[:, 0], drawn
+
+
+def _sampling(request: Request | None) -> str:
+    return besiii.SAMPLING if request is None else f"{besiii.SAMPLING}; {request.described}"
 
 
 def _work(chunk: Chunk, seed: int, data: PhysicsData, log: str, out: Connection) -> None:

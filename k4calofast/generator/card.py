@@ -37,11 +37,18 @@ class Training(_Strict):
     command
         Command that makes it again, from the repository's root.
     showers, sample, seed
-        Number of training showers, how the sample was made, and its seed.
+        Number of training showers, how the sample was made, and the training's own seed.
     simulation, physics, physics_data
         Full simulation behind the sample.
     software, machine, minutes
         What it was trained with, on what, for how long.
+    family
+        Title of the family of generators; None for models that do not say.
+    sample_seed
+        Seed of the training sample, None if it is unknown. No reference of a validation may have
+        it: its showers were trained on.
+    more_seeds
+        Those of further samples.
     """
 
     method: str
@@ -55,6 +62,9 @@ class Training(_Strict):
     software: str
     machine: str
     minutes: float
+    family: str | None = None
+    sample_seed: int | None = None
+    more_seeds: tuple[int, ...] = ()
 
 
 class ModelCard(_Strict):

@@ -38,7 +38,9 @@ _MOST_VALUES = 2**31
 
 
 class Provenance(BaseModel):
-    """Where a sample comes from: enough to make it again.
+    """Where a sample comes from: enough to make it again, if it is of `k4calofast fullsim`.
+
+    Samples of others say less: `k4calofast.showers.reading.read_with_provenance`.
 
     Attributes
     ----------
@@ -49,16 +51,16 @@ class Provenance(BaseModel):
     physics, physics_data
         Physics list, and what its tables are.
     range_cut
-        Production cut (mm).
+        Production cut (mm); None if it is unknown.
     magnetic_field
-        Along z (T).
+        Along z (T); None if it is unknown.
     geometry, sampling
         In words: what was built, and how the conditions were drawn.
     coverage
         For each kind of particle (PDG number), the range that each condition fills.
     seed, repetition
-        Seed of the conditions and of the simulation; samples that differ in the repetition alone
-        have the same conditions and other showers.
+        Seed of the conditions and of the simulation, None if it is unknown; samples that differ
+        in the repetition alone have the same conditions and other showers.
     software
         Version of this package.
     """
@@ -70,12 +72,12 @@ class Provenance(BaseModel):
     simulation: str
     physics: str
     physics_data: str
-    range_cut: float
-    magnetic_field: float
+    range_cut: float | None
+    magnetic_field: float | None
     geometry: str
     sampling: str
     coverage: dict[int, dict[str, tuple[float, float]]]
-    seed: int
+    seed: int | None
     repetition: int = 0
     software: str
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import uproot
 
+import k4calofast
+from k4calofast.detector import load
 from k4calofast.events.reading import EventSource, readable
 from k4calofast.exceptions import FileFormatError
+from k4calofast.incidence import CONDITIONS
 from k4calofast.showers import besiii_raw, calochallenge, edm4hep, hdf5
 from k4calofast.showers.columns import Showers
 from k4calofast.showers.deposits import refuse_impossible
@@ -26,10 +31,36 @@ class Source:
         Name of the calorimeter, None where the file does not say.
     description
         Simulation, and its seed where it is known.
+    seed
+        None where the file does not say.
+    provenance
+        Of samples of `k4calofast fullsim`.
     """
 
     detector: str | None
     description: str
+    seed: int | None = None
+    provenance: hdf5.Provenance | None = None
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What files do not say by themselves; see `read`.
+
+    Attributes
+    ----------
+    hits, particles
+        Collections of EDM4hep files.
+    binning
+        XML file of a sample of the CaloChallenge, where it has another name.
+    detector
+        Name of the calorimeter; None for what the file says, or for the usual one in EDM4hep.
+    """
+
+    hits: str = "EMCBarrelCollection"
+    particles: str = "MCParticles"
+    binning: Path | None = None
+    detector: str | None = None
 
 
 def read(
@@ -81,22 +112,94 @@ def read(
             source = Source(detector, f"full simulation, {_data_model(file)}")
         else:
             showers = besiii_raw.read([file], window, kinds)
-            source = Source("BESIII_EMC_barrel", besiii_raw.origin(file))
+            origin = besiii_raw.origin(file)
+            source = Source("BESIII_EMC_barrel", origin, _seed(origin))
     elif magic == b"\x89HDF\r\n\x1a\n":
         if calochallenge.is_sample(file):
             xml = binning or file.with_suffix(".xml")
             showers = calochallenge.read(file, xml, only_energies)
             name, description = calochallenge.origin(file)
-            source = Source(name, description or "in the layout of the CaloChallenge")
+            said = description or "in the layout of the CaloChallenge"
+            source = Source(name, said, _seed(description))
         else:
             showers, provenance = hdf5.read(file)
-            source = Source(provenance.detector, _said(provenance))
+            said = _said(provenance)
+            source = Source(provenance.detector, said, provenance.seed, provenance)
     else:
         raise FileFormatError(f"{file}: neither HDF5 nor ROOT, so not a sample of showers")
     if not len(showers):
         raise FileFormatError(f"{file}: holds no showers")
     refuse_impossible(file, showers)
     return showers, source
+
+
+def read_with_provenance(file: Path, hints: Hints | None = None) -> tuple[Showers, hdf5.Provenance]:
+    """Read showers from any file that holds some, and what a training must know of them.
+
+    Samples of `k4calofast fullsim` say it all. Of others, the coverage is measured: the generator
+    that is trained on them is for what is in them. What a file does not say is "unknown".
+
+    Raises
+    ------
+    FileFormatError
+        If nobody says of which detector the showers are, or file and hints differ in it; and see
+        `read`.
+    UnknownDetectorError
+        If there is no such detector.
+    """
+    hints = Hints() if hints is None else hints
+    showers, source = read(
+        file,
+        hits=hints.hits,
+        particles=hints.particles,
+        detector=hints.detector or "BESIII_EMC_barrel",
+        binning=hints.binning,
+    )
+    detector = source.detector or hints.detector
+    if detector is None:
+        raise FileFormatError(f"{file} does not say of which detector it is: name it (--detector)")
+    if hints.detector not in (None, detector):
+        raise FileFormatError(f"{file} is of detector {detector}, not of {hints.detector}")
+    if source.provenance is not None:
+        return showers, source.provenance
+    load(detector)
+    rows, columns = showers.energies.shape[1:]
+    provenance = hdf5.Provenance(
+        detector=detector,
+        window=(rows, columns),
+        simulation=source.description,
+        physics="unknown",
+        physics_data="unknown",
+        range_cut=None,
+        magnetic_field=None,
+        geometry="geometry unknown",
+        sampling=f"particles as they come in {file.name}",
+        coverage=_coverage(showers),
+        seed=source.seed,
+        software=f"k4calofast {k4calofast.__version__}",
+    )
+    return showers, provenance
+
+
+_LEAST_WIDE = {"rad": 1e-3, "mm": 0.1}
+"""Ranges are at least so wide: differences by rounding alone are none.  Momenta: a thousandth."""
+
+
+def _coverage(showers: Showers) -> dict[int, dict[str, tuple[float, float]]]:
+    """Range that each condition fills, for each kind."""
+    coverage = {}
+    for pdg in np.unique(showers.pdg).tolist():
+        conditions = showers.conditions[showers.pdg == pdg]
+        ranges = {}
+        for condition, low, high in zip(
+            CONDITIONS, conditions.min(0), conditions.max(0), strict=True
+        ):
+            middle = (low + high) / 2
+            least = _LEAST_WIDE.get(condition.unit, 1e-3 * abs(middle))
+            half = max(high - low, least) / 2
+            ranges[condition.name] = (float(middle - half), float(middle + half))
+        coverage[pdg] = ranges
+    return coverage
 
 
 def _by_podio(file: Path) -> bool:
@@ -113,4 +216,11 @@ def _data_model(file: Path) -> str:
 
 def _said(provenance: hdf5.Provenance) -> str:
     again = f", repetition {provenance.repetition}" if provenance.repetition else ""
-    return f"{provenance.simulation}, {provenance.physics}, seed {provenance.seed}{again}"
+    seed = "unknown" if provenance.seed is None else provenance.seed
+    return f"{provenance.simulation}, {provenance.physics}, seed {seed}{again}"
+
+
+def _seed(description: str) -> int | None:
+    """Seed that a description ends with, or names before a repetition."""
+    found = re.search(r"\bseed (\d+)\b", description)
+    return None if found is None else int(found[1])

@@ -1,17 +1,17 @@
-"""From a shower sample to a model folder: the recipe of the generator that comes with this package.
+"""From a shower sample to a model folder: what is the same for every family of generators.
 
-The flow is saved in the work folder when it is trained, so that distillation can be repeated; it
-is used again only with the same sample and settings.
+Everything that a training leaves besides its product is in the work folder: the settings, a folder
+per stage with checkpoints and logs, and the trained family.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import platform
+import json
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -20,197 +20,374 @@ from k4calofast import __version__
 from k4calofast.exceptions import TrainingError
 from k4calofast.generator.card import ModelCard, Training, digest
 from k4calofast.incidence import CONDITIONS
-from k4calofast.showers import hdf5
+from k4calofast.machine import processor
 from k4calofast.showers.hdf5 import Provenance
-from k4calofast.training import distillation, export, flow
-from k4calofast.training.network import Features, Velocity
+from k4calofast.showers.reading import Hints, read_with_provenance
+from k4calofast.training import configuration, export, joining, loop
+from k4calofast.training.choice import Judge
+from k4calofast.training.configuration import Settings
+from k4calofast.training.families import check, settings_of
+from k4calofast.training.families.family import Family, Shape
+from k4calofast.training.refinement import Refined, RefinementSettings
 from k4calofast.training.sample import Sample
-from k4calofast.training.settings import Recipe
-from k4calofast.training.variables import ShowerVariables
+from k4calofast.training.seeds import seed_of
 
-FLOW_FILE = "flow.pt"
-"""The trained flow in the work folder."""
+TRAINED, CONFIGURATION, IDENTITY = "family.pt", "configuration.yaml", "identity.json"
+"""In the work folder: the trained family, its settings, and what it was trained on."""
 
-_MATCHED = 200_000
-"""Showers whose spectra are matched."""
+_NOT_OF_THE_RESULT = {"block"}
+"""Settings that do not change what is trained."""
 
-Report = Callable[[str, int, int, float], None]
-"""Called with the stage, its steps done, all its steps, and the smoothed loss."""
+
+@dataclass(frozen=True)
+class History:
+    """How a generator came to be.
+
+    Attributes
+    ----------
+    command, method
+        Of this training.
+    minutes
+        Spent on it so far.
+    seeds
+        Of the samples.
+    earlier_command, earlier_method, earlier_minutes
+        Of the trainings that it started from.
+    """
+
+    command: str
+    method: str
+    minutes: float
+    seeds: Sequence[int] = ()
+    earlier_command: str = ""
+    earlier_method: str = ""
+    earlier_minutes: float = 0.0
+
+    @property
+    def commands(self) -> str:
+        """All commands, in their order."""
+        return " && ".join(filter(None, (self.earlier_command, self.command)))
+
+    @property
+    def methods(self) -> str:
+        """What was done, in its order."""
+        return "; then ".join(filter(None, (self.earlier_method, self.method)))
+
+    @property
+    def all_minutes(self) -> float:
+        """Minutes of all trainings."""
+        return self.earlier_minutes + self.minutes
+
+    def after(self, earlier: History) -> History:
+        """Return this history, after another one."""
+        return replace(
+            self,
+            seeds=sorted({*earlier.seeds, *self.seeds}),
+            earlier_command=earlier.commands,
+            earlier_method=earlier.methods,
+            earlier_minutes=earlier.all_minutes,
+        )
+
+
+def build(name: str, settings: Settings, shape: Shape) -> Family:
+    """Return an untrained family."""
+    module = import_module(f"k4calofast.training.families.{check(name)}")
+    torch.manual_seed(seed_of(settings.seed, "start"))
+    family: Family = module.FAMILY(settings, shape)
+    return family
 
 
 def train(
     sample_file: Path,
     output: Path,
     work: Path,
-    recipe: Recipe,
+    name: str,
+    settings: Settings,
     command: str,
-    report: Report = lambda *_: None,
+    report: loop.Report = lambda *_: None,
     start: Path | None = None,
+    choose: Path | None = None,
+    device: str = "cpu",
+    hints: Hints | None = None,
+    watch: loop.Watch = lambda *_: None,
+    more: Sequence[Path] = (),
 ) -> ModelCard:
-    """Train, distil and export a generator.
+    """Train and export a generator.
 
     Parameters
     ----------
     sample_file
-        A shower sample; its provenance goes into the card.
+        Showers, in any format that is read; where they come from goes into the card.
     output
         Model folder to write; its last two parts are the model's name.
     work
-        Folder for the trained flow.
+        Folder for checkpoints and logs; a training that was killed goes on from there.
+    name, settings
+        Of the family.
     command
         What the user typed, for the card.
     start
-        Work folder of an earlier training of a network of this size, on another sample say, to go
-        on from.
+        Work folder of an earlier training of the same networks, on another sample or region say,
+        to start from.
+    choose
+        A sample with another seed, by which families that can do so choose their best epoch.
+    device
+        ``cpu`` or ``cuda``.
+    hints
+        What the samples do not say by themselves.
+    watch
+        Called after each epoch; see `k4calofast.training.loop`.
+    more
+        Further samples to train on, with other seeds.
 
     Raises
     ------
     FileFormatError, TrainingError
-        If the sample cannot be read or used.
+        If a sample cannot be read or used.
     """
-    began = time.monotonic()
-    showers, provenance = hdf5.read(sample_file)
-    sample = Sample.of(showers, recipe.threshold)
-    torch.manual_seed(recipe.seed)
-    features = Features(sorted(provenance.coverage), _ranges(provenance))
-    rows, columns = provenance.window
-    variables = ShowerVariables(rows * columns, recipe.threshold)
-    velocity = Velocity(variables.dimension, features.size, recipe.width, recipe.blocks)
-
-    saved = work / FLOW_FILE
-    identity = _identity(sample_file, recipe)
-    minutes = _load(saved, identity, velocity, variables)
-    if minutes is None:
-        if start is not None:
-            _load_network(start / FLOW_FILE, velocity)
-        velocity = flow.train(
-            sample,
-            variables,
-            features,
-            velocity,
-            recipe.steps,
-            recipe.learning_rate,
-            recipe.batch,
-            recipe.seed,
-            lambda step, loss: report("flow", step, recipe.steps, loss),
-        )
-        minutes = (time.monotonic() - began) / 60
-        _save(saved, identity, velocity, variables, minutes)
-    began = time.monotonic()
-    student = distillation.distil(
-        velocity,
-        sample,
-        features,
-        variables,
-        recipe.jumps,
-        recipe.midpoints,
-        recipe.distillation_steps,
-        recipe.distillation_rate,
-        recipe.distillation_batch,
-        recipe.seed + 1,
-        lambda step, loss: report("distillation", step, recipe.distillation_steps, loss),
-    )
-    distillation.match_spectra(
-        student, sample, features, variables, recipe.jumps, _MATCHED, recipe.seed + 2
-    )
-    minutes += (time.monotonic() - began) / 60
-    generator = export.Generator(features, variables, student, recipe.jumps, (rows, columns))
-    content = export.to_onnx(generator)
-    card = _card(
-        output,
-        content,
-        provenance,
-        recipe,
-        variables.dimension,
-        len(sample),
-        command,
-        minutes,
-        "from an earlier flow on: " if start is not None else "",
-    )
+    joined = joining.read(sample_file, more, hints)
+    provenance = joined.provenance
+    sample = Sample.of(joined.showers, settings.threshold)
+    judge = None
+    if choose is not None:
+        others, other = read_with_provenance(choose, hints)
+        for part in joined.parts:
+            refuse_trained_on(choose, other, part.file, part.provenance)
+        judge = Judge(Sample.of(others, settings.threshold), settings.seed)
+    identity = _identity(sample_file, name, settings, start, choose, hints)
+    spent = _take_up(work, identity | joined.identity())
+    (work / CONFIGURATION).write_text(configuration.text(name, settings), encoding="utf-8")
+    family = build(name, settings, shape_of(provenance))
+    seeds = [part.provenance.seed for part in joined.parts if part.provenance.seed is not None]
+    history = History(command, family.method(), spent, seeds)
+    if start is not None:
+        _start_from(family, start)
+        history = history.after(_history(start))
+    family.prepare(sample)
+    history = _run(family, sample, work, history, device, judge, report, watch)
+    content = export.to_onnx(family)
+    card = card_of(output, content, provenance, family, len(sample), history)
+    card = joined.noted(card)
     export.write_model(output, content, card)
     return card
 
 
-def _ranges(provenance: Provenance) -> dict[str, tuple[float, float]]:
-    """For each condition, the range that all kinds together fill."""
+def refine(
+    generator_work: Path,
+    sample_file: Path,
+    output: Path,
+    work: Path,
+    settings: RefinementSettings,
+    command: str,
+    report: loop.Report = lambda *_: None,
+    device: str = "cpu",
+) -> ModelCard:
+    """Refine a trained generator and export both as one.
+
+    Parameters
+    ----------
+    generator_work
+        Work folder of the generator's training.
+    sample_file
+        A shower sample, that of the training say.
+    output, work, settings, command, report, device
+        As for `train`, of the refinement.
+
+    Raises
+    ------
+    FileFormatError, TrainingError
+        If there is no trained generator, or the sample cannot be read or used.
+    """
+    showers, provenance = read_with_provenance(sample_file)
+    name, generator = trained(generator_work, provenance)
+    there = json.loads((generator_work / IDENTITY).read_text(encoding="utf-8"))
+    identity = _identity(sample_file, f"refined {name}", settings, generator_work, None)
+    spent = _take_up(work, identity | {"generator": there["identity"]})
+    (work / CONFIGURATION).write_text(configuration.text("refined", settings), encoding="utf-8")
+    sample = Sample.of(showers, generator.settings.threshold)
+    torch.manual_seed(seed_of(settings.seed, "start"))
+    family = Refined(settings, generator)
+    family.prepare(sample)
+    seeds = [] if provenance.seed is None else [provenance.seed]
+    history = History(command, family.method(), spent, seeds).after(_history(generator_work))
+    history = _run(family, sample, work, history, device, None, report)
+    content = export.to_onnx(family)
+    card = card_of(output, content, provenance, family, len(sample), history)
+    export.write_model(output, content, card)
+    return card
+
+
+def _run(
+    family: Family,
+    sample: Sample,
+    work: Path,
+    history: History,
+    device: str,
+    judge: Judge | None,
+    report: loop.Report,
+    watch: loop.Watch = lambda *_: None,
+) -> History:
+    """Run all stages of a family, save it, and return the history with the minutes spent."""
+    began = time.monotonic()
+    spent = history.minutes
+    settings = family.settings
+    for stage in family.stages(sample):
+        loop.fit(
+            stage,
+            work,
+            settings.seed,
+            settings.precision,
+            settings.epoch,
+            settings.patience,
+            device,
+            judge,
+            report,
+            watch,
+        )
+        history = replace(history, minutes=spent + (time.monotonic() - began) / 60)
+        _note(work, **asdict(history))
+    family.eval()
+    with torch.no_grad():
+        family.finish(sample)
+    history = replace(history, minutes=spent + (time.monotonic() - began) / 60)
+    _note(work, **asdict(history))
+    torch.save(family.state_dict(), work / TRAINED)
+    return history
+
+
+def refuse_trained_on(
+    choose: Path, other: Provenance, sample_file: Path, provenance: Provenance
+) -> None:
+    """Refuse to choose by showers that are trained on.
+
+    Raises
+    ------
+    TrainingError
+        If both samples have one seed, or are one file.
+    """
+    if other.seed is not None and other.seed == provenance.seed:
+        raise TrainingError(
+            f"{choose} has the seed of {sample_file}, {other.seed}: "
+            "epochs are chosen by showers that are not trained on"
+        )
+    if choose.samefile(sample_file):
+        raise TrainingError(f"{choose} is trained on: epochs are chosen by other showers")
+
+
+def shape_of(provenance: Provenance) -> Shape:
+    """Return what a sample decides about a generator."""
     kinds = provenance.coverage.values()
-    return {
+    ranges = {
         condition.name: (
             min(kind[condition.name][0] for kind in kinds),
             max(kind[condition.name][1] for kind in kinds),
         )
         for condition in CONDITIONS
     }
+    return Shape(sorted(provenance.coverage), ranges, provenance.window, provenance.detector)
 
 
-def _identity(sample_file: Path, recipe: Recipe) -> str:
-    with sample_file.open("rb") as sample:
-        sample_digest = hashlib.file_digest(sample, "sha256").hexdigest()
-    return f"{sample_digest} {recipe.of_the_flow} {__version__}"
+def trained(work: Path, provenance: Provenance) -> tuple[str, Family]:
+    """Return the name of a family and the family that was trained in a work folder.
 
-
-def _save(
-    file: Path, identity: str, velocity: Velocity, variables: ShowerVariables, minutes: float
-) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        "identity": identity,
-        "velocity": velocity.state_dict(),
-        "variables": variables.state_dict(),
-        "minutes": minutes,
-    }
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    unfinished = file.with_name(file.name + ".part")
-    unfinished.write_bytes(buffer.getvalue())
-    unfinished.replace(file)
-
-
-def _load(
-    file: Path, identity: str, velocity: Velocity, variables: ShowerVariables
-) -> float | None:
-    """Take up a saved flow, if there is one of the same sample and settings."""
-    if not file.is_file():
-        return None
-    state = torch.load(file, weights_only=True)
-    if state["identity"] != identity:
-        raise TrainingError(
-            f"{file} was trained on another sample or with other settings; "
-            "remove it, or choose another --work folder"
-        )
-    velocity.load_state_dict(state["velocity"])
-    variables.load_state_dict(state["variables"])
-    return float(state["minutes"])
-
-
-def _load_network(file: Path, velocity: Velocity) -> None:
-    """Take a network from another training."""
+    Raises
+    ------
+    TrainingError
+        If there is none.
+    """
+    found = configuration.read(None, work / CONFIGURATION, [], "")
+    settings = found.settings(settings_of(found.family))
+    family = build(found.family, settings, shape_of(provenance))
     try:
-        velocity.load_state_dict(torch.load(file, weights_only=True)["velocity"])
+        family.load_state_dict(torch.load(work / TRAINED, weights_only=True))
+    except (OSError, RuntimeError) as error:
+        raise TrainingError(f"{work}: no trained generator: {_first_line(error)}") from None
+    return found.family, family.eval()
+
+
+def _start_from(family: Family, work: Path) -> None:
+    """Take the networks of another training; scales and tables stay those of the sample."""
+    try:
+        family.start_from(torch.load(work / TRAINED, weights_only=True))
     except (OSError, KeyError, RuntimeError) as error:
         raise TrainingError(
-            f"{file}: no flow of this size to start from: {str(error).splitlines()[0]}"
-        ) from error
+            f"{work}: no generator of these networks to start from: {_first_line(error)}"
+        ) from None
 
 
-def _card(
+def _history(work: Path) -> History:
+    """What the work folder of an earlier training says."""
+    there = json.loads((work / IDENTITY).read_text(encoding="utf-8"))
+    names = [field.name for field in fields(History)]
+    return History(**{name: there[name] for name in names if name in there})
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip("'\"").splitlines()[0]
+
+
+def _identity(
+    sample_file: Path,
+    name: str,
+    settings: Settings,
+    start: Path | None,
+    choose: Path | None,
+    hints: Hints | None = None,
+) -> dict[str, object]:
+    """What decides the result of a training."""
+    with sample_file.open("rb") as sample:
+        sample_digest = hashlib.file_digest(sample, "sha256").hexdigest()
+    return {
+        "sample": sample_digest,
+        "family": name,
+        "settings": settings.model_dump(mode="json", exclude=_NOT_OF_THE_RESULT),
+        "start": None if start is None else str(start),
+        "choose": None if choose is None else str(choose),
+        "hints": {key: str(value) for key, value in asdict(hints or Hints()).items()},
+        "version": __version__,
+    }
+
+
+def _take_up(work: Path, identity: dict[str, object]) -> float:
+    """Minutes that were spent here already, after making sure that it was for the same."""
+    file = work / IDENTITY
+    work.mkdir(parents=True, exist_ok=True)
+    if not file.is_file():
+        file.write_text(json.dumps({"identity": identity, "minutes": 0.0}), encoding="utf-8")
+        return 0.0
+    there = json.loads(file.read_text(encoding="utf-8"))
+    if there["identity"] != identity:
+        changed = [key for key in identity if there["identity"].get(key) != identity[key]]
+        raise TrainingError(
+            f"{work} is of a training with another {', '.join(changed)}; "
+            "remove it, or choose another --work folder"
+        )
+    return float(there["minutes"])
+
+
+def _note(work: Path, **what: object) -> None:
+    """Note something in the work folder, beside what is trained there."""
+    file = work / IDENTITY
+    content = json.loads(file.read_text(encoding="utf-8")) | what
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def card_of(
     output: Path,
     content: bytes,
     provenance: Provenance,
-    recipe: Recipe,
-    noise: int,
+    family: Family,
     count: int,
-    command: str,
-    minutes: float,
-    before: str,
+    history: History,
 ) -> ModelCard:
+    """Return the card of a generator that was just trained; its validation is still empty."""
+    settings = family.settings
     return ModelCard(
         name="/".join(output.resolve().parts[-2:]),
         version=__version__,
         description=(
             f"Energies in {provenance.window[0]} x {provenance.window[1]} cells around the cell "
-            f"that a particle enters in {provenance.detector}: a conditional flow, distilled to "
-            f"{recipe.jumps} steps."
+            f"that a particle enters in {provenance.detector}: {family.title}."
         ),
         licence="Apache-2.0",
         authors="The k4calofast developers",
@@ -218,37 +395,30 @@ def _card(
         sha256=digest(content),
         detector=provenance.detector,
         window=provenance.window,
-        threshold=recipe.threshold,
+        threshold=settings.threshold,
         kinds=provenance.coverage,
-        noise=noise,
-        block=recipe.block,
+        noise=family.noise,
+        block=settings.block,
         training=Training(
-            method=(
-                f"{before}flow matching, {recipe.steps} steps of {recipe.batch} showers; "
-                f"trajectories distilled to {recipe.jumps} steps, "
-                f"{recipe.distillation_steps} steps of {recipe.distillation_batch}; "
-                "spectra of cells and of the missing energy matched"
-            ),
-            command=command,
+            method=history.methods,
+            command=history.commands,
             showers=count,
-            sample=f"{provenance.geometry}; {provenance.sampling}; seed {provenance.seed}",
-            seed=recipe.seed,
+            sample=f"{provenance.geometry}; {provenance.sampling}; seed "
+            + ("unknown" if provenance.seed is None else str(provenance.seed)),
+            seed=settings.seed,
             simulation=provenance.simulation,
             physics=provenance.physics,
             physics_data=provenance.physics_data,
             software=f"k4calofast {__version__}, torch {torch.__version__}",
             machine=_machine(),
-            minutes=round(minutes, 1),
+            minutes=round(history.all_minutes, 1),
+            family=family.title,
+            sample_seed=provenance.seed,
+            more_seeds=tuple(seed for seed in history.seeds if seed != provenance.seed),
         ),
         validation={},
     )
 
 
 def _machine() -> str:
-    model = platform.processor() or platform.machine()
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
-    return f"{torch.get_num_threads()} threads, {model}"
+    return f"{torch.get_num_threads()} threads, {processor()}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +37,7 @@ def available_energy(pdg: Tensor, momentum: Tensor) -> Tensor:
 def mirrored(conditions: Tensor) -> tuple[Tensor, Tensor]:
     """Conditions (N, 6) seen from the half with z >= 0, and which ones (N,) were not there."""
     other = conditions[:, _Z] < 0
-    return torch.where(other[:, None] & _ODD, -conditions, conditions), other
+    return torch.where(other[:, None] & _ODD.to(other.device), -conditions, conditions), other
 
 
 def flipped(energies: Tensor, other: Tensor) -> Tensor:
@@ -70,6 +69,17 @@ class Sample:
     def __len__(self) -> int:
         return len(self.pdg)
 
+    def take(self, rows: Tensor | slice) -> Sample:
+        """Return some of the showers."""
+        return Sample(
+            self.pdg[rows], self.conditions[rows], self.energies[rows], self.available[rows]
+        )
+
+    def to(self, device: torch.device) -> Sample:
+        """Return the showers on a device."""
+        columns = (self.pdg, self.conditions, self.energies, self.available)
+        return Sample(*(column.to(device) for column in columns))
+
     @staticmethod
     def of(showers: Showers, threshold: float) -> Sample:
         """Mirror showers and drop energies below a threshold (GeV).
@@ -87,13 +97,3 @@ class Sample:
         energies = flipped(torch.from_numpy(showers.energies), other).flatten(1)
         energies = torch.where(energies > threshold, energies, torch.zeros(()))
         return Sample(pdg, conditions, energies, available_energy(pdg, conditions[:, 0]))
-
-
-def batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Indices of batches, for ever: every shower once before any comes again."""
-    if count < size:
-        raise TrainingError(f"{count} showers are fewer than one batch of {size}")
-    while True:
-        order = torch.randperm(count, generator=generator)
-        for start in range(0, count - size + 1, size):
-            yield order[start : start + size]

@@ -11,10 +11,15 @@ is true of the energy that is missing from the window. So each number is
 - for an empty cell (and for no missing energy): noise around `EMPTY`, well apart from the rest,
   so that whether a cell is lit is a cut in the middle of the gap.
 
+"No missing energy" means less than 1 keV, where atomic effects and rounding leave a spectrum; the
+noise decides where in it.
+
 All numbers are then shifted and scaled to mean 0 and width 1.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -36,14 +41,17 @@ SPAN = 4.5
 """Length of the ranked part."""
 
 LEAST_MISSING = 1e-6
-"""GeV: less than this is no missing energy, but rounding."""
+"""GeV: less than this is no missing energy, but binding energies of atoms and rounding."""
 
 _WEIGHT_OF_MISSING = 5.0
 _LEAST_BOUND = 5.5
 _SUM_COLUMNS = 16
 _KNOTS = 512
 _TABLE = 2048
-_TOP = 7.0
+_GAP, _LOWEST = 256, -4.5
+"""Entries of the table for numbers between `_LOWEST` and `CUT`."""
+
+TOP = 7.0
 """Below this number (22 MeV), energies are read from a table."""
 
 _JITTER = 5e-4
@@ -57,9 +65,11 @@ class Scale(nn.Module):
 
     knots: Tensor
     table: Tensor
+    gap: Tensor
 
     def __init__(self) -> None:
         super().__init__()
+        self.register_buffer("gap", torch.zeros(_GAP + 1))
         self.register_buffer("knots", torch.linspace(0.0, EDGE, _KNOTS + 1))
         self.register_buffer("table", torch.zeros(_TABLE + 1))
         self._tabulate()
@@ -81,18 +91,28 @@ class Scale(nn.Module):
 
     def decode(self, numbers: Tensor) -> Tensor:
         """Energies (GeV) of numbers above `CUT`."""
-        place = ((numbers - CUT) * (_TABLE / (_TOP - CUT))).clamp(0.0, _TABLE - 1e-3)
-        below = place.floor()
-        index = below.long()
-        step = self.table[1:] - self.table[:-1]
-        tabulated = self.table[index] + (place - below) * step[index]
-        return torch.where(numbers < _TOP, tabulated, _power_energy(numbers))
+        tabulated = _read(self.table, (numbers - CUT) * (_TABLE / (TOP - CUT)))
+        return torch.where(numbers < TOP, tabulated, power_energy(numbers))
+
+    def decode_gap(self, numbers: Tensor) -> Tensor:
+        """Energies (GeV) of numbers below `CUT`, where these are not nothing."""
+        return _read(self.gap, (numbers - _LOWEST) * (_GAP / (CUT - _LOWEST)))
+
+    def match_gap(self, numbers: Floats, energies: Floats) -> None:
+        """Change `decode_gap` so that these numbers have the spectrum of these energies (GeV)."""
+        numbers = numbers[numbers <= CUT]
+        if len(numbers) == 0 or len(energies) == 0:
+            return
+        ranks = np.linspace(0.0, 1.0, _GAP + 1)
+        places = np.linspace(_LOWEST, CUT, _GAP + 1)
+        of_places = np.interp(places, np.quantile(numbers, ranks), ranks)
+        self.gap.copy_(torch.from_numpy(np.quantile(energies, of_places)))
 
     def _tabulate(self) -> None:
         """Invert `encode`; numbers in the gap are mirrored out of it."""
-        numbers = np.abs(np.linspace(CUT, _TOP, _TABLE + 1))
+        numbers = np.abs(np.linspace(CUT, TOP, _TABLE + 1))
         ranked = np.interp(numbers, np.linspace(0.0, SPAN, _KNOTS + 1), self.knots.double().numpy())
-        above = _power_energy(torch.from_numpy(numbers)).numpy()
+        above = power_energy(torch.from_numpy(numbers)).numpy()
         self.table.copy_(torch.from_numpy(np.where(numbers < SPAN, ranked, above)))
 
     def match(self, numbers: Floats, energies: Floats) -> None:
@@ -105,21 +125,35 @@ class Scale(nn.Module):
         energies
             Energies (GeV) of the sample, without nothing.
         """
-        top = float(_power_energy(torch.tensor(_TOP)))
-        numbers = numbers[(numbers > CUT) & (numbers < _TOP)]
+        top = float(power_energy(torch.tensor(TOP)))
+        numbers = numbers[(numbers > CUT) & (numbers < TOP)]
         energies = energies[energies < top]
         if len(numbers) == 0 or len(energies) == 0:
             return
         ranks = np.linspace(0.0, 1.0, _TABLE + 1)
-        ends = [CUT, *np.quantile(numbers, ranks)[1:-1], _TOP]
+        ends = [CUT, *np.quantile(numbers, ranks)[1:-1], TOP]
         spectrum = np.quantile(energies, ranks)
         spectrum[-1] = top
         self.table.copy_(
-            torch.from_numpy(np.interp(np.linspace(CUT, _TOP, _TABLE + 1), ends, spectrum))
+            torch.from_numpy(np.interp(np.linspace(CUT, TOP, _TABLE + 1), ends, spectrum))
         )
 
 
-def _power_energy(numbers: Tensor) -> Tensor:
+def above_edge(energies: Tensor) -> Tensor:
+    """Numbers of energies (GeV) above `EDGE`."""
+    return SPAN + ((energies.clamp(min=EDGE) / EDGE) ** POWER - 1) / POWER
+
+
+def _read(table: Tensor, place: Tensor) -> Tensor:
+    """Interpolate a table at places in units of its entries."""
+    place = place.clamp(0.0, len(table) - 1 - 1e-3)
+    below = place.floor()
+    index = below.long()
+    step = table[1:] - table[:-1]
+    return table[index] + (place - below) * step[index]
+
+
+def power_energy(numbers: Tensor) -> Tensor:
     """Energies (GeV) of numbers above `SPAN`."""
     return EDGE * (1 + POWER * (numbers - SPAN).clamp(min=0.0)) ** (1 / POWER)
 
@@ -190,6 +224,8 @@ class ShowerVariables(nn.Module):
             numbers[:, columns][there] = scale.encode(spreaded)
         result = torch.from_numpy(numbers)
         filled = self._filled(result, torch.Generator().manual_seed(seed))
+        none = missing <= LEAST_MISSING
+        self.missing.match_gap(filled[:, -1].double().numpy()[none], missing[none].clip(0.0))
         self.mean.copy_(filled.mean(0))
         self.width.copy_(filled.std(0))
         standard = (filled - self.mean) / self.width
@@ -202,7 +238,7 @@ class ShowerVariables(nn.Module):
         self.weight /= self.weight.mean()
         return result
 
-    def encode(self, numbers: Tensor, generator: torch.Generator) -> Tensor:
+    def encode(self, numbers: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Standardised numbers, with fresh noise where `fit` left NaN."""
         return (self._filled(numbers, generator) - self.mean) / self.width
 
@@ -213,15 +249,38 @@ class ShowerVariables(nn.Module):
         """
         return torch.minimum(torch.maximum(standardised, self.low), self.high)
 
-    def decode(self, standardised: Tensor, available: Tensor) -> Tensor:
-        """Energies (N, cells) in GeV of showers with these available energies (N,) in GeV."""
+    def decode(
+        self,
+        standardised: Tensor,
+        available: Tensor,
+        cells: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Energies of showers.
+
+        Parameters
+        ----------
+        standardised
+            (N, cells + 1).
+        available
+            (N,) GeV.
+        cells
+            What makes energies (N, cells) of numbers (N, cells) and available energies, if it is
+            not the scale of all cells.
+
+        Returns
+        -------
+        Tensor
+            (N, cells) GeV.
+        """
         numbers = self.numbers(standardised)
-        lit = numbers > CUT
-        energies = torch.where(lit, self.cell.decode(numbers), torch.zeros(()))
-        missing, energies = energies[:, -1], energies[:, :-1]
-        missing = torch.where(lit[:, -1], self.missing.decode(numbers[:, -1]), torch.zeros(()))
+        numbers, last = numbers[:, :-1], numbers[:, -1]
+        if cells is None:
+            energies = torch.where(numbers > CUT, self.cell.decode(numbers), torch.zeros(()))
+        else:
+            energies = cells(numbers, available)
+        missing = torch.where(last > CUT, self.missing.decode(last), self.missing.decode_gap(last))
         total = (available - missing).clamp(min=0.0)
-        energies = _rescaled(energies, total)
+        energies = rescaled(energies, total)
         return torch.where(energies > self.threshold, energies, torch.zeros(()))
 
     def numbers(self, standardised: Tensor) -> Tensor:
@@ -229,20 +288,21 @@ class ShowerVariables(nn.Module):
         return standardised * self.width + self.mean
 
     @staticmethod
-    def _filled(numbers: Tensor, generator: torch.Generator) -> Tensor:
+    def _filled(numbers: Tensor, generator: torch.Generator | None) -> Tensor:
         """Numbers with noise where they are NaN."""
-        noise = EMPTY + EMPTY_WIDTH * torch.randn(numbers.shape, generator=generator)
+        normal = torch.randn(numbers.shape, generator=generator, device=numbers.device)
+        noise = EMPTY + EMPTY_WIDTH * normal
         return torch.where(numbers.isnan(), noise, numbers)
 
 
-def _rescaled(energies: Tensor, total: Tensor) -> Tensor:
+def rescaled(energies: Tensor, total: Tensor) -> Tensor:
     """Energies (N, cells) with these sums (N,), GeV.
 
     Large energies take the change, so that lines in the spectrum of small ones stay where they
     are, unless that would change them by more than a quarter.
     """
     large = torch.where(energies > EDGE, energies, torch.zeros(()))
-    sum_large, sum_all = _sums(large), _sums(energies)
+    sum_large, sum_all = sums(large), sums(energies)
     least = torch.full((), 1e-9)
     of_large = (total - sum_all + sum_large) / torch.maximum(sum_large, least)
     of_all = total / torch.maximum(sum_all, least)
@@ -255,10 +315,10 @@ def _rescaled(energies: Tensor, total: Tensor) -> Tensor:
     return energies * factor
 
 
-def _sums(energies: Tensor) -> Tensor:
+def sums(energies: Tensor) -> Tensor:
     """Sums (N,) of rows (N, cells), the same bit by bit wherever a row is.
 
     ONNX Runtime's ReduceSum adds in an order that depends on the alignment of the row in memory;
     its matrix product does not.
     """
-    return (energies @ torch.ones(energies.shape[1], _SUM_COLUMNS))[:, 0]
+    return (energies @ energies.new_ones(energies.shape[1], _SUM_COLUMNS))[:, 0]

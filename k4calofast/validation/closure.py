@@ -24,6 +24,18 @@ BINS = 6
 LEAST = 60
 """Showers in a bin that is looked at."""
 
+COMPARED = (
+    "response",
+    "e1_e9",
+    "e9_e25",
+    "centre_theta",
+    "centre_phi",
+    "width_theta",
+    "width_phi",
+    "cells_1mev",
+)
+"""Observables whose means are usually compared."""
+
 
 @dataclass(frozen=True)
 class Bin:
@@ -60,6 +72,7 @@ def closure(
     here: dict[str, Floats],
     names: Sequence[str],
     bins: int = BINS,
+    others: Showers | None = None,
 ) -> list[Bin]:
     """Compare means in bins of every condition.
 
@@ -72,25 +85,32 @@ def closure(
         same conditions.
     names
         Which observables.
+    others
+        The showers of `here`, if their conditions are not those of `showers`, row by row.
     """
     found = []
     for pdg in dict.fromkeys(showers.pdg.tolist()):
         kind = np.flatnonzero(showers.pdg == pdg)
+        other_kind = kind if others is None else np.flatnonzero(others.pdg == pdg)
         for number, condition in enumerate(CONDITIONS):
             values = showers.conditions[kind, number]
             edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)))
             if len(edges) < 2:
                 continue
-            place = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
+            place = other_place = _bins_of(values, edges)
+            if others is not None:
+                other_place = _bins_of(others.conditions[other_kind, number], edges)
             for index in range(len(edges) - 1):
-                rows = kind[place == index]
-                if len(rows) < LEAST:
+                rows, other_rows = kind[place == index], other_kind[other_place == index]
+                if min(len(rows), len(other_rows)) < LEAST:
                     continue
                 for name in names:
-                    spread = float(there[name][rows].std())
+                    one, other = there[name][rows], here[name][other_rows]
+                    spread = float(one.std())
                     if spread == 0:
                         continue
-                    difference = here[name][rows] - there[name][rows]
+                    independent = (other - one,) if others is None else (one, other)
+                    variance = sum(part.var() / len(part) for part in independent)
                     found.append(
                         Bin(
                             int(pdg),
@@ -99,11 +119,16 @@ def closure(
                             float(edges[index + 1]),
                             len(rows),
                             name,
-                            float(difference.mean()) / spread,
-                            float(difference.std()) / np.sqrt(len(rows)) / spread,
+                            float(other.mean() - one.mean()) / spread,
+                            float(np.sqrt(variance)) / spread,
                         )
                     )
     return found
+
+
+def _bins_of(values: Floats, edges: Floats) -> npt.NDArray[np.intp]:
+    """Bin (N,) of each value; what is outside is in the first or last."""
+    return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
 
 
 def worst(found: Sequence[Bin], count: int, beyond: float = 0.0) -> list[Bin]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector import Calorimeter
 from k4calofast.showers import Showers
-from k4calofast.validation.closure import Bin, closure, worst
+from k4calofast.validation.closure import COMPARED, Bin, closure, worst
 from k4calofast.validation.fidelity import (
     NAMES,
     Check,
@@ -41,19 +42,9 @@ from k4calofast.validation.reconstruction import (
 )
 
 Floats = npt.NDArray[np.float64]
+Number = TypeVar("Number", bound=np.generic)
+Rows = npt.NDArray[np.int64]
 Progress = Callable[[str], None]
-
-_CLOSURE = (
-    "response",
-    "e1_e9",
-    "e9_e25",
-    "centre_theta",
-    "centre_phi",
-    "width_theta",
-    "width_phi",
-    "cells_1mev",
-)
-"""Observables whose means are compared in bins of the conditions."""
 
 _MOST_CELLS = 200_000
 """Cells of each sample whose spectra are compared, at most."""
@@ -97,18 +88,18 @@ class Comparison:
     rows
         Figures in bins of momentum.
     again
-        The same of the reference against its repetition; empty without one.
+        The same of the reference against itself: its repetition, or halves.
     distances, itself
-        Of the generated sample from the reference, and of the reference from itself: its
-        repetition, or halves.
+        Of the generated sample from the reference, and of the reference from itself.
     itself_is
-        Which of the two.
-    closure
-        Bins of the conditions.
+        A repetition or halves.
+    closure, itself_closure
+        Bins of the conditions, of the generated sample and of the reference against itself.
     reference, generated
         After reconstruction.
-    checks
-        All figures beside their gates.
+    checks, itself_checks
+        All figures beside their gates, of the generated sample and of the reference against
+        itself.
     """
 
     there: dict[str, Floats]
@@ -119,9 +110,11 @@ class Comparison:
     itself: Distances
     itself_is: str
     closure: list[Bin]
+    itself_closure: list[Bin]
     reference: Reconstructed
     generated: Reconstructed
     checks: list[Check]
+    itself_checks: list[Check]
 
     @property
     def failures(self) -> list[Check]:
@@ -166,33 +159,56 @@ def compare_samples(
     progress("observables")
     there, here = observables(reference, detector), observables(generated, detector)
     rows = compare(reference, generated, there, here)
-    repeated: list[Row] = []
     progress("closure in bins of the conditions")
-    found = closure(reference, there, here, _CLOSURE)
+    found = closure(reference, there, here, COMPARED)
     distances = _distances(reference, generated, there, here, progress, "generator", classifiers)
     if again is not None:
-        twin = observables(again, detector)
-        repeated = compare(reference, again, there, twin)
-        itself = _distances(reference, again, there, twin, progress, "reference", classifiers)
+        one, other, first, second = reference, again, there, observables(again, detector)
+        itself_closure = closure(one, first, second, COMPARED)
     else:
-        half = np.random.default_rng(0).permutation(len(reference)) % 2 == 0
-        parts = [{name: v[side] for name, v in there.items()} for side in (half, ~half)]
-        itself = _distances(
-            reference.take(half),
-            reference.take(~half),
-            parts[0],
-            parts[1],
-            progress,
-            "reference",
-            classifiers,
-        )
+        halves = _halves(reference)
+        one, other = (reference.take(half) for half in halves)
+        first, second = (_taken(there, half) for half in halves)
+        itself_closure = closure(one, first, second, COMPARED, others=other)
+    itself_rows = compare(one, other, first, second)
+    itself = _distances(one, other, first, second, progress, "reference", classifiers)
     progress("reconstruction")
     seen = _reconstructed(reference, generated, detector)
-    checks = _checks(reference, there, here, rows, found, distances, seen, gates)
-    itself_is = "two halves of the reference" if again is None else "a repetition of the reference"
+    itself_seen = _reconstructed(one, other, detector)
     return Comparison(
-        there, here, rows, repeated, distances, itself, itself_is, found, *seen, checks
+        there,
+        here,
+        rows,
+        itself_rows,
+        distances,
+        itself,
+        "two halves of the reference" if again is None else "a repetition of the reference",
+        found,
+        itself_closure,
+        *seen,
+        _checks(reference, there, here, rows, found, distances, seen, gates),
+        _checks(one, first, second, itself_rows, itself_closure, itself, itself_seen, gates),
     )
+
+
+def _halves(showers: Showers) -> tuple[Rows, Rows]:
+    """Rows of two halves, of the same kind and in the same bin of momentum row by row.
+
+    Which shower of a bin is in which half, and beside which, is random: errors of differences are
+    those of independent samples.
+    """
+    rng = np.random.default_rng(0)
+    pairs = [
+        rng.permutation(np.flatnonzero(chosen))[: chosen.sum() // 2 * 2].reshape(-1, 2)
+        for _, _, chosen in bins(showers)
+    ]
+    # Not ordered by kind: some comparisons take a part of the rows.
+    one, other = rng.permutation(np.concatenate(pairs)).T
+    return one, other
+
+
+def _taken(values: dict[str, Floats], rows: Rows) -> dict[str, Floats]:
+    return {name: column[rows] for name, column in values.items()}
 
 
 def _distances(
@@ -207,8 +223,8 @@ def _distances(
     progress(f"{what}: spectra")
     names = (*OBSERVABLES, *IMPACT)
     spectra = {name: spectrum_distance(there[name], here[name]) for name in names}
-    lit = [s.energies[s.energies > 0][:_MOST_CELLS].astype(np.float64) for s in (one, other)]
-    spectra["cell_energy"] = spectrum_distance(np.log10(lit[0]), np.log10(lit[1]))
+    lit = [_evenly(s.energies[s.energies > 0], _MOST_CELLS) for s in (one, other)]
+    spectra["cell_energy"] = spectrum_distance(*(np.log10(e.astype(np.float64)) for e in lit))
     progress(f"{what}: clouds")
     columns = [np.stack([values[name] for name in names], axis=1) for values in (there, here)]
     points = standardised(*columns)
@@ -217,7 +233,6 @@ def _distances(
         "kpd": kernel_distance(*points),
         **coverage(*points),
     }
-    few = slice(0, _MOST_CLASSIFIED)
     features = {
         "observables": columns,
         "cells": [_cells(showers) for showers in (one, other)],
@@ -227,9 +242,14 @@ def _distances(
     for name in classifiers:
         progress(f"{what}: {CLASSIFIERS[name][1]}")
         kind = "network" if name == "network" else "trees"
-        one_side, other_side = features[name]
-        separations[name] = separation(one_side[few], other_side[few], kind)
+        one_side, other_side = (_evenly(side, _MOST_CLASSIFIED) for side in features[name])
+        separations[name] = separation(one_side, other_side, kind)
     return Distances(spectra, separations, clouds)
+
+
+def _evenly(values: npt.NDArray[Number], most: int) -> npt.NDArray[Number]:
+    """At most so many of the rows, evenly: samples may be ordered by momentum."""
+    return values[:: max(-(-len(values) // most), 1)]
 
 
 def _cells(showers: Showers) -> Floats:

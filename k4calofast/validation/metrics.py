@@ -75,6 +75,11 @@ def z_score(probability: float) -> float:
     return float(_scipy_stats().norm.isf(probability / 2))
 
 
+def t_score(probability: float, freedom: int) -> float:
+    """The same with an error that was estimated with so many degrees of freedom: Student's t."""
+    return float(_scipy_stats().t.isf(probability / 2, freedom))
+
+
 def spectrum_distance(there: Floats, here: Floats) -> SpectrumDistance:
     """Compare two samples of one observable, (N,) and (M,)."""
     stats = _scipy_stats()

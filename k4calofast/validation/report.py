@@ -16,10 +16,11 @@ import k4calofast
 from k4calofast import detector
 from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import Model
-from k4calofast.generator.card import read_checked
+from k4calofast.generator.card import ModelCard, Training, read_checked
 from k4calofast.incidence import CONDITIONS
 from k4calofast.noise import normal_noise
 from k4calofast.showers import Showers
+from k4calofast.showers.reading import Source
 from k4calofast.validation.comparison import (
     CLASSIFIERS,
     Comparison,
@@ -30,6 +31,8 @@ from k4calofast.validation.comparison import (
 from k4calofast.validation.fidelity import GATES, MEANINGS, NAMES, Check, Row
 from k4calofast.validation.figures import Figure, Samples, draw
 from k4calofast.validation.metrics import Value
+from k4calofast.validation.overview import Overview, fidelity
+from k4calofast.validation.speed import Speed, measure
 
 LAYOUT = "k4calofast validation 2"
 """Name of the JSON's layout."""
@@ -51,31 +54,39 @@ class Subject:
 
     Attributes
     ----------
-    model, version, sha256, detector
-        The generator.
-    parameters
-        Numbers in its network, None where they were not counted.
+    model, version, sha256, detector, training
+        The generator, and how it was made.
+    parameters, megabytes
+        Numbers in its tensors, None where they were not counted; size of the ONNX file.
     reference
         In words.
     showers, left_out
         Showers compared, and those of the reference outside the model's range.
     milliseconds, threads
-        Per shower, noise included; threads of the inference.
+        Per shower of the validation, noise included; threads of the inference.
     gates
         Limits.
+    speed
+        Times per shower on one core; None if they were not measured.
+    seed
+        Of the generator's noise.
     """
 
     model: str
     version: str
     sha256: str
     detector: str
+    training: Training
     parameters: int | None
+    megabytes: float
     reference: str
     showers: int
     left_out: int
     milliseconds: float
     threads: int
     gates: Mapping[str, float]
+    speed: Speed | None
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,7 @@ class Report:
             "parameters": s.parameters,
             "milliseconds_per_shower": round(s.milliseconds, 4),
             "threads": s.threads,
+            "seed": s.seed,
             "reference": s.reference,
             "showers": s.showers,
             "left_out": s.left_out,
@@ -145,19 +157,7 @@ class Report:
             "auc": {name: round(c.distances.separations[name].mean, 4) for name in CLASSIFIERS},
             "fails": [check.words for check in self.failures],
             "beyond_gates": [check.words for check in c.beyond],
-            "checks": [
-                {
-                    "gate": check.gate,
-                    "where": check.where,
-                    "value": check.value,
-                    "error": check.error,
-                    "limit": check.limit,
-                    "chance": check.chance,
-                    "fails": check.fails,
-                    "blind": check.blind,
-                }
-                for check in c.checks
-            ],
+            "checks": [_check(check) for check in c.checks],
             "worst_bins": [vars(one) for one in c.worst_bins()],
             "rows": [row.data() for row in c.rows],
             "reference_again": [row.data() for row in c.again],
@@ -170,8 +170,32 @@ class Report:
             },
             "closure": [vars(one) for one in c.closure],
         }
-        plain: dict[str, Any] = json.loads(json.dumps(data, default=_number))
+        plain = _plain(data)
+        plain["overview"] = self._overview(plain).model_dump(mode="json")
         return plain
+
+    def _overview(self, data: dict[str, Any]) -> Overview:
+        """The figures of tables; `data` is everything else."""
+        c, s = self.comparison, self.subject
+        itself = {
+            "rows": data["reference_again"],
+            "closure": [vars(one) for one in c.itself_closure],
+            "distances": data["reference_distances"],
+            "checks": [_check(check) for check in c.itself_checks],
+        }
+        return Overview(
+            family=s.training.family,
+            method=s.training.method,
+            parameters=s.parameters,
+            megabytes=round(s.megabytes, 3),
+            showers=s.training.showers,
+            minutes=s.training.minutes,
+            machine=s.training.machine,
+            speed=s.speed,
+            generator=fidelity(data),
+            itself=fidelity(_plain(itself)),
+            itself_is=c.itself_is,
+        )
 
     def markdown(self) -> str:
         """Return the table for people, without pictures."""
@@ -182,17 +206,12 @@ class Report:
             f"**{self.verdict}** {s.showers} showers, {s.milliseconds:.3f} ms each. Model file: "
             f"SHA-256 `{s.sha256}`.",
             "",
+            *_said_of_speed(s.speed),
         ]
         lines += [f"- fails: {check.words}" for check in self.failures]
         lines += [f"- beyond, within chance: {check.words}" for check in c.beyond]
         lines += ["", "Generator against reference:", "", *_table(c.rows, s.gates), ""]
-        if c.again:
-            lines += [
-                "Reference against itself, the same particles with other random numbers:",
-                "",
-                *_table(c.again, s.gates),
-                "",
-            ]
+        lines += [f"Reference against itself, {c.itself_is}:", "", *_table(c.again, s.gates), ""]
         lines += [
             "Relative differences; ± is the statistical error. The worst central cell is that of "
             "25 with the largest difference over the larger of 5 % and 0.5 MeV. Bold: beyond the "
@@ -215,6 +234,25 @@ class Report:
             for one in c.worst_bins(5)
         ]
         return "\n".join(lines)
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {
+        "gate": check.gate,
+        "where": check.where,
+        "value": check.value,
+        "error": check.error,
+        "limit": check.limit,
+        "chance": check.chance,
+        "fails": check.fails,
+        "blind": check.blind,
+    }
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    """The same as JSON has it."""
+    plain: dict[str, Any] = json.loads(json.dumps(data, default=_number))
+    return plain
 
 
 def _number(value: Any) -> Any:
@@ -275,6 +313,14 @@ def _reconstruction(side: Reconstructed) -> dict[str, Any]:
     }
 
 
+def _said_of_speed(speed: Speed | None) -> list[str]:
+    """A line with the times on one core, if they were measured."""
+    if speed is None:
+        return []
+    times = ", ".join(f"{one.milliseconds:.3f} ms in calls of {one.batch}" for one in speed.timings)
+    return [f"Per shower on one core ({speed.processor}): {times}.", ""]
+
+
 def _table(rows: list[Row], gates: Mapping[str, float]) -> list[str]:
     """Lines of a table of figures; those beyond their gates are bold."""
     lines = [
@@ -329,6 +375,7 @@ def validate(
     again: Showers | None = None,
     progress: Progress = lambda _: None,
     pictures: bool = True,
+    speed: bool = True,
 ) -> Report:
     """Compare a generator with a reference.
 
@@ -346,6 +393,8 @@ def validate(
         Called with what comes next.
     pictures
         Whether to draw figures.
+    speed
+        Whether to measure the time per shower on one core: a few seconds.
 
     Raises
     ------
@@ -356,54 +405,82 @@ def validate(
         If `again` has other particles.
     """
     card = model.card
-    if reference.energies.shape[1:] != card.window:
-        raise ModelError(
-            f"model '{card.name}' has windows of {card.window}, the sample's column energies has "
-            f"{reference.energies.shape[1:]}"
-        )
-    unknown = set(np.unique(reference.pdg).tolist()) - set(card.kinds)
-    if unknown:
-        raise ModelError(f"model '{card.name}' does not simulate the kinds {sorted(unknown)}")
+    inside = comparable(model, reference)
     if again is not None and not np.array_equal(again.conditions, reference.conditions):
         raise FileFormatError("the repetition has other particles than the reference")
-    inside = _in_range(model, reference)
-    if not inside.any():
-        raise ModelError(f"no shower of the sample is in the range of model '{card.name}'")
-    there = _above(reference.take(inside), card.threshold)
+    there = above_threshold(reference.take(inside), card.threshold)
     progress("generate")
     began = perf_counter()
     here = generated(model, there, seed)
     milliseconds = 1e3 * (perf_counter() - began) / len(there)
     geometry = detector.load(card.detector)
     gates = GATES | card.gates
-    twin = None if again is None else _above(again.take(inside), card.threshold)
+    twin = None if again is None else above_threshold(again.take(inside), card.threshold)
     comparison = compare_samples(there, here, geometry, gates, twin, progress)
+    measured = None
+    if speed:
+        progress("speed on one core")
+        measured = measure(model, there)
     figures = []
     if pictures:
         figures = draw(Samples(there, here, comparison), progress)
+    content = read_checked(model.folder, card)
     subject = Subject(
         card.name,
         card.version,
         card.sha256,
         card.detector,
-        _parameters(model),
+        card.training,
+        _parameters(content),
+        1e-6 * len(content),
         described,
         len(there),
         int((~inside).sum()),
         milliseconds,
         model.threads,
         gates,
+        measured,
+        seed,
     )
     return Report(subject, comparison, figures)
 
 
-def _parameters(model: Model) -> int | None:
-    """Count the numbers in a model's tensors; None without the package onnx."""
+def refuse_unfit(card: ModelCard, file: Path, source: Source) -> None:
+    """Refuse references that say nothing of a generator, whatever the showers are.
+
+    Raises
+    ------
+    ModelError
+        If the reference is of another detector, or has the seed of the sample that the model was
+        trained on.
+    """
+    if source.detector is not None and source.detector != card.detector:
+        raise ModelError(
+            f"{file} is of detector {source.detector}, but the model of {card.detector}"
+        )
+    training = card.training
+    # Seeds of different programs have nothing to do with each other.
+    if _program(source.description) != _program(training.simulation):
+        return
+    if source.seed is not None and source.seed in (training.sample_seed, *training.more_seeds):
+        raise ModelError(
+            f"{file} has the seed of the sample that model '{card.name}' was trained on, "
+            f"{source.seed}: a reference needs showers that were not trained on"
+        )
+
+
+def _program(simulation: str) -> str:
+    """First word of a simulation's name, without its version."""
+    return simulation.split(maxsplit=1)[0].rstrip(",") if simulation.strip() else ""
+
+
+def _parameters(content: bytes) -> int | None:
+    """Count the numbers in the tensors of an ONNX file; None without the package onnx."""
     try:
         import onnx
     except ImportError:
         return None
-    graph = onnx.load_from_string(read_checked(model.folder, model.card)).graph
+    graph = onnx.load_from_string(content).graph
     sizes = [int(np.prod(tensor.dims)) for tensor in graph.initializer]
     sizes += [
         int(np.prod(attribute.t.dims))
@@ -412,6 +489,30 @@ def _parameters(model: Model) -> int | None:
         for attribute in node.attribute
     ]
     return sum(sizes)
+
+
+def comparable(model: Model, reference: Showers) -> npt.NDArray[np.bool_]:
+    """Return which showers (N,) of a reference a generator can be compared with.
+
+    Raises
+    ------
+    ModelError
+        If the reference has other windows, kinds that the model does not simulate, or no showers
+        in its range.
+    """
+    card = model.card
+    if reference.energies.shape[1:] != card.window:
+        raise ModelError(
+            f"model '{card.name}' has windows of {card.window}, the sample's column energies has "
+            f"{reference.energies.shape[1:]}"
+        )
+    unknown = set(np.unique(reference.pdg).tolist()) - set(card.kinds)
+    if unknown:
+        raise ModelError(f"model '{card.name}' does not simulate the kinds {sorted(unknown)}")
+    inside = _in_range(model, reference)
+    if not inside.any():
+        raise ModelError(f"no shower of the sample is in the range of model '{card.name}'")
+    return inside
 
 
 def _in_range(model: Model, showers: Showers) -> npt.NDArray[np.bool_]:
@@ -425,7 +526,7 @@ def _in_range(model: Model, showers: Showers) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def _above(showers: Showers, threshold: float) -> Showers:
+def above_threshold(showers: Showers, threshold: float) -> Showers:
     """Showers without energies that the generator drops, too."""
     energies = np.where(showers.energies > threshold, showers.energies, np.float32(0))
     return replace(showers, energies=energies)

@@ -1,21 +1,50 @@
-"""Several validations side by side: fidelity against time per shower and size."""
+"""The table that generators are chosen by: several validations side by side, and a figure."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
+from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from k4calofast.exceptions import FileFormatError
 from k4calofast.validation.figures import plotting
+from k4calofast.validation.overview import (
+    Compared,
+    Fidelity,
+    Measured,
+    Overview,
+    of_an_old_report,
+)
 from k4calofast.validation.page import template
 from k4calofast.validation.report import LAYOUT
+from k4calofast.validation.speed import BATCHES
 
 _LARGEST = 1 << 26
+_UNKNOWN = "-"
+
+_DRAWN = 256
+"""Showers per call whose time is drawn: those of an event."""
+
+_AREAS = {
+    "observables": "AUC high level (observables)",
+    "cells": "AUC low level (cells)",
+    "network": "AUC network (cells)",
+}
+
+_MEANINGS = (
+    "Mean energy and resolution: the worst relative difference of the mean and of the 68 % width "
+    "of the window energy over kinds and momenta. Closure: the worst shift of an observable's mean "
+    "in a bin of a condition, in units of its spread. AUC: area under the ROC curve of "
+    "classifiers; 0.5 means that nothing tells the generator from its reference. ± is the "
+    "statistical error; the last line is what chance alone gives."
+)
 
 
 class Summary(BaseModel):
@@ -29,36 +58,42 @@ class Summary(BaseModel):
     detector: str
     reference: str
     showers: int
-    parameters: int | None
-    milliseconds_per_shower: float
-    threads: int
     passed: bool
-    fails: list[str]
-    largest: dict[str, float]
-    auc: dict[str, float]
-    distances: dict[str, Any]
+    seed: int = 0
+    checks: tuple[Compared, ...] = ()
+    overview: Overview
+
+    @property
+    def name(self) -> str:
+        """The model's own name, and its family's title."""
+        family = self.overview.family
+        return self.model if family is None else f"{self.model}: {family}"
 
     @property
     def row(self) -> dict[str, str]:
-        """Cells of a table, by their titles."""
-        fpd = self.distances.get("fpd", {}).get("value", float("nan"))
-        cells = {
-            "generator": f"{self.model} {self.version}",
-            "verdict": "passes" if self.passed else f"{len(self.fails)} fail",
-            "ms per shower": f"{self.milliseconds_per_shower:.3f}",
-            "threads": str(self.threads),
-            "parameters": "?" if self.parameters is None else f"{self.parameters / 1e6:.2f} M",
+        """Cells of the table, by their titles."""
+        o = self.overview
+        speed = [None if o.speed is None else o.speed.milliseconds(batch) for batch in BATCHES]
+        return {
+            "generator": self.name,
+            "parameters": _sizes(o),
+            "training": _training(o),
+            **{
+                f"ms per shower, batch {batch}": _UNKNOWN if one is None else f"{one:.3g}"
+                for batch, one in zip(BATCHES, speed, strict=True)
+            },
+            **_fidelity(o.generator),
         }
-        cells |= {f"AUC {name}": f"{value:.3f}" for name, value in self.auc.items()}
-        cells |= {"FPD": f"{fpd:.4f}"}
-        for gate in ("response", "width", "e1_e9", "closure"):
-            if gate in self.largest:
-                cells[f"worst {gate}"] = f"{self.largest[gate]:.4f}"
-        return cells | {"reference": f"{self.showers} showers of {self.reference}"}
+
+    @property
+    def area(self) -> float:
+        """What the table is sorted by: AUC on the observables; infinite without one."""
+        area = self.overview.generator.auc.get("observables")
+        return float("inf") if area is None else area.value
 
 
 def read(report: Path) -> Summary:
-    """Read a report.
+    """Read a report, also one that was written before there were overviews.
 
     Raises
     ------
@@ -72,53 +107,213 @@ def read(report: Path) -> Summary:
         content = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or content.get("layout") != LAYOUT:
             raise FileFormatError(f"{file}: not a report ('{LAYOUT}')")
+        if "overview" not in content:
+            content["overview"] = of_an_old_report(content)
         return Summary.model_validate(content)
     except OSError as error:
         raise FileFormatError(f"{file}: {error.strerror}") from error
+    except KeyError as error:
+        raise FileFormatError(f"{file}: not a report: no {error} in it") from error
     except (ValueError, ValidationError) as error:
         raise FileFormatError(f"{file}: not a report: {str(error).splitlines()[0]}") from error
 
 
-def table(found: list[Summary]) -> str:
-    """Return a Markdown table, a line per generator."""
-    rows = [one.row for one in found]
-    titles = list(dict.fromkeys(title for row in rows for title in row))
-    lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
-    lines += ["| " + " | ".join(row.get(title, "") for title in titles) + " |" for row in rows]
-    return "\n".join(lines)
+def rows(found: Sequence[Summary]) -> list[dict[str, str]]:
+    """Lines of the table by the titles of its columns: the best first, the references last."""
+    generators = [one.row for one in sorted(found, key=lambda one: one.area)]
+    chosen = _references(found)
+    references = []
+    for one in chosen:
+        program = "Geant4 against Geant4" if one.reference.startswith("Geant4") else "reference"
+        which = f", {one.reference}" if len(chosen) > 1 else ""
+        references.append(
+            dict.fromkeys(one.row, _UNKNOWN)
+            | {"generator": f"{program}: {one.overview.itself_is}{which}"}
+            | _fidelity(one.overview.itself)
+        )
+    return [
+        {title: _clean(text) for title, text in row.items()} for row in (*generators, *references)
+    ]
 
 
-def html(found: list[Summary]) -> str:
-    """Return a page with the table and figures."""
-    rows = [one.row for one in found]
-    titles = list(dict.fromkeys(title for row in rows for title in row))
+def _references(found: Sequence[Summary]) -> list[Summary]:
+    """For each reference, the report that says most of it: with a repetition, of many showers."""
+    chosen: dict[str, Summary] = {}
+    for one in found:
+        before = chosen.get(one.reference)
+        if before is None or _said_of_itself(one) > _said_of_itself(before):
+            chosen[one.reference] = one
+    return list(chosen.values())
+
+
+def _said_of_itself(one: Summary) -> tuple[bool, int, bool]:
+    overview = one.overview
+    return "repetition" in overview.itself_is, one.showers, overview.itself.checks is not None
+
+
+def notes(found: Sequence[Summary]) -> list[str]:
+    """What a reader of the table must know."""
+    references = list(dict.fromkeys(f"{one.showers} showers of {one.reference}" for one in found))
+    speeds = [one.overview.speed for one in found if one.overview.speed is not None]
+    machines = list(dict.fromkeys(f"{one.processor}, {one.runtime}" for one in speeds))
+    said = [f"Reference: {'; '.join(references)}."]
+    if len(references) > 1:
+        said[0] += " Figures of different references do not quite compare."
+    if machines:
+        said.append(
+            f"Times: on one core, noise included, median of several calls ({'; '.join(machines)}); "
+            "a batch is filled up to the model's block."
+        )
+    if len(machines) > 1:
+        said[-1] += " Times of different machines do not compare."
+    return [_clean(one) for one in (*said, _MEANINGS)]
+
+
+def markdown(found: Sequence[Summary], picture: str | None = None) -> str:
+    """Return the table and its notes, and a link to the picture if there is one."""
+    lines = rows(found)
+    titles = list(lines[0])
+    text = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    text += ["| " + " | ".join(_escaped(line[title]) for title in titles) + " |" for line in lines]
+    for note in notes(found):
+        text += ["", _escaped(note)]
+    if picture is not None:
+        text += ["", f"![Accuracy against time per shower]({quote(picture)})"]
+    return "\n".join(text)
+
+
+def html(found: Sequence[Summary]) -> str:
+    """Return a page with the table, its notes and the figure."""
+    lines = rows(found)
     text: str = template("side_by_side.html.j2").render(
-        rows=rows, titles=titles, found=found, figure=base64.b64encode(_figure(found)).decode()
+        rows=lines,
+        titles=list(lines[0]),
+        notes=notes(found),
+        figure=base64.b64encode(pictures(found)["png"]).decode(),
     )
     return text
 
 
-def _figure(found: list[Summary]) -> bytes:
+def pictures(found: Sequence[Summary]) -> dict[str, bytes]:
+    """Draw accuracy against time per shower: the same figure as ``png`` and as ``svg``.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib and mplhep are not installed.
+    """
     plt, mplhep = plotting()
-    with plt.style.context(mplhep.style.ATLAS), plt.rc_context({"font.size": 9}):
-        figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)
-        for panel, title, values in (
-            (axes[0], "ms per shower", [one.milliseconds_per_shower for one in found]),
-            (axes[1], "parameters", [one.parameters for one in found]),
-        ):
-            for one, value in zip(found, values, strict=True):
-                if value is None:
-                    continue
-                place = (value, max(one.auc.values()))
-                panel.plot(*place, "o" if one.passed else "x")
-                panel.annotate(
-                    one.model.split("/")[-1], place, textcoords="offset points", xytext=(6, 4)
-                )
-            panel.set_xscale("log")
-            panel.set_xlabel(title)
-            panel.axhline(0.5, linestyle=":", color="gray")
-        axes[0].set_ylabel("largest area under a classifier's ROC curve")
-        buffer = io.BytesIO()
-        figure.savefig(buffer, dpi=80, format="png")
+    # The same reports make the same files.
+    settings = {"font.size": 9, "svg.hashsalt": "k4calofast"}
+    with plt.style.context(mplhep.style.ATLAS), plt.rc_context(settings):
+        figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+        _draw(axes, found)
+        made = {}
+        for kind, metadata in (("png", {}), ("svg", {"Date": None})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, dpi=110, format=kind, metadata=metadata)
+            made[kind] = buffer.getvalue()
         plt.close(figure)
-    return buffer.getvalue()
+    return made
+
+
+def _draw(axes: Any, found: Sequence[Summary]) -> None:
+    from matplotlib.ticker import LogLocator
+
+    points = []
+    for one in sorted(found, key=lambda one: one.area):
+        speed, area = one.overview.speed, one.overview.generator.auc.get("observables")
+        time = None if speed is None else speed.milliseconds(_DRAWN)
+        if time is None or area is None or not isfinite(area.value):
+            continue
+        axes.errorbar(time, area.value, area.error, fmt="o" if one.passed else "x", capsize=2)
+        points.append((time, area.value, one.model.split("/")[-1]))
+    for reference in _references(found):
+        area = reference.overview.itself.auc.get("observables")
+        if area is not None and isfinite(area.value):
+            axes.axhline(area.value, linestyle="--", color="black", linewidth=0.8)
+    axes.axhline(0.5, linestyle=":", color="gray")
+    axes.set_xscale("log")
+    if points:
+        times = [time for time, _, _ in points]
+        # Room for the names, which stand to the right of the points.
+        axes.set_xlim(min(times) / 2, max(times) * 5)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
+    low, high = axes.dataLim.intervaly
+    axes.set_ylim(min(low, 0.5) - 0.05 * (high - 0.4), high + 0.1 * (high - 0.4))
+    axes.set_xlabel(f"ms per shower on one core, batch {_DRAWN}")
+    axes.set_ylabel("AUC on the observables")
+    _name(axes, points)
+
+
+def _name(axes: Any, points: Sequence[tuple[float, float, str]]) -> None:
+    """Write names beside points, from the lowest up, each above those it would cover."""
+    figure = axes.get_figure()
+    figure.canvas.draw()
+    taken: list[Any] = []
+    for time, area, name in points:
+        text = axes.annotate(
+            _clean(name).replace("$", r"\$"),
+            (time, area),
+            xytext=(6, -3),
+            textcoords="offset points",
+            fontsize=8,
+        )
+        box = text.get_window_extent()
+        while any(box.overlaps(other) for other in taken):
+            text.xyann = (6, text.xyann[1] + 3)
+            box = text.get_window_extent()
+        taken.append(box)
+
+
+def _sizes(overview: Overview) -> str:
+    parameters, megabytes = overview.parameters, overview.megabytes
+    if parameters is None:
+        said = _UNKNOWN
+    elif parameters < 1e6:
+        said = f"{parameters / 1e3:.3g} k"
+    else:
+        said = f"{parameters / 1e6:.3g} M"
+    return said if megabytes is None else f"{said} ({megabytes:.1f} MB)"
+
+
+def _training(overview: Overview) -> str:
+    if overview.minutes is None:
+        return _UNKNOWN
+    return f"{overview.minutes:.3g} min, {overview.machine}, {overview.showers} showers"
+
+
+def _fidelity(fidelity: Fidelity) -> dict[str, str]:
+    counted = fidelity.failed is not None
+    return {
+        "mean energy": _percent(fidelity.mean_energy),
+        "resolution": _percent(fidelity.resolution),
+        "worst closure": _value(fidelity.closure, "+.3f"),
+        **{title: _value(fidelity.auc.get(name), ".3f") for name, title in _AREAS.items()},
+        "FPD": _value(fidelity.fpd, ".4f"),
+        "gates failed": f"{fidelity.failed} of {fidelity.checks}" if counted else _UNKNOWN,
+    }
+
+
+def _percent(figure: Measured | None) -> str:
+    if figure is None:
+        return _UNKNOWN
+    return f"{100 * figure.value:+.2f} ± {100 * figure.error:.2f} %"
+
+
+def _value(figure: Measured | None, form: str) -> str:
+    if figure is None:
+        return _UNKNOWN
+    return f"{figure.value:{form}} ± {figure.error:{form.lstrip('+')}}"
+
+
+def _clean(text: str) -> str:
+    """One line without control characters: names are of others."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _escaped(text: str) -> str:
+    """Text that is nothing but text in Markdown tables."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", r"\|")

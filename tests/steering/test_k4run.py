@@ -129,7 +129,10 @@ def test_the_list_names_components_and_properties(tmp_path):
     [
         ("no such file", ["--IOSvc.Input", "nowhere.root"]),
         ("not a ROOT file", ["--IOSvc.Input", OPTIONS / "fastsim.py"]),
-        ("no model 'other'; there are besiii_emc_barrel/flow", ["--CaloFastSim.Model", "other"]),
+        (
+            "no model 'other'; there are besiii_emc_barrel/accurate",
+            ["--CaloFastSim.Model", "other"],
+        ),
         ("OutOfRange", ["--CaloFastSim.OutOfRanges", "skip"]),
         ("OutOfRange", ["--CaloFastSim.OutOfRange", "maybe"]),
         ("no collection 'Particles'", ["--CaloFastSim.InputMCParticles", "Particles"]),

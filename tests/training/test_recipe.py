@@ -1,4 +1,4 @@
-"""The recipe, from a sample to a model folder, and that the folder holds what was trained."""
+"""The recipe, from a sample to a model folder, is the same for every family."""
 
 from __future__ import annotations
 
@@ -7,138 +7,170 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
+from k4calofast.exceptions import TrainingError
 from k4calofast.generator import Model
 from k4calofast.generator.card import read_card
 from k4calofast.showers import hdf5
-from k4calofast.training import distillation, export, flow
-from k4calofast.training.network import Features, Velocity
-from k4calofast.training.recipe import train
-from k4calofast.training.sample import Sample
-from k4calofast.training.settings import Recipe
-from k4calofast.training.variables import ShowerVariables
+from k4calofast.training import recipe
+from k4calofast.training.families import FAMILIES, settings_of
 
-GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
-SMALL = {
-    "width": 32,
-    "blocks": 2,
-    "steps": 60,
-    "batch": 256,
-    "distillation_steps": 10,
-    "distillation_batch": 64,
-}
+K4CALOFAST = Path(sys.executable).with_name("k4calofast")
 
 
-@pytest.fixture(scope="module")
-def generator() -> export.Generator:
-    """A small flow after a few steps."""
-    showers, provenance = hdf5.read(GEANT4)
-    torch.manual_seed(1)
-    features = Features([22, 11, -11], {k: tuple(v) for k, v in provenance.coverage[-11].items()})
-    sample = Sample.of(showers, 5e-5)
-    variables = ShowerVariables(121, 5e-5)
-    velocity = Velocity(variables.dimension, features.size, 32, 2)
-    losses: list[float] = []
-    velocity = flow.train(
-        sample, variables, features, velocity, 80, 4e-3, 256, 1, lambda _, loss: losses.append(loss)
-    )
-    assert losses[-1] < losses[0]
-    return export.Generator(features, variables, velocity, 3, (11, 11))
+@pytest.fixture(scope="module", params=FAMILIES)
+def made(request, geant4, small, tmp_path_factory):
+    """A model folder of each family, its work folder, and its name."""
+    folder = tmp_path_factory.mktemp(request.param)
+    settings = settings_of(request.param)(epoch=20, **small[request.param])
+    output, work = folder / "barrel" / request.param, folder / "work"
+    recipe.train(geant4, output, work, request.param, settings, "k4calofast train ...")
+    return output, work, request.param
 
 
-def test_the_exported_graph_gives_what_torch_gives(generator, tmp_path):
-    showers, _ = hdf5.read(GEANT4)
-    file = tmp_path / "model.onnx"
-    file.write_bytes(export.to_onnx(generator))
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    noise = np.random.default_rng(1).standard_normal((len(showers), 122)).astype(np.float32)
-    conditions = showers.conditions.astype(np.float32)
-    pdg = showers.pdg.astype(np.int64)
-    inputs = {"noise": noise, "conditions": conditions, "pdg": pdg}
-    (there,) = session.run(["energies"], inputs)
-    with torch.no_grad():
-        here = generator(*(torch.from_numpy(inputs[name]) for name in inputs)).numpy()
-    assert there.shape == (len(showers), 11, 11)
-    assert (there >= 0).all()
-    # A cell on the edge of being lit may fall on either side of it.
-    close = np.isclose(there, here, rtol=2e-3, atol=1e-6)
-    assert close.mean() > 0.9995
-    np.testing.assert_allclose(there.sum((1, 2)), here.sum((1, 2)), rtol=1e-3, atol=1e-5)
-
-
-def test_a_generator_of_one_kind_needs_no_kind(generator):
-    import onnx
-
-    features = Features([22], dict.fromkeys(hdf5.read(GEANT4)[1].coverage[22], (0.02, 3.0)))
-    velocity = Velocity(122, features.size, 16, 1)
-    one = export.Generator(features, generator.variables, velocity, 2, (11, 11))
-    graph = onnx.load_from_string(export.to_onnx(one)).graph
-    assert [tensor.name for tensor in graph.input] == ["noise", "conditions"]
-
-
-def test_a_student_with_many_jumps_follows_its_teacher(generator):
-    given = generator.features(
-        torch.tensor([22, 11]), torch.tensor([[1.0, 0, 0, 0, 0, 100], [0.3, 0.1, 0, 5, 0, 900]])
-    )
-    context = generator.velocity.of(given)
-    noise = torch.randn((2, 122), generator=torch.Generator().manual_seed(1))
-    bounded = generator.variables.bounded
-    with torch.no_grad():
-        exact = distillation.trajectory(generator.velocity, noise, context, 1, 64, bounded)[-1]
-        coarse, fine = (
-            distillation.jump(generator.velocity, noise, context, jumps, bounded)
-            for jumps in (8, 128)
-        )
-    assert (fine - exact).abs().max() < (coarse - exact).abs().max()
-    assert (fine - exact).abs().max() < 0.1
-
-
-def test_the_recipe_writes_a_model_that_runs_and_a_card_that_says_how(tmp_path):
-    output, work = tmp_path / "barrel" / "flow", tmp_path / "work"
-    train(GEANT4, output, work, Recipe(**SMALL), "k4calofast train ...")
+def test_a_model_runs_and_its_card_says_how_it_was_made(made, geant4):
+    output, _, name = made
     card = read_card(output)
-    assert card.name == "barrel/flow"
+    assert card.name == f"barrel/{name}"
     assert card.training.showers == 2400
     assert "PENELOPE" in card.training.physics_data
     assert set(card.kinds) == {22, 11, -11}
-    showers, _ = hdf5.read(GEANT4)
-    noise = np.random.default_rng(1).standard_normal((len(showers), 122)).astype(np.float32)
-    energies = Model(output, "cpu").energies(showers.pdg, showers.conditions, noise)
+    showers, _ = hdf5.read(geant4)
+    energies = Model(output, "cpu").energies(showers.pdg, showers.conditions, _noise(2400, card))
     assert np.isfinite(energies).all()
     assert ((energies == 0) | (energies > card.threshold)).all()
+    assert energies.sum() > 0
 
 
-def test_a_trained_flow_is_taken_up_again_but_not_for_another_recipe(tmp_path):
-    stages: list[str] = []
-    report = lambda stage, *_: stages.append(stage)  # noqa: E731
-    arguments = (GEANT4, tmp_path / "barrel" / "flow", tmp_path / "work")
-    train(*arguments, Recipe(**SMALL), "first", report)
-    first = (tmp_path / "barrel" / "flow" / "model.onnx").read_bytes()
-    assert set(stages) == {"flow", "distillation"}
-    stages.clear()
-    train(*arguments, Recipe(**SMALL), "again", report)
-    assert set(stages) == {"distillation"}
-    assert (tmp_path / "barrel" / "flow" / "model.onnx").read_bytes() == first
-    with pytest.raises(Exception, match="other settings"):
-        train(*arguments, Recipe(**SMALL | {"steps": 61}), "other", report)
+def test_a_shower_does_not_depend_on_its_neighbours(made, geant4):
+    """Bit by bit, wherever in a block and with whomever a shower is generated."""
+    output, _, _ = made
+    model = Model(output, "cpu")
+    showers = hdf5.read(geant4)[0].take(slice(0, 300))
+    noise = _noise(300, model.card)
+    all_at_once = model.energies(showers.pdg, showers.conditions, noise)
+    order = np.random.default_rng(2).permutation(300)
+    mixed = model.energies(showers.pdg[order], showers.conditions[order], noise[order])
+    np.testing.assert_array_equal(mixed, all_at_once[order])
+    alone = model.energies(showers.pdg[7:8], showers.conditions[7:8], noise[7:8])
+    np.testing.assert_array_equal(alone[0], all_at_once[7])
 
 
-def test_the_command_line_trains(tmp_path):
-    command = [Path(sys.executable).with_name("k4calofast"), "train", GEANT4, "barrel/flow"]
-    command += ["--width", "16", "--blocks", "1", "--steps", "3", "--distillation-steps", "2"]
-    command += ["--batch", "32", "--distillation-batch", "32"]
+def test_the_exported_graph_gives_what_torch_gives(made, geant4):
+    output, work, name = made
+    showers, provenance = hdf5.read(geant4)
+    found, family = recipe.trained(work, provenance)
+    assert found == name
+    session = onnxruntime.InferenceSession(
+        output / "model.onnx", providers=["CPUExecutionProvider"]
+    )
+    inputs = {
+        "noise": _noise(1000, read_card(output)),
+        "conditions": showers.conditions[:1000].astype(np.float32),
+        "pdg": showers.pdg[:1000].astype(np.int64),
+    }
+    (there,) = session.run(["energies"], inputs)
+    with torch.no_grad():
+        here = family(*(torch.from_numpy(inputs[name]) for name in inputs)).numpy()
+    assert there.shape == here.shape == (1000, 11, 11)
+    totals = there.sum((1, 2), dtype=np.float64), here.sum((1, 2), dtype=np.float64)
+    # A cell on the edge of being lit may fall on either side of it.
+    assert np.isclose(*totals, rtol=1e-5, atol=1e-7).mean() > 0.99
+    assert np.isclose(there, here, rtol=1e-3, atol=1e-6).mean() > 0.999
+
+
+def test_a_training_killed_in_the_middle_goes_on_to_the_same_weights(made, geant4, small, tmp_path):
+    name = made[2]
+    settings = settings_of(name)(epoch=20, **small[name])
+
+    class Killed(Exception):  # noqa: N818 - it is no error
+        pass
+
+    seen: set[str] = set()
+
+    def kill(stage: str, step: int, steps: int, _: float) -> None:
+        """Between two checkpoints of every stage, once."""
+        if step == (steps * 2) // 3 and stage not in seen:
+            seen.add(stage)
+            raise Killed
+
+    arguments = (geant4, tmp_path / "barrel" / name, tmp_path / "work", name, settings, "again")
+    for _ in range(10):
+        try:
+            recipe.train(*arguments, kill)
+            break
+        except Killed:
+            continue
+    there = (made[0] / "model.onnx").read_bytes()
+    assert (tmp_path / "barrel" / name / "model.onnx").read_bytes() == there
+    if seen:
+        other = settings.model_copy(update={"seed": 7})
+        with pytest.raises(TrainingError, match="another settings"):
+            recipe.train(*arguments[:4], other, "other")
+
+
+def test_a_generator_of_one_kind_needs_no_kind(geant4, small):
+    import onnx
+
+    from k4calofast.training import export
+
+    shape = recipe.shape_of(hdf5.read(geant4)[1])._replace(kinds=[22])
+    settings = settings_of("flow_matching")(**small["flow_matching"])
+    generator = recipe.build("flow_matching", settings, shape)
+    graph = onnx.load_from_string(export.to_onnx(generator)).graph
+    assert [tensor.name for tensor in graph.input] == ["noise", "conditions"]
+
+
+def test_a_training_starts_from_another(geant4, small, tmp_path):
+    name, output = "flow_matching", tmp_path / "b" / "f"
+    first, second = tmp_path / "first", tmp_path / "second"
+    slow = {"steps": 1, "distillation_steps": 1, "learning_rate": 1e-9, "distillation_rate": 1e-9}
+    settings = settings_of(name)(**small[name] | slow)
+    recipe.train(geant4, output, first, name, settings.model_copy(update={"seed": 1}), "first")
+    recipe.train(geant4, output, second, name, settings, "second", start=first)
+    there, here = (torch.load(work / recipe.TRAINED, weights_only=True) for work in (first, second))
+    key = "velocity.first.weight"
+    torch.testing.assert_close(here[key], there[key], atol=1e-6, rtol=0)
+    training = read_card(output).training
+    assert training.command == "first && second"
+    assert "; then " in training.method
+    assert training.more_seeds == ()
+    with pytest.raises(TrainingError, match="no generator of these networks"):
+        recipe.train(geant4, output, tmp_path / "third", name, settings, "", start=tmp_path)
+
+
+def test_epochs_are_not_chosen_by_what_is_trained_on(geant4, small, tmp_path):
+    settings = settings_of("flow_matching")(**small["flow_matching"])
+    output = tmp_path / "b" / "f"
+    with pytest.raises(TrainingError, match="has the seed of"):
+        recipe.train(geant4, output, tmp_path, "flow_matching", settings, "", choose=geant4)
+
+
+def test_the_command_line_trains(geant4, small, tmp_path):
+    values = small["flow_matching"] | {"steps": 3, "distillation_steps": 2}
+    lines = [f"{name}: {value}" for name, value in values.items()]
+    (tmp_path / "my.yaml").write_text("\n".join(["family: flow_matching", *lines, "batch_: 3"]))
+    command = [K4CALOFAST, "train", geant4, "barrel/flow", "--config", "my.yaml"]
+    wrong = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert wrong.returncode == 1
+    line = len(lines) + 2
+    assert wrong.stderr.startswith(f"k4calofast: my.yaml:{line}: batch_: no such setting of flow")
+    (tmp_path / "my.yaml").write_text("\n".join(["family: flow_matching", *lines]))
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "barrel" / "flow" / "card.yaml").exists()
     missing = subprocess.run(
-        [command[0], "train", "nowhere.h5", "barrel/flow"],
+        [K4CALOFAST, "train", "nowhere.h5", "barrel/flow"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
     assert missing.returncode == 1
     assert missing.stderr == "k4calofast: nowhere.h5: no such file\n"
+
+
+def _noise(count, card):
+    return np.random.default_rng(1).standard_normal((count, card.noise)).astype(np.float32)

@@ -11,16 +11,11 @@ import torch
 from k4calofast.exceptions import TrainingError
 from k4calofast.incidence import CONDITIONS
 from k4calofast.showers import hdf5
-from k4calofast.training.sample import Sample, available_energy, batches, flipped, mirrored
+from k4calofast.training.sample import Sample, available_energy, flipped, mirrored
 from k4calofast.training.variables import EDGE, Scale, ShowerVariables
 
 GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
 THRESHOLD = 5e-5
-
-
-@pytest.fixture(scope="module")
-def sample() -> Sample:
-    return Sample.of(hdf5.read(GEANT4)[0], THRESHOLD)
 
 
 def test_geant4_deposits_no_more_than_is_available(sample):
@@ -79,13 +74,6 @@ def test_a_shower_and_its_mirror_image_are_the_same(sample):
     torch.testing.assert_close(again, sample.conditions)
     windows = torch.arange(12.0).reshape(1, 4, 3)
     torch.testing.assert_close(flipped(windows, torch.tensor([True]))[0, 0], windows[0, 3])
-
-
-def test_every_shower_comes_once_before_any_comes_again():
-    indices = batches(10, 5, torch.Generator().manual_seed(1))
-    assert sorted(torch.cat([next(indices), next(indices)]).tolist()) == list(range(10))
-    with pytest.raises(TrainingError, match="fewer than one batch"):
-        next(batches(3, 5, torch.Generator()))
 
 
 def test_unknown_kinds_are_refused():

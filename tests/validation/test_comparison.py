@@ -62,6 +62,40 @@ def test_two_samples_of_one_generator_are_the_same(reference, repeated, barrel):
             assert clouds[name].value > 0.93
 
 
+def test_a_reference_is_as_near_to_itself_as_chance_allows(reference, repeated, barrel):
+    """Halves and a repetition: the scatter of the figures is their errors', and no gate fails."""
+    for again in (None, repeated):
+        comparison = compare_samples(reference, repeated, barrel, GATES, again, classifiers=())
+        bins_of_conditions = comparison.itself_closure
+        assert len(bins_of_conditions) > 200
+        pulls = [one.shift / one.error for one in bins_of_conditions if one.error > 0]
+        assert np.std(pulls) == pytest.approx(1, abs=0.15)
+        pulls = [
+            row.figures[name].value / row.figures[name].error
+            for row in comparison.again
+            for name in ("mean", "width", "e1_e9", "e9_e25", "lateral")
+        ]
+        assert np.abs(pulls).max() < 4
+        assert [check.words for check in comparison.itself_checks if check.fails] == []
+        assert {check.gate for check in comparison.itself_checks} == {
+            check.gate for check in comparison.checks
+        }
+
+
+def test_samples_in_the_order_of_momentum_are_compared_at_all_momenta(
+    reference, repeated, barrel, monkeypatch
+):
+    from k4calofast.validation import comparison
+
+    monkeypatch.setattr(comparison, "_MOST_CELLS", 5000)
+    order = np.argsort(reference.momentum, kind="stable")
+    broken = repeated.take(order)
+    highest = broken.momentum > 2
+    broken.energies[highest] *= 2
+    compared_ = compared(reference.take(order), broken, barrel)
+    assert compared_.distances.spectra["cell_energy"].p_value < 1e-4
+
+
 @pytest.mark.parametrize(
     ("broken", "gate", "words"),
     [

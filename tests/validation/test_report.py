@@ -16,8 +16,11 @@ from typer.testing import CliRunner
 
 from k4calofast.cli import app
 from k4calofast.exceptions import FileFormatError, ModelError
+from k4calofast.generator import find_model
+from k4calofast.generator.card import read_card, write_card
 from k4calofast.showers import Showers, hdf5
-from k4calofast.validation.report import Report, validate, write
+from k4calofast.showers.reading import Source
+from k4calofast.validation.report import Report, refuse_unfit, validate, write
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GEANT4 = REPOSITORY / "tests" / "data" / "geant4_showers.h5"
@@ -51,6 +54,36 @@ def test_the_page_the_json_and_the_card_say_the_same(report, folder):
     assert set(data["largest"]) == set(data["gates"])
     for check in data["checks"]:
         assert np.isfinite([check["value"], check["error"]]).all()
+
+
+def test_the_overview_has_what_generators_are_chosen_by(folder, model):
+    data = json.loads((folder / "report.json").read_text())
+    overview, training = data["overview"], model.card.training
+    file = model.folder / model.card.file
+    assert overview["megabytes"] == pytest.approx(1e-6 * file.stat().st_size, abs=1e-3)
+    assert overview["parameters"] == data["parameters"] > 1e6
+    assert (overview["minutes"], overview["machine"]) == (training.minutes, training.machine)
+    assert (overview["showers"], overview["method"]) == (training.showers, training.method)
+    times = {one["batch"]: one["milliseconds"] for one in overview["speed"]["timings"]}
+    assert list(times) == [1, 256, 4096]
+    assert times[1] > times[256] > 0
+    worst = overview["generator"]
+    for name, figure in (("mean_energy", "mean"), ("resolution", "width")):
+        sizes = [abs(row[figure]["value"]) for row in data["rows"]]
+        assert abs(worst[name]["value"]) == max(sizes)
+        assert worst[name]["error"] > 0
+    assert abs(worst["closure"]["value"]) == max(abs(one["shift"]) for one in data["closure"])
+    assert worst["auc"]["observables"]["value"] == pytest.approx(
+        data["auc"]["observables"], abs=1e-4
+    )
+    assert (worst["failed"], worst["checks"]) == (len(data["fails"]), len(data["checks"]))
+    itself = overview["itself"]
+    assert overview["itself_is"] == "two halves of the reference"
+    assert itself["failed"] == 0
+    assert itself["checks"] > 0
+    assert abs(itself["auc"]["cells"]["value"] - 0.5) < 5 * itself["auc"]["cells"]["error"]
+    assert "ms per shower in calls of 256" in (folder / "index.html").read_text()
+    assert "ms in calls of 256" in (folder / "report.md").read_text()
 
 
 def test_the_page_needs_nothing_else(folder):
@@ -107,7 +140,7 @@ def test_impossible_references_are_refused(model, geant4):
 def test_showers_outside_the_range_are_left_out_and_counted(model, geant4):
     some = geant4.conditions.copy()
     some[:100, 0] = 50.0
-    result = validate(model, replace(geant4, conditions=some), "", pictures=False)
+    result = validate(model, replace(geant4, conditions=some), "", pictures=False, speed=False)
     assert result.subject.left_out == 100
     assert result.subject.showers == len(geant4) - 100
 
@@ -131,6 +164,7 @@ def test_the_command_writes_a_report_and_compare_reads_it(tmp_path):
     result = runner.invoke(app, ["compare", *two, "--out", str(page)])
     assert result.exit_code == 0, result.output
     assert result.output.count("besiii_emc_barrel/flow") == 2
+    assert "Geant4 against Geant4: two halves of the reference" in result.output
     assert "ms per shower" in page.read_text()
 
 
@@ -138,12 +172,14 @@ def test_hits_of_a_full_simulation_are_a_reference(tmp_path):
     file = REPOSITORY / "options" / "input" / "fullsim.edm4hep.root"
     command = ["validate", "besiii_emc_barrel/flow", "--reference", str(file)]
     command += ["--hits", "EMCBarrelCollectionFull", "--out", str(tmp_path / "report")]
+    command += ["--no-speed"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     data = json.loads((tmp_path / "report" / "report.json").read_text())
     assert data["showers"] + data["left_out"] == 99
     # 99 showers prove little, and the report says so.
     assert any(check["blind"] for check in data["checks"])
+    assert data["overview"]["speed"] is None
 
 
 def test_a_sample_of_another_detector_is_refused(tmp_path):
@@ -162,22 +198,47 @@ def test_a_sample_of_another_detector_is_refused(tmp_path):
     )
 
 
-def test_compare_refuses_what_is_no_report(tmp_path):
-    file = tmp_path / "report.json"
-    for text, message in (("{}", "not a report"), ("nonsense", "not a report"), ("[]", "not a")):
-        file.write_text(text)
-        result = CliRunner().invoke(app, ["compare", str(file)])
-        assert result.exit_code == 1
-        assert message in str(result.exception)
-    result = CliRunner().invoke(app, ["compare", str(tmp_path / "nowhere.json")])
-    assert "No such file" in str(result.exception)
+def test_what_was_trained_on_is_no_reference(model, tmp_path):
+    folder = tmp_path / "barrel" / "flow"
+    folder.mkdir(parents=True)
+    shutil.copy(model.folder / model.card.file, folder)
+    training = model.card.training.model_copy(update={"sample_seed": 1001})
+    card = model.card.model_copy(update={"name": "barrel/flow", "training": training})
+    write_card(folder, card)
+    result = CliRunner().invoke(app, ["validate", str(folder), "--reference", str(GEANT4)])
+    assert result.exit_code == 1
+    assert str(result.exception) == (
+        f"{GEANT4} has the seed of the sample that model 'barrel/flow' was trained on, 1001: "
+        "a reference needs showers that were not trained on"
+    )
+    # Another seed, none, or that of another program is not the sample's.
+    for description, seed in (("Geant4 11", 7), ("Geant4 11", None), ("BOSS 7.2.0", 1001)):
+        refuse_unfit(card, GEANT4, Source("BESIII_EMC_barrel", description, seed))
 
 
-def test_the_committed_card_has_the_numbers_of_the_committed_report(model):
-    data = json.loads((REPOSITORY / "docs" / "report" / "report.json").read_text())
-    assert data["sha256"] == model.card.sha256
-    assert model.card.validation == {name: data[name] for name in model.card.validation}
-    assert {"passed", "largest", "auc"} <= set(model.card.validation)
+COMMITTED = {"accurate": REPOSITORY / "docs" / "report"} | {
+    report.parent.name: report.parent
+    for report in sorted((REPOSITORY / "docs" / "reports").glob("*/report.json"))
+}
+"""Names of the package's models, and where their reports are."""
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_committed_cards_have_the_numbers_of_the_committed_reports(name):
+    card = read_card(find_model(f"besiii_emc_barrel/{name}"))
+    data = json.loads((COMMITTED[name] / "report.json").read_text())
+    assert data["sha256"] == card.sha256
+    assert card.validation == {key: data[key] for key in card.validation}
+    assert {"passed", "largest", "auc"} <= set(card.validation)
     assert [row["showers"] for row in data["rows"]] == [5000] * 15
     assert [row["showers"] for row in data["reference_again"]] == [5000] * 15
+
+
+def test_every_committed_model_has_a_report():
+    models = {card.parent.name for card in REPOSITORY.glob("models/besiii_emc_barrel/*/card.yaml")}
+    assert models == set(COMMITTED)
+
+
+def test_the_committed_page_is_of_the_committed_report():
+    data = json.loads((REPOSITORY / "docs" / "report" / "report.json").read_text())
     assert data["verdict"] in (REPOSITORY / "docs" / "report" / "index.html").read_text()

@@ -3,69 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
-
-from k4calofast.incidence import CONDITIONS
-
-_WAVES = {
-    "delta_theta_mom": (1,),
-    "delta_phi_mom": (1,),
-    "delta_z_pos": (1, 2, 4),
-    "delta_phi_pos": (1, 2, 4),
-    "z": (1, 2, 4),
-}
-"""Frequencies of the Fourier features: positions matter on the scale of a crystal."""
-
-Range = tuple[float, float]
-
-
-class Features(nn.Module):
-    """Features of kinds and mirrored conditions.
-
-    Parameters
-    ----------
-    kinds
-        PDG numbers.
-    ranges
-        Range of each condition; momenta are taken in the logarithm.
-    """
-
-    kinds: Tensor
-    low: Tensor
-    high: Tensor
-
-    def __init__(self, kinds: list[int], ranges: Mapping[str, Range]) -> None:
-        super().__init__()
-        self.register_buffer("kinds", torch.tensor(kinds))
-        bounds = [_bounds(condition.name, ranges[condition.name]) for condition in CONDITIONS]
-        self.register_buffer("low", torch.tensor([low for low, _ in bounds]))
-        self.register_buffer("high", torch.tensor([high for _, high in bounds]))
-        self.size = len(kinds) + len(CONDITIONS) + 1 + 2 * sum(map(len, _WAVES.values()))
-
-    def forward(self, pdg: Tensor, conditions: Tensor) -> Tensor:
-        """Return features (N, size)."""
-        conditions = torch.cat([conditions[:, :1].log(), conditions[:, 1:]], 1)
-        scaled = 2 * (conditions - self.low) / (self.high - self.low) - 1
-        columns = [(pdg[:, None] == self.kinds).to(scaled.dtype), scaled, scaled[:, :1] ** 2]
-        for index, condition in enumerate(CONDITIONS):
-            for frequency in _WAVES.get(condition.name, ()):
-                angle = math.pi * frequency * scaled[:, index : index + 1]
-                columns += [angle.sin(), angle.cos()]
-        return torch.cat(columns, 1)
-
-
-def _bounds(name: str, bounds: Range) -> Range:
-    low, high = bounds
-    if name == "momentum":
-        return math.log(low), math.log(high)
-    if name == "z":
-        return 0.0, max(abs(low), abs(high))
-    return low, high
 
 
 class Context(NamedTuple):
@@ -132,6 +74,13 @@ class Velocity(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, context: Context) -> Tensor:
         """Velocity (N, dimension) at x (N, dimension) and time (N, 1) or (1, 1) in [0, 1]."""
+        # Between noise and data of unit width, this is the best linear guess of the velocity;
+        # the network adds the rest, at unit size for all times.
+        spread = time**2 + (1 - time) ** 2
+        return (2 * time - 1) / spread * x + self.correction(x, time, context) / spread.sqrt()
+
+    def correction(self, x: Tensor, time: Tensor, context: Context) -> Tensor:
+        """What the network itself says (N, dimension), with the arguments of `forward`."""
         clock = self.clock(_clock_features(time))
         h = self.first(x) + context.first + self.first_time(clock)
         for inner, in_time, outer, scale, shift in zip(
@@ -141,11 +90,8 @@ class Velocity(nn.Module):
             scale = scale + now[:, : self.width]
             shift = shift + now[:, self.width :]
             h = h + outer(F.silu(inner(F.silu(h)) * scale + shift))
-        # Between noise and data of unit width, this is the best linear guess of the velocity;
-        # the network adds the rest, at unit size for all times.
-        spread = time**2 + (1 - time) ** 2
-        correction: Tensor = self.last(F.silu(h)) / spread.sqrt()
-        return (2 * time - 1) / spread * x + correction
+        found: Tensor = self.last(F.silu(h))
+        return found
 
 
 def _clock_features(time: Tensor) -> Tensor:

@@ -1,0 +1,189 @@
+"""What a sample is asked for: densities of conditions that are not the usual ones.
+
+A request says, for bins of each condition and kind of particle, how many times as many showers it
+wants there as a sample without a request has. It is a YAML file, made by `k4calofast request` or by
+hand, and read as data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from k4calofast.exceptions import FileFormatError
+from k4calofast.incidence import CONDITIONS
+
+Floats = npt.NDArray[np.float64]
+
+_LARGEST = 1 << 20
+_MOST_BINS = 1000
+
+_NAMES = tuple(condition.name for condition in CONDITIONS)
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Axis(_Strict):
+    """Bins of one condition.
+
+    Attributes
+    ----------
+    edges
+        Of the bins, rising, in the condition's unit; what is outside belongs to the first or last.
+    weights
+        One per bin: one of the factors of the density.
+    """
+
+    edges: Annotated[tuple[Finite, ...], Field(min_length=2, max_length=_MOST_BINS + 1)]
+    weights: Annotated[tuple[Weight, ...], Field(min_length=1, max_length=_MOST_BINS)]
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Axis:
+        if len(self.edges) != len(self.weights) + 1:
+            raise ValueError(f"{len(self.weights)} weights need {len(self.weights) + 1} edges")
+        if any(high <= low for low, high in pairwise(self.edges)):
+            raise ValueError("edges must rise")
+        return self
+
+    def of(self, values: Floats) -> Floats:
+        """Weights (N,) of values (N,)."""
+        place = np.searchsorted(self.edges[1:-1], values, side="right")
+        return np.asarray(self.weights)[place]
+
+
+class OfKind(_Strict):
+    """What is asked for one kind of particle.
+
+    Attributes
+    ----------
+    share
+        Of all showers.
+    conditions
+        Bins of conditions, by their names; what is not named is as without a request.
+    """
+
+    share: Annotated[float, Field(gt=0, le=1)]
+    conditions: dict[str, Axis]
+
+    @model_validator(mode="after")
+    def _known(self) -> OfKind:
+        unknown = set(self.conditions) - set(_NAMES)
+        if unknown:
+            raise ValueError(
+                f"no condition {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)}"
+            )
+        return self
+
+
+class Request(_Strict):
+    """A density of kinds and conditions, relative to that of a sample without a request.
+
+    Attributes
+    ----------
+    layout
+        Name of the layout.
+    detector
+        Name of the calorimeter.
+    origin
+        Where the request comes from, in words.
+    bounds
+        The density is kept between them, so that no place is starved, and none takes all.
+    kinds
+        What is asked for each kind of particle (PDG number).
+    """
+
+    layout: Literal["k4calofast request 1"] = "k4calofast request 1"
+    detector: str
+    origin: str
+    bounds: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=1, le=100)]]
+    kinds: Annotated[dict[int, OfKind], Field(min_length=1, max_length=16)]
+
+    @model_validator(mode="after")
+    def _shares_are_all(self) -> Request:
+        total = math.fsum(kind.share for kind in self.kinds.values())
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"the shares of the kinds add up to {total:.6g}, not to 1")
+        return self
+
+    def density(self, pdg: int, conditions: Floats) -> Floats:
+        """Return the density (N,) of one kind at conditions (N, 6), over the usual one."""
+        product = np.ones(len(conditions))
+        for name, axis in self.kinds[pdg].conditions.items():
+            product *= axis.of(conditions[:, _NAMES.index(name)])
+        return np.clip(product, *self.bounds)
+
+    def largest(self, pdg: int) -> float:
+        """Return a limit that the density of a kind does not pass."""
+        axes = self.kinds[pdg].conditions.values()
+        return float(np.clip(math.prod(max(axis.weights) for axis in axes), *self.bounds))
+
+    def counts(self, kinds: tuple[int, ...], mean: int) -> dict[int, int]:
+        """Return the showers of each of some kinds; `mean` is what they have on average.
+
+        Raises
+        ------
+        FileFormatError
+            If nothing is asked for a kind.
+        """
+        unknown = [kind for kind in kinds if kind not in self.kinds]
+        if unknown:
+            raise FileFormatError(
+                f"the request says nothing of kind {', '.join(map(str, unknown))}"
+            )
+        total = math.fsum(self.kinds[kind].share for kind in kinds)
+        return {
+            kind: max(1, round(mean * len(kinds) * self.kinds[kind].share / total))
+            for kind in kinds
+        }
+
+    def text(self) -> str:
+        """Return the request as YAML that `read` takes."""
+        content = self.model_dump(mode="json")
+        content["kinds"] = {pdg: content["kinds"][str(pdg)] for pdg in self.kinds}
+        return yaml.safe_dump(content, sort_keys=False, width=88, default_flow_style=None)
+
+    @property
+    def described(self) -> str:
+        """One line for the provenance of a sample; the digest is that of the content."""
+        digest = hashlib.sha256(self.text().encode()).hexdigest()
+        low, high = self.bounds
+        return (
+            f"density {low:g} to {high:g} times the usual one, by the request {digest[:12]} "
+            f"({self.origin})"
+        )
+
+
+def read(file: Path) -> Request:
+    """Read a request.
+
+    Raises
+    ------
+    FileFormatError
+        If there is none, or it is wrong; the message names the field.
+    """
+    try:
+        if file.stat().st_size > _LARGEST:
+            raise FileFormatError(f"{file}: larger than {_LARGEST} bytes, not a request")
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return Request.model_validate(content)
+    except FileNotFoundError:
+        raise FileFormatError(f"{file}: no such file") from None
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
+        raise FileFormatError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the request"
+        raise FileFormatError(f"{file}: {where}: {first['msg']}") from error

@@ -1,0 +1,238 @@
+"""The training loop of all families: Lightning, with checkpoints that go on to the same result.
+
+An epoch is a number of steps, not a pass over the sample. Which showers a step sees, and every
+random number in it, is a function of seed, stage and step alone; so a training that was killed goes
+on from its last epoch as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from k4calofast.exceptions import TrainingError
+from k4calofast.training.choice import Judge
+from k4calofast.training.families.family import Stage
+from k4calofast.training.seeds import seed_of
+
+LAST, BEST = "last.ckpt", "best.pt"
+"""In a stage's folder: where it can go on, and the weights of the best epoch."""
+
+_EVERY = 20
+"""Steps between two lines of the log."""
+
+Report = Callable[[str, int, int, float], None]
+"""Called with the stage, its steps done, all its steps, and the smoothed loss."""
+
+Watch = Callable[[str, int, int, float], None]
+"""Called after each epoch with the same, but the judge's figure where there is one."""
+
+
+def rows_of(count: int, batch: int, step: int, seed: int) -> Tensor:
+    """Return the rows (batch,) of a sample of `count` that a step sees.
+
+    Every shower comes once before any comes again; what does not fill a batch is left out.
+    """
+    if count < batch:
+        raise TrainingError(f"{count} showers are fewer than one batch of {batch}")
+    lap, place = divmod(step, count // batch)
+    order = _order(count, seed_of(seed, "order", lap))
+    return order[place * batch : (place + 1) * batch]
+
+
+_orders: dict[tuple[int, int], Tensor] = {}
+
+
+def _order(count: int, seed: int) -> Tensor:
+    key = (count, seed)
+    if key not in _orders:
+        _orders.clear()
+        generator = torch.Generator().manual_seed(seed)
+        _orders[key] = torch.randperm(count, generator=generator)
+    return _orders[key]
+
+
+def fit(
+    stage: Stage,
+    work: Path,
+    seed: int,
+    precision: str,
+    epoch: int,
+    patience: int,
+    device: str = "cpu",
+    judge: Judge | None = None,
+    report: Report = lambda *_: None,
+    watch: Watch = lambda *_: None,
+) -> None:
+    """Run a stage to its end, from its last checkpoint if there is one.
+
+    Parameters
+    ----------
+    stage
+        What to train; its averages, or those of the best epoch, are in place afterwards.
+    work
+        Folder for checkpoints and logs.
+    seed, precision, epoch, patience
+        See `k4calofast.training.configuration.Settings`.
+    device
+        ``cpu`` or ``cuda``.
+    judge
+        Says how good an epoch is, for stages that can be judged.
+    report, watch
+        Called after each step and after each epoch; what they raise ends the training.
+    """
+    folder = work / stage.name
+    folder.mkdir(parents=True, exist_ok=True)
+    judge = judge if stage.chooses else None
+    course = _Course(stage, folder, seed, patience, judge, report, watch)
+    loader: DataLoader[Tensor] = DataLoader(_Rows(stage, epoch, seed), batch_size=None)
+    with warnings.catch_warnings():
+        # Hints for other ways of loading data and of logging.
+        warnings.simplefilter("ignore")
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        loggers = [
+            CSVLogger(folder, name="", version=""),
+            TensorBoardLogger(folder, name="", version=""),
+        ]
+        manual = not stage.automatic_optimization
+        trainer = Trainer(
+            accelerator="gpu" if device == "cuda" else "cpu",
+            devices=1,
+            precision=precision,  # type: ignore[arg-type]
+            max_epochs=math.ceil(stage.steps / epoch),
+            logger=loggers,
+            callbacks=[course],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=_EVERY,
+            gradient_clip_val=None if manual else stage.largest_gradient,
+            deterministic=True,
+            num_sanity_val_steps=0,
+        )
+        last = folder / LAST
+        trainer.fit(
+            stage,
+            loader,
+            ckpt_path=last if last.is_file() else None,
+            weights_only=True,
+        )
+    stage.to("cpu")
+    course.conclude()
+
+
+class _Rows(IterableDataset[Tensor]):
+    """Rows of the steps of one epoch."""
+
+    def __init__(self, stage: Stage, epoch: int, seed: int) -> None:
+        super().__init__()
+        self.stage, self.epoch, self.seed = stage, epoch, seed
+
+    def __len__(self) -> int:
+        return self.epoch
+
+    def __iter__(self) -> Iterator[Tensor]:
+        first = int(self.stage.steps_done)
+        for step in range(first, min(first + self.epoch, self.stage.steps)):
+            yield rows_of(self.stage.count, self.stage.batch, step, self.seed)
+
+
+class _Course(Callback):
+    """Seeds steps, keeps averages, judges epochs, writes checkpoints."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        folder: Path,
+        seed: int,
+        patience: int,
+        judge: Judge | None,
+        report: Report,
+        watch: Watch,
+    ) -> None:
+        self.stage, self.folder, self.seed, self.patience = stage, folder, seed, patience
+        self.judge, self.report, self.watch = judge, report, watch
+        self.best, self.since, self.smoothed = math.inf, 0, math.nan
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "since": self.since, "smoothed": self.smoothed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.since = state_dict["best"], state_dict["since"]
+        self.smoothed = state_dict["smoothed"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.stage.sample = self.stage.sample.to(self.stage.device)
+        if self._is_over():
+            trainer.should_stop = True
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        torch.manual_seed(seed_of(self.seed, self.stage.name, int(self.stage.steps_done)))
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self.stage.follow()
+        value = float(outputs["loss"]) if isinstance(outputs, dict) else float(outputs)
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"{self.stage.name}: the loss is {value} at step {int(self.stage.steps_done)}; "
+                "try a smaller learning rate"
+            )
+        first = math.isnan(self.smoothed)
+        self.smoothed = value if first else 0.99 * self.smoothed + 0.01 * value
+        self.stage.log("loss", self.smoothed)
+        self.report(self.stage.name, int(self.stage.steps_done), self.stage.steps, self.smoothed)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        figure = self.smoothed
+        if self.judge is not None:
+            with self.stage.averaged():
+                figure = self.judge(self.stage.family)
+            self.stage.log("chi2_ndf", figure)
+            self.since += 1
+            if figure < self.best:
+                self.best, self.since = figure, 0
+                _replace(self.folder / BEST, lambda file: torch.save(self._averages(), file))
+            if self._is_over():
+                trainer.should_stop = True
+        _replace(self.folder / LAST, trainer.save_checkpoint)
+        self.watch(self.stage.name, int(self.stage.steps_done), self.stage.steps, figure)
+
+    def conclude(self) -> None:
+        """Put the averages in place, those of the best epoch if epochs were judged."""
+        best = self.folder / BEST
+        if self.judge is not None and best.is_file():
+            self.stage.average.load_state_dict(torch.load(best, weights_only=True))
+        self.stage.conclude()
+
+    def _averages(self) -> dict[str, Tensor]:
+        return self.stage.average.state_dict()
+
+    def _is_over(self) -> bool:
+        return 0 < self.patience <= self.since
+
+
+def _replace(file: Path, save: Callable[[Path], object]) -> None:
+    """Save under another name first: a kill leaves the old file or the new one."""
+    unfinished = file.with_name(file.name + ".part")
+    save(unfinished)
+    unfinished.replace(file)

@@ -1,0 +1,12 @@
+"""Precisions that a model can be reduced to."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """Names of the variants; see `k4calofast.training.reduction`."""
+
+    FLOAT16 = "float16"
+    INT8 = "int8"

@@ -1,0 +1,513 @@
+"""Search for the settings of a family: many trainings, each learnt from by those that follow.
+
+Optuna proposes settings with a tree-structured Parzen estimator (J. Bergstra et al., Algorithms
+for hyper-parameter optimization, NeurIPS 2011) and keeps all trials in a database. What a trial
+is tried with depends on the seed, its number, and the trials before it alone; a trial that was
+killed goes on, from its last checkpoint, when the search does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import json
+import math
+import re
+import shutil
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+import torch
+from optuna.trial import TrialState
+
+from k4calofast import detector
+from k4calofast.detector import Calorimeter
+from k4calofast.exceptions import OutputError, TrainingError
+from k4calofast.generator import Model
+from k4calofast.showers import Showers
+from k4calofast.showers.reading import Hints, read_with_provenance
+from k4calofast.training import configuration, loop, recipe
+from k4calofast.training.choice import chi2_ndf
+from k4calofast.training.configuration import Settings
+from k4calofast.training.sample import Sample
+from k4calofast.training.seeds import seed_of
+from k4calofast.training.space import Range, Space, chosen
+from k4calofast.validation.closure import COMPARED, closure
+from k4calofast.validation.figures import plotting
+from k4calofast.validation.metrics import frechet_distance, separation, standardised
+from k4calofast.validation.observables import IMPACT, OBSERVABLES, observables
+from k4calofast.validation.report import generated
+
+Progress = Callable[[], AbstractContextManager[loop.Report]]
+"""Shows one training."""
+
+Objective = Callable[[Showers, Showers, Calorimeter], float]
+"""How far generated showers, the second, are from a reference; 0 or the smallest is the best."""
+
+BEST, HISTORY, STORAGE = "best.yaml", "history.png", "study.db"
+"""In the folder of a search: the best settings, the figure, and all trials."""
+
+_MOST = 20_000
+"""Showers by which trials are compared, at most."""
+
+_LEAST = 5
+"""Completed trials before any is pruned."""
+
+_EARLIEST = 0.2
+"""Part of a stage before which no trial is pruned."""
+
+_MANY_TIMES = 10
+"""The worst trial over the best from which on a figure is logarithmic."""
+
+_PARTS, _STAGE = 1000, 10_000
+"""Parts of a stage that reports tell apart, and numbers between the reports of two stages."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched for.
+
+    Attributes
+    ----------
+    sample, choose
+        Files: showers to train on, and others to compare trials by.
+    family, base, space
+        Whose settings, their values where they are not searched, and those that are.
+    objective
+        One of `OBJECTIVES`.
+    seed
+        Of what is tried; trainings have that of the settings.
+    prune
+        Whether to give up trainings that are worse than the median at the same place.
+    device, hints, command
+        As for `k4calofast.training.recipe.train`.
+    """
+
+    sample: Path
+    choose: Path
+    family: str
+    base: Settings
+    space: Space
+    objective: str = "chi2"
+    seed: int = 0
+    prune: bool = True
+    device: str = "cpu"
+    hints: Hints = Hints()  # noqa: RUF009 - it is frozen
+    command: str = ""
+
+    def reference(self) -> Showers:
+        """Read the showers that trials are compared by, after making sure that they may be.
+
+        Raises
+        ------
+        FileFormatError, TrainingError
+            If a sample cannot be read, or both are the same.
+        """
+        _, provenance = read_with_provenance(self.sample, self.hints)
+        showers, other = read_with_provenance(self.choose, self.hints)
+        recipe.refuse_trained_on(self.choose, other, self.sample, provenance)
+        # Evenly: samples may be ordered by kind.
+        return showers.take(slice(None, None, -(-len(showers) // _MOST)))
+
+    def identity(self) -> dict[str, Any]:
+        """What makes trials comparable."""
+        digests = {}
+        for name, file in (("sample", self.sample), ("choose", self.choose)):
+            with file.open("rb") as content:
+                digests[name] = hashlib.file_digest(content, "sha256").hexdigest()
+        space = {
+            name: asdict(tried) if isinstance(tried, Range) else list(tried)
+            for name, tried in self.space.items()
+        }
+        identity = {
+            **digests,
+            "family": self.family,
+            "settings": self.base.model_dump(mode="json", exclude=set(self.space)),
+            "space": space,
+            "objective": self.objective,
+            "seed": self.seed,
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(identity))
+        return plain
+
+    def settings(self, trial: Any) -> Settings:
+        """Return the settings of a trial, running or not."""
+        values = {name: trial.params[name] for name in self.space}
+        return chosen(self.family, self.base, values)
+
+    def suggest(self, trial: optuna.Trial) -> Settings:
+        """Let a trial have its settings; one that goes on has those it had.
+
+        Raises
+        ------
+        TrainingError
+            If the family does not allow them together.
+        """
+        # A sampler has one stream of random numbers: a new one makes each trial's its own.
+        trial.study.sampler = optuna.samplers.TPESampler(
+            seed=seed_of(self.seed, trial.number) % 2**32
+        )
+        for name, tried in self.space.items():
+            if not isinstance(tried, Range):
+                trial.suggest_categorical(name, tried)
+            elif isinstance(tried.low, int):
+                trial.suggest_int(name, tried.low, tried.high, log=tried.log)
+            else:
+                trial.suggest_float(name, tried.low, tried.high, log=tried.log)
+        return self.settings(trial)
+
+
+def tune(
+    search: Search,
+    out: Path,
+    trials: int,
+    progress: Progress,
+    said: Callable[[str], None] = lambda _: None,
+    storage: str | None = None,
+    name: str = "tune",
+) -> optuna.Study:
+    """Search until there are so many trials, and return all of them.
+
+    The same call goes on where a killed one stopped, and several processes may search together.
+
+    Parameters
+    ----------
+    out
+        Folder for the best trial, and for all that run; shared by processes on one machine.
+    trials
+        In the study, those that failed or were pruned among them.
+    progress
+        Shows a training.
+    said
+        Called with a line about each trial.
+    storage
+        URL of a database; by default SQLite in the folder.
+    name
+        Of the study.
+
+    Raises
+    ------
+    TrainingError
+        If samples or study do not fit, or no trial could be completed.
+    MissingExtraError
+        If the packages for figures and metrics are not installed.
+    """
+    plotting()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise TrainingError(f"study '{name}': a name has letters, digits, '.', '_' and '-'")
+    reference = search.reference()
+    out.mkdir(parents=True, exist_ok=True)
+    study = _study(search, out, storage, name)
+    folders = _Folders(out, name)
+    for trial in _to_run(study, folders, trials):
+        said(_run(search, study, trial, folders, reference, progress))
+        _keep_the_best(search, study, folders)
+    _keep_the_best(search, study, folders)
+    if not completed(study):
+        errors = [one.user_attrs.get("error") for one in study.get_trials(deepcopy=False)]
+        raise TrainingError(f"no trial was completed; the last one said: {errors[-1]}")
+    _write(out / HISTORY, history(study, search.objective))
+    return study
+
+
+def completed(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Trials that were completed, the best first."""
+    found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sorted(found, key=lambda one: (one.value, one.number))
+
+
+def history(study: optuna.Study, objective: str) -> bytes:
+    """Draw the objective against the trial (PNG); trials without one are at the upper edge."""
+    plt, mplhep = plotting()
+    done = sorted(completed(study), key=lambda one: one.number)
+    numbers, values = [one.number for one in done], [one.value for one in done]
+    with plt.style.context(mplhep.style.ATLAS), plt.rc_context({"font.size": 9}):
+        figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+        axes.plot(numbers, values, "o", color="black", label="completed")
+        best = list(accumulate(values, min))
+        axes.plot(numbers, best, color="tab:red", drawstyle="steps-post", label="best so far")
+        for state, marker, label in (
+            (TrialState.PRUNED, "x", "pruned"),
+            (TrialState.FAIL, "v", "failed"),
+        ):
+            gone = [one.number for one in study.get_trials(deepcopy=False, states=(state,))]
+            edge = axes.get_xaxis_transform()
+            if gone:
+                height = [0.96] * len(gone)
+                axes.plot(gone, height, marker, color="gray", transform=edge, label=label)
+        if 0 < _MANY_TIMES * min(values, default=0) < max(values, default=0):
+            axes.set_yscale("log")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlabel("trial")
+        axes.set_ylabel(OBJECTIVES[objective][0])
+        axes.legend(loc="best")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, dpi=110, format="png")
+        plt.close(figure)
+    return buffer.getvalue()
+
+
+class Median(optuna.pruners.BasePruner):  # type: ignore[misc]
+    """Gives up a trial that is worse than the median of the completed ones at the same place.
+
+    Optuna's own compares the best figure of all the trial so far, which for a training of several
+    stages mixes the loss of one with that of another.
+    """
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        """Return whether to give a trial up."""
+        place = trial.last_step
+        if place is None or place % _STAGE < _EARLIEST * _PARTS:
+            return False
+        others = [_best_until(one, place) for one in completed(study)]
+        there = [one for one in others if one is not None]
+        here = _best_until(trial, place)
+        return len(there) >= _LEAST and here is not None and here > statistics.median(there)
+
+
+def _best_until(trial: optuna.trial.FrozenTrial, place: int) -> float | None:
+    """The smallest figure of a stage up to a place."""
+    values = [
+        value
+        for step, value in trial.intermediate_values.items()
+        if step // _STAGE == place // _STAGE and step <= place
+    ]
+    return min(values, default=None)
+
+
+class _Watch:
+    """Reports figures of a training's epochs to its trial."""
+
+    def __init__(self, trial: optuna.Trial, prune: bool) -> None:
+        self.trial, self.prune = trial, prune
+
+    def __call__(self, stage: str, step: int, steps: int, figure: float) -> None:
+        # Trials may differ in steps: what they are compared at is a part of a stage.
+        stages = self.trial.user_attrs.get("stages", [])
+        if stage not in stages:
+            stages = [*stages, stage]
+            self.trial.set_user_attr("stages", stages)
+        place = _STAGE * stages.index(stage) + round(_PARTS * step / steps)
+        self.trial.report(figure, place)
+        if self.prune and self.trial.should_prune():
+            raise optuna.TrialPruned
+
+
+@dataclass(frozen=True)
+class _Folders:
+    """Where the trials of a study are."""
+
+    out: Path
+    study: str
+
+    def model(self, number: int) -> Path:
+        return self.out / f"{self.study}-{number:04}"
+
+    def work(self, number: int) -> Path:
+        return self.out / f"{self.study}-{number:04}.work"
+
+    def lock(self, number: int) -> Path:
+        return self.out / f"{self.study}-{number:04}.lock"
+
+    def remove(self, number: int) -> None:
+        for folder in (self.model(number), self.work(number)):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.lock(number).unlink(missing_ok=True)
+
+
+def _study(search: Search, out: Path, storage: str | None, name: str) -> optuna.Study:
+    """Open a study, or start it, after making sure that it is of the same search."""
+    url = storage or f"sqlite:///{(out / STORAGE).resolve()}"
+    # Of several processes, one at a time makes the tables; with SQLite, others wait for a while.
+    patience = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+    with _locked(out / f"{name}.lock", wait=True):
+        try:
+            study = optuna.create_study(
+                storage=optuna.storages.RDBStorage(url, engine_kwargs=patience),
+                study_name=name,
+                pruner=Median(),
+                load_if_exists=True,
+            )
+        except Exception as error:
+            # Each database has its own classes of errors.
+            raise TrainingError(f"no study in this storage: {_first_line(error)}") from None
+        identity = search.identity()
+        there = study.user_attrs.get("identity")
+        if there is None:
+            study.set_user_attr("identity", identity)
+        elif there != identity:
+            changed = [key for key in identity if there.get(key) != identity[key]]
+            raise TrainingError(
+                f"study '{name}' is of another {', '.join(changed)}; choose another --study"
+            )
+    return study
+
+
+def _to_run(study: optuna.Study, folders: _Folders, trials: int) -> Iterator[optuna.Trial]:
+    """Yield trials, no other process has them: first those that a kill has left, then new ones."""
+    for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if not folders.lock(left.number).is_file():
+            continue
+        with _locked(folders.lock(left.number)) as ours:
+            now = study.get_trials(deepcopy=False)[left.number]
+            if ours and now.state == TrialState.RUNNING:
+                yield optuna.Trial(study, left._trial_id)
+    while len(study.get_trials(deepcopy=False)) < trials:
+        trial = study.ask()
+        with _locked(folders.lock(trial.number)) as ours:
+            if ours:
+                yield trial
+
+
+@contextmanager
+def _locked(file: Path, wait: bool = False) -> Iterator[bool]:
+    """Have a lock, which a killed process has no more; or say that another process has it."""
+    with file.open("a") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _run(
+    search: Search,
+    study: optuna.Study,
+    trial: optuna.Trial,
+    folders: _Folders,
+    reference: Showers,
+    progress: Progress,
+) -> str:
+    """Train with a trial's settings, say how good that is, and return a line about it."""
+    output = folders.model(trial.number)
+    try:
+        settings = search.suggest(trial)
+        with progress() as report:
+            card = recipe.train(
+                search.sample,
+                output,
+                folders.work(trial.number),
+                search.family,
+                settings,
+                search.command,
+                report,
+                choose=search.choose,
+                device=search.device,
+                hints=search.hints,
+                watch=_Watch(trial, search.prune),
+            )
+        value = measured(search.objective, Model(output, "cpu"), reference)
+    except optuna.TrialPruned:
+        study.tell(trial, state=TrialState.PRUNED)
+        return f"trial {trial.number}: pruned"
+    except TrainingError as error:
+        trial.set_user_attr("error", str(error))
+        study.tell(trial, state=TrialState.FAIL)
+        return f"trial {trial.number}: failed: {error}"
+    trial.set_user_attr("minutes", card.training.minutes)
+    study.tell(trial, value)
+    best = completed(study)[0]
+    said = "the best" if best.number == trial.number else f"the best is {best.number}"
+    return f"trial {trial.number}: {search.objective} {value:.4g}, {said}"
+
+
+def measured(objective: str, model: Model, reference: Showers) -> float:
+    """Return how far a generator is from a reference.
+
+    Raises
+    ------
+    TrainingError
+        If that is no number.
+    """
+    threshold = model.card.threshold
+    energies = np.where(reference.energies > threshold, reference.energies, np.float32(0))
+    there = replace(reference, energies=energies)
+    here = generated(model, there, 0)
+    value = OBJECTIVES[objective][1](there, here, detector.load(model.card.detector))
+    if not math.isfinite(value):
+        raise TrainingError(f"{objective} is {value}")
+    return value
+
+
+def _keep_the_best(search: Search, study: optuna.Study, folders: _Folders) -> None:
+    """Write the best settings, and remove the folders of all other trials that are over."""
+    known = study.get_trials(deepcopy=False)
+    done = [one for one in known if one.state == TrialState.COMPLETE]
+    best = min(done, key=lambda one: (one.value, one.number), default=None)
+    for one in known:
+        if one.state.is_finished() and one is not best:
+            folders.remove(one.number)
+    if best is not None:
+        text = configuration.text(search.family, search.settings(best))
+        _write(folders.out / BEST, text.encode())
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Write a file that has its name only when it is complete."""
+    unfinished = file.with_name(file.name + ".part")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(file)
+    except OSError as error:
+        raise OutputError(f"cannot write {file}: {error.strerror}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _chi2(there: Showers, here: Showers, _: Calorimeter) -> float:
+    totals = torch.from_numpy(here.energies).flatten(1).sum(1)
+    return chi2_ndf(Sample.of(there, 0.0), totals)
+
+
+def _clouds(there: Showers, here: Showers, geometry: Calorimeter) -> list[npt.NDArray[np.float64]]:
+    sides = (observables(showers, geometry) for showers in (there, here))
+    names = (*OBSERVABLES, *IMPACT)
+    return [np.stack([values[name] for name in names], axis=1) for values in sides]
+
+
+def _fpd(there: Showers, here: Showers, geometry: Calorimeter) -> float:
+    return frechet_distance(*standardised(*_clouds(there, here, geometry))).value
+
+
+def _auc_observables(there: Showers, here: Showers, geometry: Calorimeter) -> float:
+    return _area(*_clouds(there, here, geometry))
+
+
+def _auc_cells(there: Showers, here: Showers, _: Calorimeter) -> float:
+    cells = (showers.energies.reshape(len(showers), -1) for showers in (there, here))
+    return _area(*(side.astype(np.float64) for side in cells))
+
+
+def _area(there: npt.NDArray[np.float64], here: npt.NDArray[np.float64]) -> float:
+    # Below 0.5 is chance, and no better than above.
+    return 0.5 + abs(separation(there, here).mean - 0.5)
+
+
+def _closure(there: Showers, here: Showers, geometry: Calorimeter) -> float:
+    """Root of the mean square: the worst bin alone is a matter of chance."""
+    one, other = (observables(showers, geometry) for showers in (there, here))
+    shifts = [found.shift for found in closure(there, one, other, COMPARED)]
+    return float(np.sqrt(np.mean(np.square(shifts)))) if shifts else math.nan
+
+
+OBJECTIVES: dict[str, tuple[str, Objective]] = {
+    "chi2": ("chi2/NDF of the total energy", _chi2),
+    "fpd": ("Frechet distance of the observables", _fpd),
+    "auc_observables": ("AUC on the observables", _auc_observables),
+    "auc_cells": ("AUC on the cells", _auc_cells),
+    "closure": ("shift of means in bins of the conditions, RMS", _closure),
+}
+"""What can be searched for, all smallest for the best: what it is, and how it is measured."""

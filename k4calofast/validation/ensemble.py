@@ -1,0 +1,280 @@
+"""What is a generator's own and what chance gave it: trainings that differ by their seed alone.
+
+A member's difference to the reference is a sum: the bias that all members share, what the seed of
+its training did, and the statistics of the reference and of the showers that were generated. The
+mean over members is the bias, with the error of the mean and that of the reference; the spread
+between members, less what the statistics of generated showers give, is that of the training.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from k4calofast.exceptions import FileFormatError, OutputError
+from k4calofast.validation.fidelity import CHANCE, MEANINGS
+from k4calofast.validation.figures import plotting
+from k4calofast.validation.metrics import Value, t_score, z_score
+from k4calofast.validation.side_by_side import Summary
+
+_UNSIGNED = {"cells"}
+"""Gates of sizes, which are above 0 without any bias."""
+
+_MANY = "closure"
+"""A gate with so many figures that the worst are listed alone."""
+
+_WORST = 8
+
+_DRAWN = ("mean", "width", "e1_e9", "e9_e25", "lateral")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure of all members.
+
+    Attributes
+    ----------
+    gate, where
+        What it is; see `k4calofast.validation.fidelity.MEANINGS`.
+    members
+        Differences to the reference (for areas under ROC curves, to 0.5), one per member.
+    bias
+        Their mean, with its error from training and reference.
+    spread
+        What the seed of a training does, without the statistics of showers.
+    reference
+        Statistical error of the reference.
+    significant
+        Whether chance does not explain the bias, given how many figures the gate has.
+    limit
+        Of the gate.
+    """
+
+    gate: str
+    where: str
+    members: tuple[float, ...]
+    bias: Value
+    spread: Value
+    reference: float
+    significant: bool
+    limit: float
+
+
+def line(
+    gate: str,
+    where: str,
+    members: Sequence[float],
+    errors: Sequence[float],
+    comparisons: int = 1,
+    limit: float = math.inf,
+    same_noise: bool = False,
+) -> Line:
+    """Tell bias, training and statistics apart.
+
+    Parameters
+    ----------
+    members, errors
+        Differences to one reference, and their standard errors, which are of reference and
+        generated showers in equal parts: there are as many of both.
+    comparisons
+        Figures of the gate.
+    same_noise
+        Whether members were validated with the same noise. They may then have their statistics in
+        common, too: all of it counts as the reference's, and none is taken off the spread.
+    """
+    count = len(members)
+    found = float(np.var(members, ddof=1))
+    both = float(np.mean(np.square(errors)))
+    reference, generated = (both, 0.0) if same_noise else (both / 2, both / 2)
+    training = max(found - generated, 0.0)
+    # The error of a sample's variance; upwards, so that it is finite where the spread is 0.
+    wide = training + found * math.sqrt(2 / (count - 1))
+    bias, of_mean = float(np.mean(members)), found / count
+    # The spread is estimated from few members, the reference's error from many showers. To add
+    # the limits of both in quadrature (W. Cochran 1964) is never too optimistic.
+    chance = CHANCE / comparisons
+    most = t_score(chance, count - 1) ** 2 * of_mean + z_score(chance) ** 2 * reference
+    return Line(
+        gate,
+        where,
+        tuple(members),
+        Value(bias, math.sqrt(of_mean + reference)),
+        Value(math.sqrt(training), math.sqrt(wide) - math.sqrt(training)),
+        math.sqrt(reference),
+        bias**2 > most,
+        limit,
+    )
+
+
+def lines(found: Sequence[Summary]) -> list[Line]:
+    """Return a line for each figure that the reports of an ensemble have.
+
+    Raises
+    ------
+    FileFormatError
+        If there are fewer than two reports, or they do not belong together.
+    """
+    if len(found) < 2:
+        raise FileFormatError("an ensemble has two members at least, each with its report")
+    first = found[0]
+    for other in found[1:]:
+        for name in ("detector", "reference", "showers"):
+            here, there = getattr(first, name), getattr(other, name)
+            if here != there:
+                raise FileFormatError(
+                    f"not of one ensemble: {first.model} has the {name} {here}, "
+                    f"{other.model} {there}"
+                )
+    same_noise = len({one.seed for one in found}) < len(found)
+    figures = [{(one.gate, one.where): one for one in report.checks} for report in found]
+    common = [key for key in figures[0] if all(key in others for others in figures)]
+    gates = [gate for gate, _ in common]
+    made = []
+    for gate, where in common:
+        if gate in _UNSIGNED:
+            continue
+        members = [others[gate, where] for others in figures]
+        nothing = 0.5 if gate.startswith("auc") else 0.0
+        made.append(
+            line(
+                gate,
+                where,
+                [one.value - nothing for one in members],
+                [one.error for one in members],
+                gates.count(gate),
+                members[0].limit - nothing,
+                same_noise,
+            )
+        )
+    if not made:
+        raise FileFormatError("the reports have no figures in common")
+    return made
+
+
+def markdown(made: Sequence[Line], picture: str | None = None) -> str:
+    """Return tables of gates and of figures, and a link to the picture if there is one."""
+    gates = list(dict.fromkeys(one.gate for one in made))
+    text = [
+        f"{len(made[0].members)} trainings that differ by their seed.",
+        "",
+        "| figure | comparisons | bias | training | reference | significant biases |",
+        "|---|---|---|---|---|---|",
+    ]
+    for gate in gates:
+        of_gate = [one for one in made if one.gate == gate]
+        sizes = (
+            _root_mean_square([one.bias.value for one in of_gate]),
+            _root_mean_square([one.spread.value for one in of_gate]),
+            _root_mean_square([one.reference for one in of_gate]),
+        )
+        significant = sum(one.significant for one in of_gate)
+        cells = [gate, str(len(of_gate)), *(f"{size:.4f}" for size in sizes), str(significant)]
+        text.append("| " + " | ".join(cells) + " |")
+    text += [
+        "",
+        "Bias: mean of the members' differences to the reference, of areas under ROC curves to "
+        "0.5. Training: spread between members beyond the statistics of their showers. Reference: "
+        "its statistical error. In this table, roots of mean squares. Significant biases, bold "
+        "below, are those that chance makes, anywhere among a figure's comparisons, in less than "
+        f"one of {1 / CHANCE:.0f} ensembles.",
+        "",
+        "| figure | where | bias | training | reference | gate |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in made:
+        if one.gate != _MANY:
+            text.append(_row(one))
+    many = [one for one in made if one.gate == _MANY]
+    worst = sorted(many, key=lambda one: abs(one.bias.value) - 2 * one.bias.error, reverse=True)
+    text += [_row(one) for one in worst[:_WORST]]
+    text += ["", *(f"- {gate}: {MEANINGS[gate]}" for gate in gates if gate in MEANINGS)]
+    if len(many) > _WORST:
+        text += ["", f"Of {_MANY}, the {_WORST} largest biases less two errors are listed."]
+    if picture is not None:
+        text += ["", f"![Bias and spread]({picture})"]
+    return "\n".join(text)
+
+
+def picture(made: Sequence[Line]) -> bytes:
+    """Draw members, bias and errors of the figures in bins of momentum (PNG).
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib and mplhep are not installed.
+    """
+    plt, mplhep = plotting()
+    gates = [gate for gate in _DRAWN if any(one.gate == gate for one in made)] or [made[0].gate]
+    with plt.style.context(mplhep.style.ATLAS), plt.rc_context({"font.size": 9}):
+        figure, panels = plt.subplots(
+            len(gates),
+            figsize=(7, 1 + 1.8 * len(gates)),
+            sharex=True,
+            squeeze=False,
+            layout="constrained",
+        )
+        for axes, gate in zip(panels[:, 0], gates, strict=True):
+            of_gate = [one for one in made if one.gate == gate]
+            for place, one in enumerate(of_gate):
+                axes.plot([place] * len(one.members), one.members, ".", color="gray", alpha=0.6)
+                colour = "tab:red" if one.significant else "black"
+                spread = [[one.spread.value]] * 2
+                axes.errorbar(place, one.bias.value, spread, fmt="o", color=colour, capsize=2)
+            error = np.array([one.reference for one in of_gate])
+            axes.bar(
+                range(len(of_gate)), 2 * error, 0.8, -error, color="tab:blue", alpha=0.25, zorder=0
+            )
+            axes.axhline(0, color="black", linewidth=0.8)
+            axes.set_ylabel(gate)
+            axes.tick_params(axis="x", which="minor", length=0)
+        axes.set_xticks(range(len(of_gate)), [one.where for one in of_gate], rotation=90)
+        figure.suptitle(
+            "bias and spread of trainings (points: members; band: error of the reference; "
+            "red: significant)",
+            fontsize=8,
+        )
+        buffer = io.BytesIO()
+        figure.savefig(buffer, dpi=110, format="png")
+        plt.close(figure)
+    return buffer.getvalue()
+
+
+def write(made: Sequence[Line], file: Path) -> None:
+    """Write the tables, and the picture beside them; both are complete when they have their names.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    image = file.with_suffix(".png")
+    contents = {image: picture(made), file: (markdown(made, image.name) + "\n").encode()}
+    for name, content in contents.items():
+        unfinished = name.with_name(name.name + ".part")
+        try:
+            unfinished.write_bytes(content)
+            unfinished.replace(name)
+        except OSError as error:
+            raise OutputError(f"cannot write {name}: {error.strerror}") from error
+
+
+def _row(one: Line) -> str:
+    bias = f"{one.bias.value:+.4f} ± {one.bias.error:.4f}"
+    cells = [
+        one.gate,
+        one.where,
+        f"**{bias}**" if one.significant else bias,
+        f"{one.spread.value:.4f} ± {one.spread.error:.4f}",
+        f"{one.reference:.4f}",
+        f"{one.limit:.3g}",
+    ]
+    return "| " + " | ".join(" ".join(cell.replace("|", r"\|").split()) for cell in cells) + " |"
+
+
+def _root_mean_square(values: Sequence[float]) -> float:
+    return math.sqrt(sum(value**2 for value in values) / len(values))

@@ -1,0 +1,222 @@
+"""One table for all generators: the best first, Geant4 against itself last."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from k4calofast.cli import app
+from k4calofast.validation import side_by_side
+from k4calofast.validation.side_by_side import Summary
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COMMITTED = REPOSITORY / "docs" / "report"
+
+
+def fidelity(area: float, failed: int = 0) -> dict:
+    figure = {"value": -0.02, "error": 0.001, "where": "photon at 1 GeV"}
+    return {
+        "mean_energy": figure,
+        "resolution": figure,
+        "closure": figure,
+        "auc": {
+            "observables": {"value": area, "error": 0.002},
+            "cells": {"value": area - 0.03, "error": 0.002},
+        },
+        "fpd": {"value": 0.0123, "error": 0.002},
+        "failed": failed,
+        "checks": 974,
+    }
+
+
+def content(model: str = "barrel/flow", area: float = 0.6, time: float | None = 0.06) -> dict:
+    timings = (
+        [
+            {"batch": batch, "milliseconds": factor * time, "spread": 0.0, "calls": 3}
+            for batch, factor in ((1, 20), (256, 1))
+        ]
+        if time is not None
+        else []
+    )
+    return {
+        "layout": "k4calofast validation 2",
+        "model": model,
+        "version": "1",
+        "detector": "BESIII_EMC_barrel",
+        "reference": "Geant4 11.4, seed 1001",
+        "showers": 20000,
+        "passed": True,
+        "overview": {
+            "family": "flow matching",
+            "method": "15000 steps",
+            "parameters": 2_400_000,
+            "megabytes": 9.87,
+            "showers": 450_000,
+            "minutes": 31.2,
+            "machine": "2 threads, AMD EPYC",
+            "speed": {"processor": "AMD EPYC", "runtime": "onnxruntime 1.20", "timings": timings}
+            if timings
+            else None,
+            "generator": fidelity(area, 3),
+            "itself": fidelity(0.5),
+            "itself_is": "two halves of the reference",
+        },
+    }
+
+
+def summary(*arguments, **changes) -> Summary:
+    return Summary.model_validate(content(*arguments) | changes)
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def test_the_best_is_first_and_geant4_last():
+    found = [summary("a/gan", 0.9, 0.01), summary("a/flow", 0.55, 0.1), summary("a/vae", 0.8, 0.02)]
+    rows = side_by_side.rows(found)
+    assert [row["generator"].split(":")[0] for row in rows] == [
+        "a/flow",
+        "a/vae",
+        "a/gan",
+        "Geant4 against Geant4",
+    ]
+    assert all(list(row) == list(rows[0]) for row in rows)
+    assert rows[-1]["AUC high level (observables)"] == "0.500 ± 0.002"
+    assert rows[-1]["ms per shower, batch 1"] == "-"
+
+
+def test_a_line_has_what_generators_are_chosen_by():
+    row, _ = side_by_side.rows([summary("a/flow", 0.6, 0.06)])
+    assert row == {
+        "generator": "a/flow: flow matching",
+        "parameters": "2.4 M (9.9 MB)",
+        "training": "31.2 min, 2 threads, AMD EPYC, 450000 showers",
+        "ms per shower, batch 1": "1.2",
+        "ms per shower, batch 256": "0.06",
+        "ms per shower, batch 4096": "-",
+        "mean energy": "-2.00 ± 0.10 %",
+        "resolution": "-2.00 ± 0.10 %",
+        "worst closure": "-0.020 ± 0.001",
+        "AUC high level (observables)": "0.600 ± 0.002",
+        "AUC low level (cells)": "0.570 ± 0.002",
+        "AUC network (cells)": "-",
+        "FPD": "0.0123 ± 0.0020",
+        "gates failed": "3 of 974",
+    }
+
+
+def test_the_reference_is_said_by_the_report_that_says_most():
+    repetition = content("a/two")
+    repetition["overview"]["itself_is"] = "a repetition of the reference"
+    found = [summary("a/one", showers=75_000), Summary.model_validate(repetition)]
+    assert side_by_side.rows(found)[-1]["generator"].endswith("a repetition of the reference")
+    found = [summary("a/one"), summary("a/two", reference="BOSS 7.2.0, seed 3")]
+    rows, notes = side_by_side.rows(found), side_by_side.notes(found)
+    assert [row["generator"] for row in rows[2:]] == [
+        "Geant4 against Geant4: two halves of the reference, Geant4 11.4, seed 1001",
+        "reference: two halves of the reference, BOSS 7.2.0, seed 3",
+    ]
+    assert "Figures of different references do not quite compare." in notes[0]
+
+
+def test_what_others_name_is_text():
+    name = "a/<script>x</script> | $_{\x1b[31m\nred"
+    found = [summary(name), summary("a/other", 0.601, 0.0601)]
+    assert "<script>" not in side_by_side.html(found)
+    text = side_by_side.markdown(found)
+    assert "<script>" not in text
+    assert "\x1b" not in text
+    header, _, *lines = text.split("\n")[:5]
+    assert {len(cells(line)) for line in (header, *lines)} == {14}
+
+
+def test_the_same_reports_make_the_same_pictures():
+    found = [summary("a/gan", 0.9, 0.01), summary("a/flow", 0.55, 0.1), summary("a/old", 0.7, None)]
+    pictures = side_by_side.pictures(found)
+    assert pictures == side_by_side.pictures(found)
+    assert pictures["png"].startswith(b"\x89PNG")
+    assert pictures["svg"].startswith(b"<?xml")
+    # Nothing to draw is no error.
+    assert set(side_by_side.pictures(found[2:])) == {"png", "svg"}
+
+
+def test_names_do_not_cover_each_other():
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    found = [summary(f"a/model{n}", 0.6 + 1e-4 * n, 0.06 + 1e-4 * n) for n in range(6)]
+    figure, axes = pyplot.subplots()
+    side_by_side._draw(axes, found)
+    boxes = [text.get_window_extent() for text in axes.texts]
+    pyplot.close(figure)
+    assert len(boxes) == 6
+    assert not any(
+        one.overlaps(other) for index, one in enumerate(boxes) for other in boxes[:index]
+    )
+
+
+def test_the_command_writes_page_table_and_pictures(tmp_path):
+    for name, area in (("one", 0.7), ("two", 0.6)):
+        (tmp_path / name).mkdir()
+        file = tmp_path / name / "report.json"
+        file.write_text(json.dumps(content(f"a/{name}", area)))
+    page, table = tmp_path / "page.html", tmp_path / "the table.md"
+    reports = [str(tmp_path / "one"), str(tmp_path / "two" / "report.json")]
+    command = ["compare", *reports, "--out", str(page), "--markdown", str(table)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    text = table.read_text()
+    assert text.startswith(result.output.rstrip("\n"))
+    assert text.index("a/two") < text.index("a/one") < text.index("Geant4 against Geant4")
+    assert text.endswith("![Accuracy against time per shower](the%20table.svg)\n")
+    assert 'src="data:image/png;base64,' in page.read_text()
+    assert {file.name for file in tmp_path.iterdir() if file.is_file()} == {
+        "page.html",
+        "the table.md",
+        "the table.png",
+        "the table.svg",
+    }
+    nowhere = ["compare", *reports, "--out", str(tmp_path / "no" / "page.html")]
+    assert "cannot write" in str(CliRunner().invoke(app, nowhere).exception)
+
+
+def test_reports_from_before_there_were_overviews_are_read():
+    data = json.loads((COMMITTED / "report.json").read_text())
+    data.pop("overview", None)
+    old = side_by_side.of_an_old_report(data)
+    found = Summary.model_validate(data | {"overview": old})
+    row, reference = side_by_side.rows([found])
+    assert row["gates failed"] == f"{len(data['fails'])} of {len(data['checks'])}"
+    worst = found.overview.generator
+    assert worst.auc["observables"].value == pytest.approx(data["auc"]["observables"], abs=1e-4)
+    assert abs(worst.mean_energy.value) == pytest.approx(data["largest"]["mean"], abs=1e-4)
+    assert abs(worst.resolution.value) == pytest.approx(data["largest"]["width"], abs=1e-4)
+    assert abs(worst.closure.value) == pytest.approx(data["largest"]["closure"], abs=1e-4)
+    assert row["ms per shower, batch 1"] == row["training"] == "-"
+    assert reference["mean energy"] != "-"
+    assert reference["gates failed"] == "-"
+
+
+def test_what_is_no_report_is_refused(tmp_path):
+    file = tmp_path / "report.json"
+    bad_time = content(time=0.0)
+    without = content()
+    del without["overview"]
+    for text, message in (
+        ("{}", "not a report"),
+        ("nonsense", "not a report"),
+        ("[]", "not a report"),
+        (json.dumps(content() | {"layout": "k4calofast validation 1"}), "not a report"),
+        (json.dumps(content() | {"overview": 3}), "not a report"),
+        (json.dumps(bad_time), "not a report"),
+        (json.dumps(without), "not a report: no 'reference_again' in it"),
+    ):
+        file.write_text(text)
+        result = CliRunner().invoke(app, ["compare", str(file)])
+        assert result.exit_code == 1
+        assert message in str(result.exception)
+        assert "\n" not in str(result.exception)
+    result = CliRunner().invoke(app, ["compare", str(tmp_path / "nowhere.json")])
+    assert "No such file" in str(result.exception)
