@@ -163,7 +163,7 @@ def train(
     if start is not None:
         _start_from(family, start)
         history = history.after(_history(start))
-    family.prepare(sample)
+    history = _prepare(family, sample, history)
     history = _run(family, sample, work, history, device, judge, report, watch)
     content = export.to_onnx(family)
     card = card_of(output, content, provenance, family, len(sample), history)
@@ -207,14 +207,21 @@ def refine(
     sample = Sample.of(showers, generator.settings.threshold)
     torch.manual_seed(seed_of(settings.seed, "start"))
     family = Refined(settings, generator)
-    family.prepare(sample)
     seeds = [] if provenance.seed is None else [provenance.seed]
     history = History(command, family.method(), spent, seeds).after(_history(generator_work))
+    history = _prepare(family, sample, history)
     history = _run(family, sample, work, history, device, None, report)
     content = export.to_onnx(family)
     card = card_of(output, content, provenance, family, len(sample), history)
     export.write_model(output, content, card)
     return card
+
+
+def _prepare(family: Family, sample: Sample, history: History) -> History:
+    """Let a family take its scales from the sample; return the history with the minutes spent."""
+    began = time.monotonic()
+    family.prepare(sample)
+    return replace(history, minutes=history.minutes + (time.monotonic() - began) / 60)
 
 
 def _run(
