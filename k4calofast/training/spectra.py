@@ -9,13 +9,22 @@ number above. Tables are not mixed: lines like that at 511 keV stay lines.
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from k4calofast.training.variables import CUT, TOP, Scale, power_energy
+from k4calofast.training.sample import Sample
+from k4calofast.training.variables import (
+    CUT,
+    LEAST_MISSING,
+    TOP,
+    Scale,
+    ShowerVariables,
+    power_energy,
+)
 
 _POINTS = 8
 """Points of energy, at equal distances in its logarithm."""
@@ -27,6 +36,9 @@ _END = 20.0
 _ENTRIES = _TABLE + _UPPER + 1
 _LEAST = 500
 """Lit cells from which a table is worth more than that of all cells together."""
+
+_TOGETHER = 4096
+"""Showers that are generated at once."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -66,7 +78,8 @@ class Spectra(nn.Module):
         self.rings = int(ring.max()) + 1
         self.register_buffer("ring", ring)
         self.register_buffer("cuts", torch.full((_POINTS * self.rings,), CUT))
-        self.register_buffer("tables", torch.zeros(_POINTS * self.rings * _ENTRIES))
+        tables = power_energy(_places(CUT).abs()).repeat(_POINTS * self.rings)
+        self.register_buffer("tables", tables)
         self.register_buffer("first", torch.zeros(()))
         self.register_buffer("step", torch.ones(()))
 
@@ -82,6 +95,11 @@ class Spectra(nn.Module):
         steps = torch.cat([self.tables[1:] - self.tables[:-1], self.tables[:1]])
         energies = self.tables[index] + (place - below) * steps[index]
         return torch.where(numbers > cut, energies, torch.zeros_like(energies))
+
+    def begin(self, scale: Scale) -> None:
+        """Take the scale of all cells everywhere, until there is something to match."""
+        self.cuts.fill_(CUT)
+        self.tables.copy_(scale.decode(_places(CUT)).repeat(len(self.cuts)))
 
     def fit(self, scale: Scale, numbers: Tensor, energies: Tensor, available: Tensor) -> None:
         """Match numbers (N, cells) that were generated to energies (N, cells) of the sample.
@@ -118,6 +136,43 @@ class Spectra(nn.Module):
     def _point(self, available: Tensor) -> Tensor:
         place = (available.clamp(min=math.exp(-20)).log() - self.first) / self.step
         return place.round().clamp(0, _POINTS - 1).long()
+
+
+class Standardising(Protocol):
+    """A family that generates standardised numbers, and decodes them with `Spectra`."""
+
+    variables: ShowerVariables
+    spectra: Spectra
+    noise: int
+
+    def standardised(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
+        """Return the standardised numbers of showers."""
+
+
+@torch.no_grad()
+def match_spectra(family: Standardising, sample: Sample, count: int, seed: int) -> None:
+    """Give the generator's cells, and its missing energies, the spectra of the sample.
+
+    Of the first `count` showers: what a network puts between empty and lit, or at the seam of rank
+    and power, would otherwise show in the spectra.
+    """
+    variables = family.variables
+    generator = torch.Generator().manual_seed(seed)
+    few = sample.take(slice(0, count))
+    parts = []
+    for start in range(0, len(few), _TOGETHER):
+        part = few.take(slice(start, start + _TOGETHER))
+        noise = torch.randn((len(part), family.noise), generator=generator)
+        standardised = family.standardised(noise, part.pdg, part.conditions)
+        parts.append(variables.numbers(standardised))
+    generated = torch.cat(parts)
+    numbers = generated.double().numpy()
+    energies = few.energies.double().numpy()
+    missing = few.available.double().numpy() - energies.sum(1)
+    variables.cell.match(numbers[:, :-1], energies[energies > 0])
+    variables.missing.match(numbers[:, -1], missing[missing > LEAST_MISSING])
+    variables.missing.match_gap(numbers[:, -1], missing[missing <= LEAST_MISSING].clip(0.0))
+    family.spectra.fit(variables.cell, generated[:, :-1], few.energies, few.available)
 
 
 def _places(cut: float) -> Tensor:

@@ -39,8 +39,8 @@ from zuko.transforms import MonotonicRQSTransform
 
 from k4calofast.training.configuration import Settings
 from k4calofast.training.families.family import Family, Shape, Stage
-from k4calofast.training.families.flow_matching import match_spectra
 from k4calofast.training.sample import Sample
+from k4calofast.training.spectra import Spectra, match_spectra
 from k4calofast.training.variables import ShowerVariables
 
 BOUND, BOUND_OF_ENERGY = 10.0, 5.0
@@ -128,6 +128,7 @@ class CaloFlow(Family):
         super().__init__(settings, shape)
         s = settings
         self.variables = ShowerVariables(shape.cells, s.threshold)
+        self.spectra = Spectra(shape.window)
         self.noise = self.variables.dimension
         self.register_buffer("scale", torch.ones(self.noise))
         one = [torch.zeros(1, dtype=torch.int64)]
@@ -140,6 +141,7 @@ class CaloFlow(Family):
 
     def prepare(self, sample: Sample) -> None:
         self._numbers = self.variables.fit(sample, self.settings.seed)
+        self.spectra.begin(self.variables.cell)
         reach = torch.maximum(self.variables.high, -self.variables.low)
         self.scale[:-1] = (BOUND / reach[:-1]).clamp(max=1.0)
         self.scale[-1] = BOUND_OF_ENERGY / reach[-1]
@@ -155,7 +157,7 @@ class CaloFlow(Family):
 
     def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
         standardised = self.standardised(noise, pdg, conditions)
-        return self.variables.decode(standardised, self.available(pdg, conditions))
+        return self.variables.decode(standardised, self.available(pdg, conditions), self.spectra)
 
     def standardised(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
         """Return the standardised numbers (N, noise) of showers."""

@@ -35,8 +35,9 @@ from torch import Tensor
 
 from k4calofast.training.configuration import Settings
 from k4calofast.training.families.family import Family, Shape, Stage
-from k4calofast.training.families.flow_matching import Bounded, match_spectra, weighted
+from k4calofast.training.families.flow_matching import Bounded, weighted
 from k4calofast.training.sample import Sample
+from k4calofast.training.spectra import Spectra, match_spectra
 from k4calofast.training.variables import ShowerVariables
 from k4calofast.training.velocity import Velocity
 
@@ -111,6 +112,7 @@ class Diffusion(Family):
     def __init__(self, settings: DiffusionSettings, shape: Shape) -> None:
         super().__init__(settings, shape)
         self.variables = ShowerVariables(shape.cells, settings.threshold)
+        self.spectra = Spectra(shape.window)
         self.dimension = self.variables.dimension
         fresh = settings.sampling_steps if settings.eta > 0 else 1
         self.noise = self.dimension * fresh
@@ -120,6 +122,7 @@ class Diffusion(Family):
 
     def prepare(self, sample: Sample) -> None:
         self._numbers = self.variables.fit(sample, self.settings.seed)
+        self.spectra.begin(self.variables.cell)
 
     def stages(self, sample: Sample) -> Iterator[Stage]:
         yield Denoising(self, sample, self._numbers)
@@ -131,7 +134,7 @@ class Diffusion(Family):
 
     def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
         standardised = self.standardised(noise, pdg, conditions)
-        return self.variables.decode(standardised, self.available(pdg, conditions))
+        return self.variables.decode(standardised, self.available(pdg, conditions), self.spectra)
 
     def standardised(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
         """Return the standardised numbers (N, dimension) of showers."""
@@ -185,7 +188,6 @@ class Distillation(Stage):
     """The steps that lead as far as several steps of the teacher."""
 
     family: Diffusion
-    chooses = True
 
     def __init__(self, family: Diffusion, student: Velocity, sample: Sample) -> None:
         s = family.settings

@@ -11,7 +11,7 @@ arXiv:2202.00512): that is the fast generator of this package.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from pydantic import Field, model_validator
@@ -21,22 +21,12 @@ from k4calofast.training.configuration import Settings
 from k4calofast.training.families.family import Family, Shape, Stage
 from k4calofast.training.sample import Sample
 from k4calofast.training.seeds import seed_of
-from k4calofast.training.spectra import Spectra
-from k4calofast.training.variables import LEAST_MISSING, ShowerVariables
+from k4calofast.training.spectra import Spectra, match_spectra
+from k4calofast.training.variables import ShowerVariables
 from k4calofast.training.velocity import Context, Velocity
 
 Bounded = Callable[[Tensor], Tensor]
 """Keeps numbers where the network knows them: `ShowerVariables.bounded`."""
-
-
-class Standardising(Protocol):
-    """A family that generates standardised numbers, and decodes them with `ShowerVariables`."""
-
-    variables: ShowerVariables
-    noise: int
-
-    def standardised(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        """Return the standardised numbers of showers."""
 
 
 class FlowMatchingSettings(Settings):
@@ -110,6 +100,7 @@ class FlowMatching(Family):
 
     def prepare(self, sample: Sample) -> None:
         self._numbers = self.variables.fit(sample, self.settings.seed)
+        self.spectra.begin(self.variables.cell)
 
     def stages(self, sample: Sample) -> Iterator[Stage]:
         if self.settings.steps:
@@ -125,10 +116,7 @@ class FlowMatching(Family):
         # A small student is made anew.
 
     def finish(self, sample: Sample) -> None:
-        rows = slice(0, self.settings.matched)
-        numbers = match_spectra(self, sample, self.settings.matched, self.settings.seed + 2)
-        few = sample.take(rows)
-        self.spectra.fit(self.variables.cell, numbers[:, :-1], few.energies, few.available)
+        match_spectra(self, sample, self.settings.matched, self.settings.seed + 2)
 
     def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
         standardised = self.standardised(noise, pdg, conditions)
@@ -336,33 +324,3 @@ def trajectory(
         if (number + 1) % midpoints == 0:
             states.append(x)
     return states
-
-
-@torch.no_grad()
-def match_spectra(family: Standardising, sample: Sample, count: int, seed: int) -> Tensor:
-    """Give the generator's cells, and its missing energies, the sample's spectra.
-
-    All showers are taken together, the first `count` of them. What the student puts between empty
-    and lit, or at the seam of rank and power, would otherwise show in the spectra.
-
-    Returns
-    -------
-    Tensor
-        (N, cells + 1) the numbers that were generated for this.
-    """
-    variables = family.variables
-    generator = torch.Generator().manual_seed(seed)
-    parts = []
-    for start in range(0, min(count, len(sample)), 4096):
-        part = sample.take(slice(start, min(start + 4096, count, len(sample))))
-        noise = torch.randn((len(part), family.noise), generator=generator)
-        standardised = family.standardised(noise, part.pdg, part.conditions)
-        parts.append(variables.numbers(standardised))
-    generated = torch.cat(parts)
-    numbers = generated.double().numpy()
-    energies = sample.energies[: len(numbers)].double().numpy()
-    missing = sample.available[: len(numbers)].double().numpy() - energies.sum(1)
-    variables.cell.match(numbers[:, :-1], energies[energies > 0])
-    variables.missing.match(numbers[:, -1], missing[missing > LEAST_MISSING])
-    variables.missing.match_gap(numbers[:, -1], missing[missing <= LEAST_MISSING].clip(0.0))
-    return generated

@@ -26,7 +26,6 @@ from torch import Tensor, nn
 
 from k4calofast.training.configuration import Precision, Settings
 from k4calofast.training.families.family import Family, Shape, Stage
-from k4calofast.training.families.flow_matching import match_spectra
 from k4calofast.training.normalisation import (
     Name,
     ShowerNumbers,
@@ -35,6 +34,7 @@ from k4calofast.training.normalisation import (
     with_constant,
 )
 from k4calofast.training.sample import Sample
+from k4calofast.training.spectra import Spectra, match_spectra
 from k4calofast.training.variables import ShowerVariables
 
 Score = Callable[[Tensor, Tensor], Tensor]
@@ -109,7 +109,7 @@ class Adversarial(Family):
         (features + 1, size) coefficients of the linear guess.
     spread
         (size,) widths of numbers over all conditions.
-    variables
+    variables, spectra
         Of the normalisation `shower`; others have none.
     """
 
@@ -119,12 +119,14 @@ class Adversarial(Family):
     guess: Tensor
     spread: Tensor
     variables: ShowerVariables
+    spectra: Spectra
 
     def __init__(self, settings: AdversarialSettings, shape: Shape) -> None:
         super().__init__(settings, shape)
         self.normalisation = normalisation(settings.normalisation, shape.cells, settings.threshold)
         if isinstance(self.normalisation, ShowerNumbers):
             self.variables = self.normalisation.variables
+            self.spectra = Spectra(shape.window)
         size = self.normalisation.size
         self.register_buffer("guess", torch.zeros(self.features.size + 1, size))
         self.register_buffer("spread", torch.ones(size))
@@ -133,6 +135,8 @@ class Adversarial(Family):
         """Fit the normalisation and the guess."""
         given = self.features(sample.pdg, sample.conditions)
         self._numbers = self.normalisation.fit(sample, given, self.settings.seed)
+        if isinstance(self.normalisation, ShowerNumbers):
+            self.spectra.begin(self.variables.cell)
         self.guess.copy_(linear_guess(given, self._numbers)[0])
         self.spread.copy_(self._numbers.std(0).clamp(min=1.0))
 
@@ -158,8 +162,12 @@ class Adversarial(Family):
 
     def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
         """Generate energies; see `Family.generate`."""
+        available = self.available(pdg, conditions)
+        if isinstance(self.normalisation, ShowerNumbers):
+            standardised = self.standardised(noise, pdg, conditions)
+            return self.variables.decode(standardised, available, self.spectra)
         raw = self.raw(noise, self.features(pdg, conditions))
-        return self.normalisation.energies(raw, self.available(pdg, conditions))
+        return self.normalisation.energies(raw, available)
 
 
 class Gan(Adversarial):

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from k4calofast.training.configuration import Settings
 from k4calofast.training.families.family import Family, Shape, Stage
 from k4calofast.training.sample import Sample
-from k4calofast.training.variables import EDGE, EMPTY, POWER, Scale, ShowerVariables
+from k4calofast.training.variables import EDGE, EMPTY, EMPTY_WIDTH, POWER, Scale, ShowerVariables
 
 _INPUTS, _LEVELS = 3, 2
 """What networks are told of a cell, and of the energy that is left."""
@@ -649,7 +649,9 @@ class PixelCNN(Family):
             self.missing.classes.numbers(missing, places[:, -1:]),
         ]
         lit = torch.cat([cells, missing], 1) > 0
-        filled = torch.where(lit, torch.cat(numbers, 1), torch.full((), EMPTY))
+        # No missing energy is a spectrum of a few eV: it has a place of its own, too.
+        empty = EMPTY + EMPTY_WIDTH * noise[:, self.noise // 2 :]
+        filled = torch.where(lit, torch.cat(numbers, 1), empty)
         v = self.variables
         return v.decode((filled - v.mean) / v.width, available)
 

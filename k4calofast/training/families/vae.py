@@ -35,11 +35,11 @@ from torch import Tensor, nn
 
 from k4calofast.training.configuration import Settings
 from k4calofast.training.families.family import Family, Shape, Stage
-from k4calofast.training.families.flow_matching import match_spectra
 from k4calofast.training.families.gan import squared_slope
 from k4calofast.training.families.pixelcnn import MissingEnergy, MissingStage, cumulating
 from k4calofast.training.sample import Sample
-from k4calofast.training.variables import CUT, EMPTY, ShowerVariables
+from k4calofast.training.spectra import Spectra, match_spectra
+from k4calofast.training.variables import CUT, EMPTY, EMPTY_WIDTH, ShowerVariables
 
 _UNIT = 5.0
 """Scale of numbers, for networks."""
@@ -160,7 +160,7 @@ class Trunk(nn.Module):
         return found
 
 
-class Spectra(NamedTuple):
+class Mixtures(NamedTuple):
     """Of each cell, a mixture: empty, or one of a few normal densities of its number.
 
     Attributes
@@ -176,13 +176,13 @@ class Spectra(NamedTuple):
     log_widths: Tensor
 
     @staticmethod
-    def of(outputs: Tensor, cells: int) -> Spectra:
+    def of(outputs: Tensor, cells: int) -> Mixtures:
         """Read a network's outputs (N, cells (1 + 3 components))."""
         outputs = outputs.float().reshape(-1, cells, outputs.shape[1] // cells)
         components = (outputs.shape[2] - 1) // 3
         # Apart in the beginning, so that each finds its own part of the spectrum.
         start = torch.linspace(1.0, 6.0, components, device=outputs.device)
-        return Spectra(
+        return Mixtures(
             outputs[:, :, : 1 + components],
             outputs[:, :, 1 + components : 1 + 2 * components] * 2 + start,
             outputs[:, :, 1 + 2 * components :].clamp(*_LOG_WIDTHS),
@@ -352,9 +352,9 @@ class Autoencoder(nn.Module):
         before = (-0.5 * normal**2).sum(1) + change
         return Code(latent, normal, after - before)
 
-    def decode(self, latent: Tensor, embedded: Tensor) -> Spectra:
-        """Spectra of cells."""
-        return Spectra.of(self.decoder(latent, embedded), self.cells)
+    def decode(self, latent: Tensor, embedded: Tensor) -> Mixtures:
+        """Mixtures of cells."""
+        return Mixtures.of(self.decoder(latent, embedded), self.cells)
 
 
 class PostProcessor(nn.Module):
@@ -397,6 +397,7 @@ class VAE(Family):
     def __init__(self, settings: VAESettings, shape: Shape) -> None:
         super().__init__(settings, shape)
         self.variables = ShowerVariables(shape.cells, settings.threshold)
+        self.spectra = Spectra(shape.window)
         told = self.features.size + MissingEnergy.size
         self.missing = MissingEnergy(self.features.size, 128, settings.missing_classes)
         self.autoencoder = Autoencoder(settings, told, shape.cells)
@@ -414,6 +415,7 @@ class VAE(Family):
         numbers = self.variables.fit(sample, self.settings.seed)
         self._missing = self.missing.fit(self.variables.missing, numbers[:, -1:])
         self._numbers = numbers[:, :-1].contiguous()
+        self.spectra.begin(self.variables.cell)
 
     def stages(self, sample: Sample) -> Iterator[Stage]:
         s = self.settings
@@ -438,7 +440,7 @@ class VAE(Family):
 
     def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
         standardised = self.standardised(noise, pdg, conditions)
-        return self.variables.decode(standardised, self.available(pdg, conditions))
+        return self.variables.decode(standardised, self.available(pdg, conditions), self.spectra)
 
     def standardised(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
         """Return the standardised numbers (N, cells + 1) of showers."""
@@ -456,7 +458,8 @@ class VAE(Family):
         spectra = self.autoencoder.decode(self.autoencoder.density.latent(code, embedded), embedded)
         numbers = self.post(spectra.draw(choice[:, :-1], place[:, :-1]), told)
         number = self.missing.classes.numbers(classes, within)
-        missing = torch.where(classes > 0, number, torch.full((), EMPTY))
+        # No missing energy is a spectrum of a few eV: it has a place of its own, too.
+        missing = torch.where(classes > 0, number, EMPTY + EMPTY_WIDTH * place[:, -1:])
         v = self.variables
         return v.bounded((torch.cat([numbers, missing], 1) - v.mean) / v.width)
 

@@ -12,8 +12,8 @@ from k4calofast.training.families.vae import (
     VAE,
     Critic,
     Density,
+    Mixtures,
     PostProcessor,
-    Spectra,
     contest,
     discrepancy,
 )
@@ -24,7 +24,7 @@ from k4calofast.training.variables import CUT, EMPTY
 def spectra():
     torch.manual_seed(2)
     outputs = 0.7 * torch.randn(3, 5 * 10)
-    return Spectra.of(outputs, 5)
+    return Mixtures.of(outputs, 5)
 
 
 def _lively(module, size=0.3):
@@ -50,7 +50,7 @@ def test_a_cell_is_empty_or_has_a_number(spectra):
 @torch.no_grad()
 def test_cells_are_drawn_from_their_spectra(spectra):
     count = 20_000
-    many = Spectra(*(part[:1].expand(count, -1, -1) for part in spectra))
+    many = Mixtures(*(part[:1].expand(count, -1, -1) for part in spectra))
     found = many.draw(torch.rand(count, 5), torch.randn(count, 5))
     softly = many.draw_softly(torch.randn(count, 5))
     share = spectra.logits[:1].softmax(2)[0]
