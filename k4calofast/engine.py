@@ -27,13 +27,17 @@ from k4calofast.events.columns import (
 )
 from k4calofast.exceptions import InvalidEventError, ModelError, OutOfDomainError, SteeringError
 from k4calofast.generator import Model, find_model
-from k4calofast.hits import EnergyBalance, assemble
-from k4calofast.incidence import CONDITIONS, Arrivals, Fate, arrive
+from k4calofast.hits import Deposits, EnergyBalance, assemble
+from k4calofast.incidence import Arrivals, Fate, arrive
 from k4calofast.incidence.start import FAST_SIMULATED_BIT
-from k4calofast.noise import normal_noise
+from k4calofast.noise import normal_noise, uniform_noise
 from k4calofast.properties import CaloFastSimProperties
 
 logger = logging.getLogger(__name__)
+
+
+_LAYERED_AT_ONCE = 128
+"""Layered showers generated in one go, so that memory stays small."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,8 @@ class RunSummary:
         lines += [
             f"{self.hits} hits; energy (GeV): {energy.incident:.6g} incident, "
             f"{energy.generated:.6g} generated, {energy.written:.6g} in hits, "
-            f"{energy.beyond:.6g} beyond the detector; closure {energy.closure:.1e}"
+            f"{energy.beyond:.6g} beyond the detector, {energy.below:.6g} below the threshold of "
+            f"hits; closure {energy.closure:.1e}"
         ]
         return lines
 
@@ -126,11 +131,15 @@ class FastSimulation:
         self.model = Model(folder, properties.Provider, properties.Threads)
         self.card = self.model.card
         self.detector = detector.load(self.card.detector)
-        for edge in self.card.window:
-            if edge % 2 == 0:
-                raise ModelError(f"model '{self.card.name}': a window needs a centre, so odd sides")
+        self._conditions = self.card.conditions
+        self._check_window()
         self.summary = RunSummary()
-        names = [condition.name for condition in CONDITIONS]
+        self._threshold = properties.HitThreshold * self.detector.mip
+        # What is known of the cells of layered showers is a hundred times what a crystal's is.
+        self._at_once = properties.BatchSize
+        if self.card.layered:
+            self._at_once = min(properties.BatchSize, _LAYERED_AT_ONCE)
+        names = [condition.name for condition in self._conditions]
         unknown = [pdg for pdg in properties.PDG if pdg not in self.card.kinds]
         if unknown:
             raise SteeringError(
@@ -150,6 +159,22 @@ class FastSimulation:
             self.card.sha256[:12],
             self.detector.name,
         )
+
+    def _check_window(self) -> None:
+        """Make sure that the window is one of this detector, before the first event.
+
+        Raises
+        ------
+        ModelError
+            If it is not.
+        """
+        nothing, nowhere = np.zeros(0, np.int64), np.zeros((0, 3))
+        if any(edge % 2 == 0 for edge in self.card.window[-2:]):
+            raise ModelError(f"model '{self.card.name}': a window needs a centre, so odd sides")
+        try:
+            self.detector.surroundings(nothing, nowhere, nowhere, self.card.window)
+        except ValueError as error:
+            raise ModelError(f"model '{self.card.name}': {error}") from error
 
     def simulate(self, keys: EventKeys, particles: Particles) -> Simulated:
         """Simulate events.
@@ -174,10 +199,10 @@ class FastSimulation:
         index = arrivals.particle - particles.offsets[event]
         pdg = particles.pdg[arrivals.particle]
         arrived = perf_counter()
-        energies = self._generate(keys, conditions, pdg, event, index)
+        deposits = self._generate(keys, arrivals, conditions, pdg, event, index)
         generated = perf_counter()
         hits, contributions, energy = assemble(
-            self.detector, arrivals, pdg, event, index, len(keys), energies
+            self.detector, arrivals, pdg, event, index, len(keys), deposits, self._threshold
         )
         waiting = np.flatnonzero(_waits(fate))
         offsets = np.searchsorted(waiting, particles.offsets)
@@ -238,7 +263,7 @@ class FastSimulation:
             low, high = self._ranges[int(pdg[row])]
             values = arrivals.conditions[row]
             wrong = np.flatnonzero((values < low) | (values > high))[0]
-            condition = CONDITIONS[wrong]
+            condition = self._conditions[wrong]
             raise OutOfDomainError(
                 f"{_where(keys, particles, bad)}: {condition.name} {values[wrong]:.4g} "
                 f"{condition.unit} is outside the range {low[wrong]:.4g} to {high[wrong]:.4g} of "
@@ -255,26 +280,39 @@ class FastSimulation:
     def _generate(
         self,
         keys: EventKeys,
+        arrivals: Arrivals,
         conditions: Floats,
         pdg: npt.NDArray[np.int32],
         event: Indices,
         index: Indices,
-    ) -> npt.NDArray[np.float32]:
-        energies = np.empty((len(pdg), *self.card.window), np.float32)
+    ) -> Deposits:
         seed = keys.seeds(self.properties.Seed)
-        for start in range(0, len(pdg), self.properties.BatchSize):
-            rows = slice(start, start + self.properties.BatchSize)
-            noise = normal_noise(
+        parts = [Deposits.none()]
+        for start in range(0, len(pdg), self._at_once):
+            rows = slice(start, start + self._at_once)
+            whose = (
                 seed[event[rows]],
                 keys.run[event[rows]],
                 keys.event[event[rows]],
                 index[rows].astype(np.uint64),
-                self.card.noise,
             )
-            energies[rows] = self.model.energies(pdg[rows], conditions[rows], noise)
-        if not (np.isfinite(energies).all() and (energies >= 0).all()):
-            raise ModelError(f"model '{self.card.name}' gave NaN or negative energies")
-        return energies
+            surroundings = self.detector.surroundings(
+                arrivals.cell[rows],
+                arrivals.position[rows],
+                arrivals.momentum[rows],
+                self.card.window,
+            )
+            more = dict(surroundings.inputs)
+            if self.card.uniform:
+                more["uniform"] = uniform_noise(*whose, self.card.uniform)
+            noise = normal_noise(*whose, self.card.noise)
+            generated = self.model.generate(pdg[rows], conditions[rows], noise, more)
+            if not (np.isfinite(generated.energy).all() and (generated.energy >= 0).all()):
+                raise ModelError(f"model '{self.card.name}' gave NaN or negative energies")
+            if not (np.isfinite(generated.delay).all() and (generated.delay >= 0).all()):
+                raise ModelError(f"model '{self.card.name}' gave NaN or negative delays")
+            parts.append(Deposits.of(generated, surroundings).moved(start))
+        return Deposits.concatenate(parts)
 
     def _count(
         self, fate: npt.NDArray[np.int8], events: int, hits: int, energy: EnergyBalance

@@ -62,6 +62,12 @@ class CaloFastSimProperties(Properties):
         description="what to do with a particle outside the model's range: hand it on, simulate "
         "it at the edge of the range, or stop the job",
     )
+    HitThreshold: float = Field(
+        0.0,
+        ge=0,
+        description="smallest energy of a hit, in units of what a minimum ionising particle leaves "
+        "in a layer; hits below are left out and counted. Layered calorimeters only",
+    )
     OtherKinds: Literal["skip", "fail"] = Field(
         "skip",
         description="what to do with a kind of particle that the model does not simulate: hand "

@@ -51,6 +51,8 @@ struct CaloFastSimProperties {
         "kinds of particles to simulate; empty is all that the model knows"},
         OutOfRange{owner, "OutOfRange", "skip",
         "what to do with a particle outside the model's range: hand it on, simulate it at the edge of the range, or stop the job"},
+        HitThreshold{owner, "HitThreshold", 0.0,
+        "smallest energy of a hit, in units of what a minimum ionising particle leaves in a layer; hits below are left out and counted. Layered calorimeters only"},
         OtherKinds{owner, "OtherKinds", "skip",
         "what to do with a kind of particle that the model does not simulate: hand it on, or stop the job"},
         Provider{owner, "Provider", "auto",
@@ -71,6 +73,7 @@ struct CaloFastSimProperties {
     visit("Seed", Seed.value());
     visit("PDG", PDG.value());
     visit("OutOfRange", OutOfRange.value());
+    visit("HitThreshold", HitThreshold.value());
     visit("OtherKinds", OtherKinds.value());
     visit("Provider", Provider.value());
     visit("Threads", Threads.value());
@@ -83,6 +86,7 @@ struct CaloFastSimProperties {
   Gaudi::Property<std::uint64_t> Seed;
   Gaudi::Property<std::vector<int>> PDG;
   Gaudi::Property<std::string> OutOfRange;
+  Gaudi::Property<double> HitThreshold;
   Gaudi::Property<std::string> OtherKinds;
   Gaudi::Property<std::string> Provider;
   Gaudi::Property<std::int64_t> Threads;

@@ -40,13 +40,13 @@ def request(
     generator = Model(find_model(model), "cpu", threads)
     card = generator.card
     showers, source = reading.read(
-        reference, window=card.window, detector=card.detector, kinds=tuple(card.kinds)
+        reference, window=card.crystals, detector=card.detector, kinds=tuple(card.kinds)
     )
     refuse_unfit(card, reference, source)
     inside = comparable(generator, showers)
     there = above_threshold(showers.take(inside), card.threshold)
     here = generated(generator, there, seed)
-    geometry = detector.load(card.detector)
+    geometry = detector.load_crystals(card.detector)
     result = asked(
         there,
         observables(there, geometry),

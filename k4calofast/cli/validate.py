@@ -61,7 +61,7 @@ def validate(
             file,
             hits=hits,
             particles=particles,
-            window=card.window,
+            window=card.crystals,
             detector=card.detector,
             kinds=tuple(card.kinds),
             binning=binning,

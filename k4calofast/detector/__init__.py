@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
-from k4calofast.detector.calorimeter import Calorimeter, Entry
+from functools import cache
+
+from k4calofast.detector import description
+from k4calofast.detector.calorimeter import Calorimeter, Entry, Surroundings
+from k4calofast.detector.crystals import CrystalBarrel
 from k4calofast.detector.encoding import CellIDEncoding
+from k4calofast.detector.layered import LayeredBarrel
 from k4calofast.exceptions import UnknownDetectorError
 
-__all__ = ["Calorimeter", "CellIDEncoding", "Entry", "load", "names"]
+__all__ = [
+    "Calorimeter",
+    "CellIDEncoding",
+    "CrystalBarrel",
+    "Entry",
+    "LayeredBarrel",
+    "Surroundings",
+    "load",
+    "load_crystals",
+    "names",
+]
 
 
 def names() -> tuple[str, ...]:
     """Names that `load` understands."""
-    return ("BESIII_EMC_barrel",)
+    return ("BESIII_EMC_barrel", *description.names())
+
+
+def load_crystals(name: str) -> CrystalBarrel:
+    """Return the calorimeter of this name, which is made of crystals.
+
+    Raises
+    ------
+    UnknownDetectorError
+        If there is none, or if it is of another kind.
+    """
+    found = load(name)
+    if not isinstance(found, CrystalBarrel):
+        raise UnknownDetectorError(f"{name} is a layered barrel: it has no windows of crystals")
+    return found
 
 
 def load(name: str) -> Calorimeter:
@@ -26,4 +55,11 @@ def load(name: str) -> Calorimeter:
         from k4calofast.detector import besiii
 
         return besiii.barrel()
+    if name in description.names():
+        return _layered(name)
     raise UnknownDetectorError(f"no detector '{name}': this version knows {', '.join(names())}")
+
+
+@cache
+def _layered(name: str) -> LayeredBarrel:
+    return LayeredBarrel(description.describe(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +32,17 @@ class Entry:
     distance: Floats
 
 
+class Surroundings(Protocol):
+    """The cells around N particles: a window for each."""
+
+    @property
+    def inputs(self) -> Mapping[str, npt.NDArray[np.float32]]:
+        """What generators are told of the cells, beside the conditions, by the input's name."""
+
+    def cells(self, shower: Cells, place: Cells) -> Cells:
+        """Cells (D,) of places (D,) in the windows of showers (D,), -1 where there is none."""
+
+
 class Calorimeter(Protocol):
     """A calorimeter whose cells are numbered 0, 1, 2, ...; lengths in mm, angles in rad."""
 
@@ -45,6 +57,13 @@ class Calorimeter(Protocol):
     @property
     def magnetic_field(self) -> float:
         """Field along z in front of and inside the calorimeter (T, signed)."""
+
+    @property
+    def mip(self) -> float:
+        """Most probable energy (GeV) that a minimum ionising particle leaves in a layer.
+
+        0 for calorimeters that are not layered.
+        """
 
     @property
     def n_cells(self) -> int:
@@ -80,19 +99,27 @@ class Calorimeter(Protocol):
             (N, 3) unit vectors.
         """
 
-    def front_centre(self, cells: Cells) -> Floats:
-        """(N, 3) centre of each cell's front face (mm, world)."""
-
     def centre(self, cells: Cells) -> Floats:
         """(N, 3) centre of each cell (mm, world)."""
 
-    def axis_angles(self, cells: Cells) -> tuple[Floats, Floats]:
-        """Theta and phi, (N,) each, of the axis from front centre to centre (rad)."""
+    def surroundings(
+        self, cells: Cells, position: Floats, momentum: Floats, window: tuple[int, ...], /
+    ) -> Surroundings:
+        """Return the windows of cells around where particles enter.
 
-    def window(self, cells: Cells, shape: tuple[int, int]) -> Cells:
-        """(N, rows, columns) cells around each cell, -1 where there is no cell.
+        Parameters
+        ----------
+        cells
+            (N,) that are entered.
+        position, momentum
+            (N, 3) mm and GeV there.
+        window
+            Its shape, as model cards have it.
 
-        Rows follow theta, columns phi; phi wraps.
+        Raises
+        ------
+        ValueError
+            If it is not the shape of a window of this calorimeter.
         """
 
     def cell_id(self, cells: Cells) -> npt.NDArray[np.uint64]:

@@ -33,6 +33,28 @@ _FACE_TOLERANCE = 0.1  # mm
 
 
 @dataclass(frozen=True, eq=False)
+class CrystalWindows:
+    """Crystals around N particles.
+
+    Attributes
+    ----------
+    crystals
+        (N, places), -1 where there is none.
+    """
+
+    crystals: Cells
+
+    @property
+    def inputs(self) -> dict[str, npt.NDArray[np.float32]]:
+        """Nothing: what there is to know of crystals is in the conditions."""
+        return {}
+
+    def cells(self, shower: Cells, place: Cells) -> Cells:
+        """Crystals (D,) of places (D,) in the windows of showers (D,), -1 where there is none."""
+        return self.crystals[shower, place]
+
+
+@dataclass(frozen=True, eq=False)
 class CrystalBarrel:
     """A barrel calorimeter made of crystals.
 
@@ -66,6 +88,11 @@ class CrystalBarrel:
     def n_columns(self) -> int:
         """Number of crystals in each ring."""
         return int(self.corners.shape[1])
+
+    @property
+    def mip(self) -> float:
+        """Nothing: the unit of energies in layers."""
+        return 0.0
 
     @property
     def n_cells(self) -> int:
@@ -239,6 +266,14 @@ class CrystalBarrel:
             raise ValueError(f"a window of {rows} x {columns} has no centre or meets itself")
         ring, column = np.divmod(np.asarray(cells, np.int64), self.n_columns)
         return self._block(ring, column, rows // 2, columns // 2)
+
+    def surroundings(
+        self, cells: Cells, _position: Floats, _momentum: Floats, window: tuple[int, ...]
+    ) -> CrystalWindows:
+        """Windows around the crystals that N particles enter; see `window`."""
+        rows, columns = window
+        around = self.window(cells, (rows, columns))
+        return CrystalWindows(around.reshape(len(cells), rows * columns))
 
     def _block(self, ring: Cells, column: Cells, d_ring: int, d_column: int) -> Cells:
         rings = ring[:, None] + np.arange(-d_ring, d_ring + 1)

@@ -15,7 +15,8 @@ from k4calofast.events.columns import Contributions, Hits, Particles
 from k4calofast.fullsim import besiii
 from k4calofast.fullsim.physics_data import PhysicsData
 from k4calofast.fullsim.simulation import Simulation
-from k4calofast.hits import EnergyBalance, assemble
+from k4calofast.generator.generated import Generated
+from k4calofast.hits import Deposits, EnergyBalance, assemble
 from k4calofast.incidence import Fate, arrive
 
 
@@ -68,6 +69,9 @@ def simulate_events(particles: Particles, data: PhysicsData, seed: int) -> Fully
     )
     energies, beside = sector.in_window(deposits, arrivals.cell, besiii.WINDOW)
     event = particles.event_of(arrivals.particle)
+    windows = sector.barrel.surroundings(
+        arrivals.cell, arrivals.position, arrivals.momentum, besiii.WINDOW
+    )
     hits, contributions, energy = assemble(
         sector.barrel,
         arrivals,
@@ -75,6 +79,6 @@ def simulate_events(particles: Particles, data: PhysicsData, seed: int) -> Fully
         event,
         arrivals.particle - particles.offsets[event],
         particles.n_events,
-        energies,
+        Deposits.of(Generated.of_windows(energies), windows),
     )
     return FullySimulated(hits, contributions, fate, energy, float(beside.sum()))

@@ -14,13 +14,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from k4calofast.exceptions import ModelError
-from k4calofast.incidence import CONDITIONS
+from k4calofast.incidence import CONDITIONS, LAYER_CONDITIONS, Condition
 
 CARD_FILE = "card.yaml"
 _LARGEST_CARD = 1 << 20
 _LARGEST_MODEL = 1 << 29
+_LAYERED_DIMENSIONS = 3
 
 Range = tuple[float, float]
+Edge = Annotated[int, Field(ge=1, le=1000)]
 
 
 class _Strict(BaseModel):
@@ -77,13 +79,16 @@ class ModelCard(_Strict):
     file, sha256
         ONNX file in the card's folder, and its digest.
     detector, window
-        Calorimeter, and shape (rows, columns) of the window of cells around the hit cell.
+        Calorimeter, and shape of the window of cells around where a particle enters: rows and
+        columns of crystals, or layers, columns and rows.
     threshold
         Cells below this energy (GeV) are 0.
     kinds
         For each kind of particle (PDG number), the range of each condition.
     noise
         Standard normal numbers per shower.
+    uniform
+        Numbers between 0 and 1 per shower, of generators of layered showers.
     block
         Showers per inference call on a CPU; fixed, so that rounding does not depend on
         what else is in the batch.
@@ -101,14 +106,38 @@ class ModelCard(_Strict):
     file: str
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     detector: str
-    window: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+    window: tuple[Edge, Edge] | tuple[Edge, Edge, Edge]
     threshold: Annotated[float, Field(ge=0)]
     kinds: Annotated[dict[int, dict[str, Range]], Field(min_length=1)]
     noise: Annotated[int, Field(ge=1, le=1 << 16)]
+    uniform: Annotated[int, Field(ge=0, le=1 << 16)] = 0
     block: Annotated[int, Field(ge=1, le=1 << 16)]
     training: Training
     validation: dict[str, Any]
     gates: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+
+    @property
+    def layered(self) -> bool:
+        """Whether it generates deposits in layers, and not windows of crystals."""
+        return len(self.window) == _LAYERED_DIMENSIONS
+
+    @property
+    def crystals(self) -> tuple[int, int]:
+        """Rows and columns of a window of crystals.
+
+        Raises
+        ------
+        ModelError
+            If it is a generator of layered showers.
+        """
+        if len(self.window) == _LAYERED_DIMENSIONS:
+            raise ModelError(f"model '{self.name}' generates layered showers, not crystals' windows")
+        return self.window[0], self.window[1]
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What showers are generated for."""
+        return LAYER_CONDITIONS if self.layered else CONDITIONS
 
     @field_validator("file")
     @classmethod
@@ -119,7 +148,7 @@ class ModelCard(_Strict):
 
     @model_validator(mode="after")
     def _all_conditions(self) -> ModelCard:
-        names = {condition.name for condition in CONDITIONS}
+        names = {condition.name for condition in self.conditions}
         for pdg, ranges in self.kinds.items():
             if set(ranges) != names:
                 raise ValueError(f"kind {pdg} must have ranges for {', '.join(sorted(names))}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import onnxruntime
 
 from k4calofast.exceptions import ModelError, SteeringError
 from k4calofast.generator.card import CARD_FILE, ModelCard, read_card, read_checked
-from k4calofast.incidence import CONDITIONS
+from k4calofast.generator.generated import Generated
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,16 @@ PROVIDERS = {
 
 GPU_BLOCK = 4096
 """Showers per inference call on a GPU, where large calls pay."""
+
+_SPARSE = {
+    "shower": "tensor(int64)",
+    "place": "tensor(int64)",
+    "energy": "tensor(float)",
+    "delay": "tensor(float)",
+}
+"""Outputs of generators of layered showers; see `Generated`."""
+
+Found = TypeVar("Found")
 
 SEARCH_PATH = "K4CALOFAST_MODEL_PATH"
 """Environment variable with folders, separated by colons, to look for models in."""
@@ -110,12 +120,18 @@ class Model:
 
     def _check_interface(self, file: Path) -> list[str]:
         """Names of the inputs, after making sure that they are what the card says."""
-        rows, columns = self.card.window
-        expected = {
-            "noise": ("tensor(float)", [self.card.noise]),
-            "conditions": ("tensor(float)", [len(CONDITIONS)]),
-            "energies": ("tensor(float)", [rows, columns]),
+        card = self.card
+        expected: dict[str, tuple[str, list[int]]] = {
+            "noise": ("tensor(float)", [card.noise]),
+            "conditions": ("tensor(float)", [len(card.conditions)]),
         }
+        if card.layered:
+            view = list(card.window[:2])
+            expected |= {"t": ("tensor(float)", view), "z": ("tensor(float)", view)}
+            expected |= {"uniform": ("tensor(float)", [card.uniform])}
+            expected |= {name: (kind, []) for name, kind in _SPARSE.items()}
+        else:
+            expected["energies"] = ("tensor(float)", list(card.window))
         if len(self.card.kinds) > 1:
             expected["pdg"] = ("tensor(int64)", [])
         there = {
@@ -130,6 +146,34 @@ class Model:
                 )
         return [tensor.name for tensor in self._session.get_inputs()]
 
+    def generate(
+        self,
+        pdg: npt.NDArray[np.int32],
+        conditions: npt.NDArray[np.float64],
+        noise: npt.NDArray[np.float32],
+        more: Mapping[str, npt.NDArray[np.float32]],
+    ) -> Generated:
+        """Generate N showers: what they put where in their windows.
+
+        Parameters
+        ----------
+        pdg, conditions, noise
+            As for `energies`.
+        more
+            Further inputs of generators of layered showers: ``uniform``, and the `inputs` of
+            `k4calofast.detector.Surroundings`.
+        """
+        if not self.card.layered:
+            return Generated.of_windows(self.energies(pdg, conditions, noise))
+        inputs = self._inputs_of(pdg, conditions, noise) | dict(more)
+
+        def generate(rows: slice) -> Generated:
+            block = {name: _padded(inputs[name][rows], self._block) for name in self._inputs}
+            found = Generated(*self._session.run(list(_SPARSE), block))
+            return found.first(rows.stop - rows.start).moved(rows.start)
+
+        return Generated.concatenate(list(self._over_blocks(generate, len(pdg))))
+
     def energies(
         self,
         pdg: npt.NDArray[np.int32],
@@ -143,7 +187,7 @@ class Model:
         pdg
             (N,) kinds, all of the card's.
         conditions
-            (N, 6) in the order and units of `k4calofast.incidence.CONDITIONS`.
+            (N, 6) in the order and units of the card's conditions.
         noise
             (N, card.noise) standard normal numbers.
 
@@ -152,11 +196,7 @@ class Model:
         array
             (N, rows, columns) GeV. Row i depends on row i of the inputs alone.
         """
-        inputs: dict[str, npt.NDArray[Any]] = {
-            "noise": noise,
-            "conditions": conditions.astype(np.float32),
-            "pdg": pdg.astype(np.int64),
-        }
+        inputs = self._inputs_of(pdg, conditions, noise)
         out = np.empty((len(pdg), *self.card.window), np.float32)
 
         def generate(rows: slice) -> None:
@@ -165,13 +205,24 @@ class Model:
             (generated,) = self._session.run(["energies"], block)
             out[rows] = np.asarray(generated)[:count]
 
-        blocks = _blocks(len(pdg), self._block)
-        if self._pool is None:
-            for rows in blocks:
-                generate(rows)
-        else:
-            list(self._pool.map(generate, blocks))
+        list(self._over_blocks(generate, len(pdg)))
         return out
+
+    @staticmethod
+    def _inputs_of(
+        pdg: npt.NDArray[np.int32],
+        conditions: npt.NDArray[np.float64],
+        noise: npt.NDArray[np.float32],
+    ) -> dict[str, npt.NDArray[Any]]:
+        return {
+            "noise": noise,
+            "conditions": conditions.astype(np.float32),
+            "pdg": pdg.astype(np.int64),
+        }
+
+    def _over_blocks(self, work: Callable[[slice], Found], count: int) -> Iterator[Found]:
+        """Yield what is done for each block of rows, in their order."""
+        return (map if self._pool is None else self._pool.map)(work, _blocks(count, self._block))
 
 
 def _wanted_provider(name: str) -> str:

@@ -1,5 +1,5 @@
-"""From windows of cell energies to calorimeter hits and their contributions, and digits."""
+"""From deposits in cells to calorimeter hits and their contributions, and digits."""
 
-from k4calofast.hits.assembly import EnergyBalance, assemble
+from k4calofast.hits.assembly import Deposits, EnergyBalance, assemble
 
-__all__ = ["EnergyBalance", "assemble"]
+__all__ = ["Deposits", "EnergyBalance", "assemble"]

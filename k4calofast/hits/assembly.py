@@ -7,15 +7,20 @@ before light could arrive; positions are cell centres; energies are raw deposits
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.detector import Calorimeter
+from k4calofast.detector import Calorimeter, Surroundings
 from k4calofast.events.columns import Contributions, Floats, Hits, Indices
 from k4calofast.incidence import Arrivals
 from k4calofast.incidence.transport import LIGHT_SPEED
+
+if TYPE_CHECKING:
+    from k4calofast.generator import Generated
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,15 @@ class EnergyBalance:
         The part of it in places of a window where the detector has no cell.
     written
         Energies of the hits.
+    below
+        The part in hits below the threshold, which are not written.
     """
 
     incident: float = 0.0
     generated: float = 0.0
     beyond: float = 0.0
     written: float = 0.0
+    below: float = 0.0
 
     def __add__(self, other: EnergyBalance) -> EnergyBalance:
         return EnergyBalance(
@@ -45,14 +53,63 @@ class EnergyBalance:
             self.generated + other.generated,
             self.beyond + other.beyond,
             self.written + other.written,
+            self.below + other.below,
         )
 
     @property
     def closure(self) -> float:
-        """Generated energy that is neither in hits nor beyond the detector, relative."""
+        """Generated energy of which it is not known where it went, relative."""
         if self.generated == 0:
             return 0.0
-        return (self.generated - self.beyond - self.written) / self.generated
+        return (self.generated - self.beyond - self.below - self.written) / self.generated
+
+
+@dataclass(frozen=True)
+class Deposits:
+    """Energy that N showers put into cells, D times.
+
+    Attributes
+    ----------
+    shower
+        (D,) whose.
+    cell
+        (D,) where; -1 where the detector has no cell.
+    energy
+        (D,) GeV.
+    delay
+        (D,) ns after light could have come straight from where the particle entered.
+    """
+
+    shower: Indices
+    cell: Indices
+    energy: npt.NDArray[np.float32]
+    delay: npt.NDArray[np.float32]
+
+    @staticmethod
+    def of(generated: Generated, surroundings: Surroundings) -> Deposits:
+        """Return what was generated, in the cells around the particles."""
+        cell = surroundings.cells(generated.shower, generated.place)
+        return Deposits(generated.shower, cell, generated.energy, generated.delay)
+
+    @staticmethod
+    def none() -> Deposits:
+        """No deposits."""
+        nowhere, nothing = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        return Deposits(nowhere, nowhere, nothing, nothing)
+
+    def moved(self, by: int) -> Deposits:
+        """Return the same for showers with so much larger numbers."""
+        return replace(self, shower=self.shower + by)
+
+    @staticmethod
+    def concatenate(parts: Sequence[Deposits]) -> Deposits:
+        """Return the deposits of several batches; those that follow have later showers."""
+        return Deposits(
+            *(
+                np.concatenate([getattr(part, field.name) for part in parts])
+                for field in fields(Deposits)
+            )
+        )
 
 
 def assemble(
@@ -62,9 +119,10 @@ def assemble(
     event: Indices,
     index_in_event: Indices,
     n_events: int,
-    energies: npt.NDArray[np.float32],
+    deposits: Deposits,
+    threshold: float = 0.0,
 ) -> tuple[Hits, Contributions, EnergyBalance]:
-    """Turn the windows of N showers into hits.
+    """Turn the deposits of N showers into hits.
 
     Parameters
     ----------
@@ -72,25 +130,31 @@ def assemble(
         The showers, ordered by event and particle.
     pdg, event, index_in_event
         (N,) PDG number, event (0 to n_events - 1) and index in it of their particles.
-    energies
-        (N, rows, columns) GeV.
+    deposits
+        Of these showers.
+    threshold
+        GeV; hits with less are left out, and counted.
     """
-    rows, columns = energies.shape[1:]
-    window = detector.window(arrivals.cell, (rows, columns)).reshape(-1, rows * columns)
-    flat = energies.reshape(-1, rows * columns)
-    lit = flat > 0
-    shower, place = np.nonzero(lit & (window >= 0))
-    cell = window[shower, place]
+    inside = np.flatnonzero(deposits.cell >= 0)
+    shower, cell = deposits.shower[inside], deposits.cell[inside]
     # Showers come ordered by event and particle, so a stable sort by event and cell leaves
     # the contributions of each cell in the order of their particles.
     key = event[shower] * detector.n_cells + cell
     order = np.argsort(key, kind="stable")
-    shower, place, cell, key = shower[order], place[order], cell[order], key[order]
-    energy = flat[shower, place]
+    shower, cell, key = shower[order], cell[order], key[order]
+    energy, delay = deposits.energy[inside][order], deposits.delay[inside][order]
+    shower, cell, key, energy, delay = _merged(shower, cell, key, energy, delay)
 
     first = np.flatnonzero(np.diff(key, prepend=-1))
-    hit_cell, hit_event = cell[first], event[shower[first]]
     total = np.add.reduceat(energy.astype(np.float64), first) if first.size else np.zeros(0)
+    below = total < threshold
+    lost = float(total[below].sum())
+    if below.any():
+        stays = np.repeat(~below, np.diff(np.append(first, len(key))))
+        shower, cell, key = shower[stays], cell[stays], key[stays]
+        energy, delay, total = energy[stays], delay[stays], total[~below]
+        first = np.flatnonzero(np.diff(key, prepend=-1))
+    hit_cell, hit_event = cell[first], event[shower[first]]
     centre = detector.centre(hit_cell)
     hits = Hits(
         np.searchsorted(hit_event, np.arange(n_events + 1)),
@@ -105,14 +169,35 @@ def assemble(
         index_in_event[shower].astype(np.int32),
         pdg[shower],
         energy,
-        (arrivals.time[shower] + way / LIGHT_SPEED).astype(np.float32),
+        (arrivals.time[shower] + way / LIGHT_SPEED + delay).astype(np.float32),
         position.astype(np.float32),
         np.zeros(len(shower), np.float32),
     )
     balance = EnergyBalance(
         float(arrivals.conditions[:, 0].sum()),
-        float(flat.sum(dtype=np.float64)),
-        float(flat[window < 0].sum(dtype=np.float64)),
+        float(deposits.energy.sum(dtype=np.float64)),
+        float(deposits.energy[deposits.cell < 0].sum(dtype=np.float64)),
         float(hits.energy.sum(dtype=np.float64)),
+        lost,
     )
     return hits, contributions, balance
+
+
+def _merged(
+    shower: Indices,
+    cell: Indices,
+    key: Indices,
+    energy: npt.NDArray[np.float32],
+    delay: npt.NDArray[np.float32],
+) -> tuple[Indices, Indices, Indices, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Make one contribution of what a shower puts into a cell from several places.
+
+    At the border of modules, places of two layers can be one cell of the neighbour.
+    """
+    again = (np.diff(key, prepend=-1) == 0) & (np.diff(shower, prepend=-1) == 0)
+    if not again.any():
+        return shower, cell, key, energy, delay
+    first = np.flatnonzero(~again)
+    total = np.add.reduceat(energy.astype(np.float64), first).astype(np.float32)
+    earliest = np.minimum.reduceat(delay, first)
+    return shower[first], cell[first], key[first], total, earliest

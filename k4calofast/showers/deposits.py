@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.detector import Calorimeter
+from k4calofast.detector import CrystalBarrel
 from k4calofast.events.columns import Indices
 from k4calofast.exceptions import FileFormatError
 from k4calofast.showers.columns import Showers
@@ -38,7 +38,7 @@ def nearest_arrival(arrival: Indices, child: Indices, parent: Indices) -> Indice
 
 
 def in_windows(
-    detector: Calorimeter,
+    detector: CrystalBarrel,
     entered: Indices,
     window: tuple[int, int],
     shower: Indices,

@@ -16,7 +16,7 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 
-from k4calofast.detector import Calorimeter, load
+from k4calofast.detector import CrystalBarrel, load_crystals
 from k4calofast.events import typed
 from k4calofast.events.columns import Contributions, Hits, Indices, Particles
 from k4calofast.events.edm4hep import CALO_HIT_CONTRIBUTION, MC_PARTICLE, SIM_CALORIMETER_HIT
@@ -50,7 +50,7 @@ class _Wanted:
     hits: str
     particles: str
     window: tuple[int, int]
-    detector: Calorimeter
+    detector: CrystalBarrel
     kinds: tuple[int, ...]
 
 
@@ -128,7 +128,7 @@ def read(
     UnknownDetectorError
         If there is no such detector.
     """
-    wanted = _Wanted(hits, particles, window, load(detector), tuple(kinds))
+    wanted = _Wanted(hits, particles, window, load_crystals(detector), tuple(kinds))
     parts = [part for file in files for part in _read_file(file, wanted)]
     if not any(len(part) for part in parts):
         listed = ", ".join(str(file) for file in files) or "no files"

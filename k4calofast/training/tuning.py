@@ -30,7 +30,7 @@ import torch
 from optuna.trial import TrialState
 
 from k4calofast import detector
-from k4calofast.detector import Calorimeter
+from k4calofast.detector import CrystalBarrel
 from k4calofast.exceptions import OutputError, TrainingError
 from k4calofast.generator import Model
 from k4calofast.showers import Showers
@@ -50,7 +50,7 @@ from k4calofast.validation.report import generated
 Progress = Callable[[], AbstractContextManager[loop.Report]]
 """Shows one training."""
 
-Objective = Callable[[Showers, Showers, Calorimeter], float]
+Objective = Callable[[Showers, Showers, CrystalBarrel], float]
 """How far generated showers, the second, are from a reference; 0 or the smallest is the best."""
 
 BEST, HISTORY, STORAGE = "best.yaml", "history.png", "study.db"
@@ -434,7 +434,7 @@ def measured(objective: str, model: Model, reference: Showers) -> float:
     energies = np.where(reference.energies > threshold, reference.energies, np.float32(0))
     there = replace(reference, energies=energies)
     here = generated(model, there, 0)
-    value = OBJECTIVES[objective][1](there, here, detector.load(model.card.detector))
+    value = OBJECTIVES[objective][1](there, here, detector.load_crystals(model.card.detector))
     if not math.isfinite(value):
         raise TrainingError(f"{objective} is {value}")
     return value
@@ -467,26 +467,26 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _chi2(there: Showers, here: Showers, _: Calorimeter) -> float:
+def _chi2(there: Showers, here: Showers, _: CrystalBarrel) -> float:
     totals = torch.from_numpy(here.energies).flatten(1).sum(1)
     return chi2_ndf(Sample.of(there, 0.0), totals)
 
 
-def _clouds(there: Showers, here: Showers, geometry: Calorimeter) -> list[npt.NDArray[np.float64]]:
+def _clouds(there: Showers, here: Showers, geometry: CrystalBarrel) -> list[npt.NDArray[np.float64]]:
     sides = (observables(showers, geometry) for showers in (there, here))
     names = (*OBSERVABLES, *IMPACT)
     return [np.stack([values[name] for name in names], axis=1) for values in sides]
 
 
-def _fpd(there: Showers, here: Showers, geometry: Calorimeter) -> float:
+def _fpd(there: Showers, here: Showers, geometry: CrystalBarrel) -> float:
     return frechet_distance(*standardised(*_clouds(there, here, geometry))).value
 
 
-def _auc_observables(there: Showers, here: Showers, geometry: Calorimeter) -> float:
+def _auc_observables(there: Showers, here: Showers, geometry: CrystalBarrel) -> float:
     return _area(*_clouds(there, here, geometry))
 
 
-def _auc_cells(there: Showers, here: Showers, _: Calorimeter) -> float:
+def _auc_cells(there: Showers, here: Showers, _: CrystalBarrel) -> float:
     cells = (showers.energies.reshape(len(showers), -1) for showers in (there, here))
     return _area(*(side.astype(np.float64) for side in cells))
 
@@ -496,7 +496,7 @@ def _area(there: npt.NDArray[np.float64], here: npt.NDArray[np.float64]) -> floa
     return 0.5 + abs(separation(there, here).mean - 0.5)
 
 
-def _closure(there: Showers, here: Showers, geometry: Calorimeter) -> float:
+def _closure(there: Showers, here: Showers, geometry: CrystalBarrel) -> float:
     """Root of the mean square: the worst bin alone is a matter of chance."""
     one, other = (observables(showers, geometry) for showers in (there, here))
     shifts = [found.shift for found in closure(there, one, other, COMPARED)]

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.detector import Calorimeter
+from k4calofast.detector import CrystalBarrel
 from k4calofast.showers import Showers
 from k4calofast.validation.closure import COMPARED, Bin, closure, worst
 from k4calofast.validation.fidelity import (
@@ -135,7 +135,7 @@ class Comparison:
 def compare_samples(
     reference: Showers,
     generated: Showers,
-    detector: Calorimeter,
+    detector: CrystalBarrel,
     gates: Mapping[str, float],
     again: Showers | None = None,
     progress: Progress = lambda _: None,
@@ -263,7 +263,7 @@ def _logarithms(showers: Showers) -> Floats:
 
 
 def _reconstructed(
-    reference: Showers, generated: Showers, detector: Calorimeter
+    reference: Showers, generated: Showers, detector: CrystalBarrel
 ) -> tuple[Reconstructed, Reconstructed]:
     """Reconstruct both samples with the calibration of the reference."""
     both = [find_clusters(showers, detector) for showers in (reference, generated)]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.detector import Calorimeter
+from k4calofast.detector import CrystalBarrel
 from k4calofast.incidence import CONDITIONS
 from k4calofast.showers import Showers
 
@@ -94,7 +94,7 @@ def block(energies: Floats, size: int) -> Floats:
     return energies[:, top : top + size, left : left + size]
 
 
-def observables(showers: Showers, detector: Calorimeter | None = None) -> dict[str, Floats]:
+def observables(showers: Showers, detector: CrystalBarrel | None = None) -> dict[str, Floats]:
     """All of `OBSERVABLES`, and with a detector those of `IMPACT`; (N,) each."""
     energies = showers.energies.astype(np.float64)
     rows, columns = energies.shape[1:]
@@ -151,7 +151,7 @@ def _asymmetries(
 
 
 def _from_impact(
-    showers: Showers, energies: Floats, total: Floats, detector: Calorimeter
+    showers: Showers, energies: Floats, total: Floats, detector: CrystalBarrel
 ) -> dict[str, Floats]:
     names = [condition.name for condition in CONDITIONS]
     hit, where = np.unique(showers.cell, return_inverse=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.detector import Calorimeter
+from k4calofast.detector import CrystalBarrel
 from k4calofast.incidence import CONDITIONS
 from k4calofast.showers import Showers
 from k4calofast.validation.metrics import Value
@@ -50,7 +50,7 @@ class Clusters:
     offset_phi: Floats
 
 
-def find_clusters(showers: Showers, detector: Calorimeter) -> Clusters:
+def find_clusters(showers: Showers, detector: CrystalBarrel) -> Clusters:
     """Find the cluster of each shower in its window."""
     energies = showers.energies.astype(np.float64)
     count, rows, columns = energies.shape

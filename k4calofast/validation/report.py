@@ -413,7 +413,7 @@ def validate(
     began = perf_counter()
     here = generated(model, there, seed)
     milliseconds = 1e3 * (perf_counter() - began) / len(there)
-    geometry = detector.load(card.detector)
+    geometry = detector.load_crystals(card.detector)
     gates = GATES | card.gates
     twin = None if again is None else above_threshold(again.take(inside), card.threshold)
     comparison = compare_samples(there, here, geometry, gates, twin, progress)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k4calofast.hits import assemble
+from k4calofast.generator import Generated
+from k4calofast.hits import Deposits, assemble
 from k4calofast.incidence import CONDITIONS, Arrivals
 from k4calofast.incidence.transport import LIGHT_SPEED
 
@@ -22,6 +23,13 @@ def arrivals_at(barrel, cells, time=None):
     return Arrivals(np.arange(n), cells, barrel.front_centre(cells), time, conditions, momentum)
 
 
+def deposits_in(barrel, cells, energies) -> Deposits:
+    """What windows of energies leave around these crystals."""
+    generated = Generated.of_windows(np.asarray(energies, np.float32))
+    place = barrel.front_centre(cells)
+    return Deposits.of(generated, barrel.surroundings(cells, place, place, WINDOW))
+
+
 def hits_of(barrel, cells, energies, event=None):
     n = len(cells)
     event = np.zeros(n, np.int64) if event is None else np.asarray(event)
@@ -33,7 +41,7 @@ def hits_of(barrel, cells, energies, event=None):
         event,
         index,
         int(event.max(initial=-1)) + 1,
-        np.asarray(energies, np.float32),
+        deposits_in(barrel, np.asarray(cells, np.int64), energies),
     )
 
 
@@ -101,7 +109,8 @@ def test_the_rules_of_hits(barrel, seed, showers, events):
     pdg = rng.choice([22, 11, -11], showers).astype(np.int32)
     time = rng.uniform(3, 6, showers)
     arrivals = arrivals_at(barrel, cells, time)
-    hits, contributions, balance = assemble(barrel, arrivals, pdg, event, index, events, energies)
+    deposits = deposits_in(barrel, cells, energies)
+    hits, contributions, balance = assemble(barrel, arrivals, pdg, event, index, events, deposits)
     assert hits.offsets[0] == 0
     assert hits.offsets[-1] == len(hits.cell_id)
     for i in range(events):
@@ -128,7 +137,7 @@ def test_the_rules_of_hits(barrel, seed, showers, events):
     alone = [
         assemble(
             barrel, arrivals.take(event == i), pdg[event == i], np.zeros((event == i).sum(), int),
-            index[event == i], 1, energies[event == i],
+            index[event == i], 1, deposits_in(barrel, cells[event == i], energies[event == i]),
         )[0].energy
         for i in range(events)
     ]  # fmt: skip

@@ -562,7 +562,7 @@ def borders(shape: Shape) -> dict[str, Floats]:
     TrainingError
         If the detector is no barrel of crystals.
     """
-    barrel = detector.load(shape.detector)
+    barrel = detector.load_crystals(shape.detector)
     if not isinstance(barrel, CrystalBarrel):
         raise TrainingError(f"{shape.detector} is no barrel of crystals: no parametrisation for it")
     first = np.arange(barrel.n_rings) * barrel.n_columns

@@ -1,0 +1,258 @@
+"""Declarative descriptions of layered barrels: YAML files, checked, and nothing else.
+
+A barrel is a ring of equal modules, each a stack of plane slices; see docs/detectors.md for how to
+describe another one. Lengths in mm, angles in degrees, fields in T, densities in g/cm3.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from k4calofast.exceptions import UnknownDetectorError
+
+FOLDER = Path(__file__).parent / "descriptions"
+
+Length = Annotated[float, Field(gt=0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Slice(_Strict):
+    """One plane of material.
+
+    Attributes
+    ----------
+    material
+        Name, one of the description's.
+    thickness
+        mm.
+    sensitive
+        Whether its hits are read out.
+    fields
+        Values of the cell ID's fields that tell it from others.
+    """
+
+    material: str
+    thickness: Length
+    sensitive: bool = False
+    fields: dict[str, int] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_list(cls, data: Any) -> Any:
+        """Read ``[material, thickness]``, ``[…, sensitive]``, or ``[…, {field: value}]``."""
+        if not isinstance(data, list):
+            return data
+        if len(data) not in (2, 3):
+            raise ValueError("a slice is [material, thickness] or [material, thickness, sensitive]")
+        slice_ = {"material": data[0], "thickness": data[1]}
+        if len(data) == 3:
+            if data[2] != "sensitive" and not isinstance(data[2], dict):
+                raise ValueError(f"'{data[2]}' should be 'sensitive' or fields of the cell ID")
+            slice_ |= {"sensitive": True, "fields": {} if data[2] == "sensitive" else data[2]}
+        return slice_
+
+
+class Slices(_Strict):
+    """Slices from the inside out, repeated."""
+
+    repeat: Annotated[int, Field(ge=1, le=1000)] = 1
+    slices: Annotated[list[Slice], Field(min_length=1)]
+
+
+class Material(_Strict):
+    """Density, and elements' shares of the mass, by their symbols."""
+
+    density: Length
+    elements: Annotated[dict[str, Length], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _shares(self) -> Material:
+        total = sum(self.elements.values())
+        if abs(total - 1) > 1e-3:
+            raise ValueError(f"shares of elements add up to {total:.4f}, not to 1")
+        return self
+
+
+class Modules(_Strict):
+    """The modules of the ring.
+
+    Attributes
+    ----------
+    count
+        How many.
+    field, first
+        Field of the cell ID that numbers them, and number of the first.
+    angle, step
+        Azimuth of the first module's normal, and from one to the next.
+    shape
+        ``radial``: sides on planes through the beam line, to both neighbours. ``pinwheel``: the
+        side of a module lies on the back of its neighbour, so that no gap points at the beam.
+    support
+        Thickness of a pinwheel's back plate, on which no neighbour lies.
+    """
+
+    count: Annotated[int, Field(ge=3, le=100)]
+    field: str
+    first: int
+    angle: float
+    step: float
+    shape: Literal["radial", "pinwheel"]
+    support: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _closes(self) -> Modules:
+        if abs(abs(self.step) * self.count - 360) > 1e-6:
+            raise ValueError(f"{self.count} steps of {self.step} degrees are not a turn")
+        return self
+
+
+class Grid(_Strict):
+    """Square cells whose centres are at whole multiples of their size, from the module's middle.
+
+    Attributes
+    ----------
+    size
+        mm.
+    fields
+        Fields of the cell ID across the module (``column``) and along the beam (``row``).
+    """
+
+    kind: Literal["grid"]
+    size: Length
+    fields: dict[Literal["column", "row"], str]
+
+
+class Wafers(_Strict):
+    """Square wafers of square cells, with guard rings, in towers: as in CALICE's design for ILD.
+
+    Fields of the cell ID are ``module`` and ``tower`` along the beam, ``wafer``, ``cellX`` and
+    ``cellY``. Where a row of wafers ends there is one that is cut to whole cells.
+
+    Attributes
+    ----------
+    per_wafer
+        Cells in a row of a wafer.
+    guard
+        Width of guard rings.
+    modules, towers
+        Modules in the barrel along the beam, and towers in each; a tower is two wafers wide.
+    module_edge, tower_edge
+        What holds no wafer at each end of a module and of a tower.
+    plug
+        Length without wafers at the end of a row of wafers.
+    structure
+        Material that holds slabs of two layers each: a slab ends where it begins.
+    """
+
+    kind: Literal["wafers"]
+    per_wafer: Annotated[int, Field(ge=1, le=100)]
+    guard: Annotated[float, Field(ge=0)]
+    modules: Annotated[int, Field(ge=1, le=100)]
+    towers: Annotated[int, Field(ge=1, le=100)]
+    module_edge: Annotated[float, Field(ge=0)]
+    tower_edge: Annotated[float, Field(ge=0)]
+    plug: Annotated[float, Field(ge=0)]
+    structure: str
+
+
+class BarrelDescription(_Strict):
+    """A layered barrel.
+
+    Attributes
+    ----------
+    name, model
+        Of the calorimeter, and of the detector that it is part of.
+    collection
+        Usual name of its hits.
+    encoding, constants
+        Of cell IDs, and the fields that are the same in all.
+    magnetic_field
+        Along z, signed.
+    mip
+        Most probable energy (GeV) that a minimum ionising particle leaves in a layer.
+    inner_radius, half_length
+        Of the barrel: distance of the modules' front from the beam, half the length along it.
+    modules, cells, layers, materials
+        See their classes; layers from the inside out.
+    """
+
+    name: str
+    model: str
+    collection: str
+    encoding: str
+    constants: dict[str, int]
+    magnetic_field: float
+    mip: Annotated[float, Field(gt=0)]
+    inner_radius: Length
+    half_length: Length
+    modules: Modules
+    cells: Annotated[Grid | Wafers, Field(discriminator="kind")]
+    layers: Annotated[list[Slices], Field(min_length=1)]
+    materials: dict[str, Material]
+
+    @model_validator(mode="after")
+    def _complete(self) -> BarrelDescription:
+        unknown = {part.material for part in self.stack} - set(self.materials)
+        if unknown:
+            raise ValueError(f"materials without a composition: {', '.join(sorted(unknown))}")
+        if not any(part.sensitive for part in self.stack):
+            raise ValueError("no slice is sensitive")
+        return self
+
+    @property
+    def stack(self) -> tuple[Slice, ...]:
+        """All slices, from the inside out."""
+        return tuple(
+            part for group in self.layers for _ in range(group.repeat) for part in group.slices
+        )
+
+    @property
+    def thickness(self) -> float:
+        """Of the stack (mm)."""
+        return sum(part.thickness for part in self.stack)
+
+
+def names() -> tuple[str, ...]:
+    """Names of the barrels that are described in this package."""
+    return tuple(sorted(file.stem for file in FOLDER.glob("*.yaml")))
+
+
+@cache
+def describe(name: str) -> BarrelDescription:
+    """Return the description of this name.
+
+    Raises
+    ------
+    UnknownDetectorError
+        If there is none.
+    """
+    if name not in names():
+        raise UnknownDetectorError(f"no description of '{name}': there are {', '.join(names())}")
+    return read(FOLDER / f"{name}.yaml")
+
+
+def read(file: Path) -> BarrelDescription:
+    """Read a description.
+
+    Raises
+    ------
+    UnknownDetectorError
+        If the file is not a description; the message names the field.
+    """
+    try:
+        return BarrelDescription.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UnknownDetectorError(f"{file}: cannot be read: {reason}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the description"
+        raise UnknownDetectorError(f"{file}: {where}: {first['msg']}") from error

@@ -1,0 +1,641 @@
+"""Layered barrels: modules of plane sensitive layers with small cells, from a description.
+
+Every module has a frame of its own, (n, t, z): n along its normal, at distance n from the beam
+line; t across; z along the beam. For a module whose normal points to azimuth phi, x is
+n cos(phi) - t sin(phi) and y is n sin(phi) + t cos(phi).
+
+In a layer, cells stand in columns along t and rows along z. Columns and rows are counted along
+rulers, which know where cells are, what lies dead between them, and how cell IDs number them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from k4calofast.detector.calorimeter import Cells, Entry, Floats
+from k4calofast.detector.description import BarrelDescription, Grid, Wafers
+from k4calofast.detector.encoding import CellIDEncoding
+
+# Positions written as floats by a simulation that stops particles on the face.
+_FACE_TOLERANCE = 0.1  # mm
+
+_ROUNDING = 1e-6
+"""mm by which cells may reach over the end of what carries them."""
+
+_TOWER_WAFERS = 2
+_SLAB_LAYERS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Ruler:
+    """Cells along one direction, in the order of their positions.
+
+    Attributes
+    ----------
+    centre, half
+        (C,) mm, of cells.
+    low, high
+        mm: what carries the cells reaches from here to there.
+    fields
+        (C,) values that each cell adds to fields of the cell ID, by field.
+    """
+
+    centre: Floats
+    half: Floats
+    low: float
+    high: float
+    fields: dict[str, Cells]
+
+    def __len__(self) -> int:
+        return len(self.centre)
+
+    @cached_property
+    def _borders(self) -> Floats:
+        return (self.centre[1:] + self.centre[:-1]) / 2
+
+    def nearest(self, position: Floats) -> Cells:
+        """Cells (N,) whose centres are nearest to positions (N,) in mm."""
+        return np.searchsorted(self._borders, position)
+
+    def at(self, position: Floats) -> Cells:
+        """Cells (N,) at positions (N,) in mm; -1 where there is nothing, or nothing sensitive."""
+        near = self.nearest(position)
+        inside = np.abs(position - self.centre[near]) <= self.half[near] + _ROUNDING
+        inside &= (position >= self.low) & (position <= self.high)
+        return np.where(inside, near, -1)
+
+    def around(self, position: Floats, size: int) -> tuple[Cells, Floats]:
+        """Cells around positions, as if the ruler went on beyond its ends.
+
+        Parameters
+        ----------
+        position
+            (N,) mm.
+        size
+            How many, odd.
+
+        Returns
+        -------
+        cells
+            (N, size); below 0 or beyond the last for those that are not there.
+        centres
+            (N, size) mm.
+        """
+        step = 2 * float(self.half[len(self) // 2])
+        first, last = self.centre[0], self.centre[-1]
+        middle = self.nearest(position)
+        middle = np.where(
+            position < first - step / 2, np.rint((position - first) / step).astype(np.int64), middle
+        )
+        beyond = len(self) - 1 + np.rint((position - last) / step).astype(np.int64)
+        middle = np.where(position > last + step / 2, beyond, middle)
+        cells = middle[:, None] + np.arange(size) - size // 2
+        there = self.centre[np.clip(cells, 0, len(self) - 1)]
+        there = there + step * (np.minimum(cells, 0) + np.maximum(cells - len(self) + 1, 0))
+        return cells, there
+
+
+@dataclass(frozen=True)
+class View:
+    """Cells of all layers as N particles see them that go straight on.
+
+    Attributes
+    ----------
+    columns, rows
+        (N, layers, size) places on the rulers; beyond their ends for cells that are not there.
+    t, z
+        (N, layers, size) mm: the centres of columns and rows, less where the particle's line
+        crosses the layer.
+    crossing
+        (N, layers, 2) t and z (mm) where it does.
+    """
+
+    barrel: LayeredBarrel
+    module: Cells
+    columns: Cells
+    rows: Cells
+    t: Floats
+    z: Floats
+    crossing: Floats
+
+    @property
+    def inputs(self) -> dict[str, npt.NDArray[np.float32]]:
+        """What a generator is told of the cells: ``t`` and ``z``."""
+        return {"t": self.t.astype(np.float32), "z": self.z.astype(np.float32)}
+
+    def cells(self, shower: Cells, place: Cells) -> Cells:
+        """Cells (D,) of places (D,) in the windows of showers (D,), -1 where there is none.
+
+        Places are counted by layer, column and row. Where a module has ended, it is the
+        neighbouring module's cell.
+        """
+        size = self.t.shape[2]
+        rest, row = np.divmod(place, size)
+        layer, column = np.divmod(rest, size)
+        t = self.t[shower, layer, column] + self.crossing[shower, layer, 0]
+        z = self.z[shower, layer, row] + self.crossing[shower, layer, 1]
+        columns, rows = self.columns[shower, layer, column], self.rows[shower, layer, row]
+        return self.barrel.seen(self.module[shower], layer, columns, rows, t, z)
+
+
+class LayeredBarrel:
+    """A barrel of modules of layers.
+
+    Parameters
+    ----------
+    description
+        What is written about it.
+    """
+
+    def __init__(self, description: BarrelDescription) -> None:
+        self.description = d = description
+        self.name = d.name
+        self.encoding = CellIDEncoding(d.encoding)
+        self.magnetic_field = d.magnetic_field
+        depth, planes, starts = 0.0, [], []
+        self._layer_fields: list[dict[str, int]] = []
+        for part in d.stack:
+            if part.sensitive:
+                planes.append(d.inner_radius + depth + part.thickness / 2)
+                starts.append(depth)
+                self._layer_fields.append(part.fields)
+            depth += part.thickness
+        self.planes: Floats = np.array(planes)
+        self.n_modules, self.n_layers = d.modules.count, len(planes)
+        angles = d.modules.angle + d.modules.step * np.arange(self.n_modules)
+        self.azimuth: Floats = np.deg2rad(angles)
+        self._row_ruler = _rows(d)
+        self._column_rulers = [self._columns(layer) for layer in range(self.n_layers)]
+        self._most_columns = max(map(len, self._column_rulers))
+
+    # --- shape ------------------------------------------------------------------------------
+
+    @property
+    def mip(self) -> float:
+        """Most probable energy (GeV) that a minimum ionising particle leaves in a layer."""
+        return self.description.mip
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells, those places counted that only the widest layer has."""
+        return self.n_modules * self.n_layers * self._most_columns * len(self._row_ruler)
+
+    @property
+    def face_radius(self) -> float:
+        """Radius (mm) of the largest cylinder around z that no cell reaches into."""
+        return self.description.inner_radius
+
+    @property
+    def face_half_length(self) -> float:
+        """Largest |z| (mm) of any front face."""
+        return self.description.half_length
+
+    @property
+    def half_length(self) -> float:
+        """Largest |z| (mm) of any cell."""
+        return self.description.half_length
+
+    @property
+    def outer_radius(self) -> float:
+        """Radius (mm) of the smallest cylinder around z that holds all cells."""
+        n = self.description.inner_radius + np.array([0.0, self.description.thickness])
+        low, high = self._sides(n - self.description.inner_radius)
+        return float(np.hypot(n, np.maximum(np.abs(low), np.abs(high))).max())
+
+    def _sides(self, depth: npt.ArrayLike) -> tuple[Floats, Floats]:
+        """Where a module ends along t, at depths (mm) behind its front."""
+        d, modules = self.description, self.description.modules
+        turn = 2 * np.pi / modules.count
+        front = d.inner_radius * np.tan(turn / 2)
+        depths = np.asarray(depth, np.float64)
+        if modules.shape == "radial":
+            width = front + depths * np.tan(turn / 2)
+            return -width, width
+        behind = (d.thickness - modules.support) / np.sin(turn)
+        shrinks = depths / np.tan(turn)
+        return -front + shrinks, front + behind - shrinks
+
+    def _columns(self, layer: int) -> Ruler:
+        """Ruler of a layer's columns."""
+        d = self.description
+        if isinstance(d.cells, Grid):
+            # Layers are as wide as the module is where they begin, tungsten included.
+            period = d.layers[0]
+            depth = layer * sum(part.thickness for part in period.slices)
+            low, high = self._sides(depth)
+            return _grid(d.cells.size, float(low), float(high), d.cells.fields["column"])
+        return _wafer_columns(d, d.cells, *self._slab(layer, d.cells))
+
+    def _slab(self, layer: int, wafers: Wafers) -> tuple[float, float]:
+        """Where the slab of a layer begins and ends along t: two layers have one in common."""
+        low, high = self._sides(self._slab_ends[layer // _SLAB_LAYERS])
+        return float(low) + wafers.plug, float(high)
+
+    @cached_property
+    def _slab_ends(self) -> list[float]:
+        """Depths at which slabs end: where the structure behind their second layer begins."""
+        cells = self.description.cells
+        depth, sensitive, ends = 0.0, 0, []
+        for part in self.description.stack:
+            if sensitive == _SLAB_LAYERS and part.material == getattr(cells, "structure", None):
+                ends.append(depth)
+                sensitive = 0
+            sensitive += part.sensitive
+            depth += part.thickness
+        return ends
+
+    # --- frames -----------------------------------------------------------------------------
+
+    def to_local(self, module: Cells, vectors: Floats) -> Floats:
+        """(N, 3) vectors (n, t, z) in the frames of modules (N,), of world vectors (N, 3)."""
+        cos, sin = np.cos(self.azimuth[module]), np.sin(self.azimuth[module])
+        x, y, z = vectors.T
+        return np.stack([cos * x + sin * y, cos * y - sin * x, z], axis=1)
+
+    def to_world(self, module: Cells, vectors: Floats) -> Floats:
+        """(N, 3) world vectors of vectors (n, t, z) in the frames of modules (N,)."""
+        cos, sin = np.cos(self.azimuth[module]), np.sin(self.azimuth[module])
+        n, t, z = vectors.T
+        return np.stack([cos * n - sin * t, sin * n + cos * t, z], axis=1)
+
+    def module_at(self, points: Floats) -> Cells:
+        """Modules (N,) that hold points (N, 3), -1 where none does."""
+        d = self.description
+        cos, sin = np.cos(self.azimuth), np.sin(self.azimuth)
+        depth = points[:, :1] * cos + points[:, 1:2] * sin - d.inner_radius
+        across = points[:, 1:2] * cos - points[:, :1] * sin
+        low, high = self._sides(depth)
+        inside = (depth >= 0) & (depth <= d.thickness) & (across >= low) & (across <= high)
+        inside &= np.abs(points[:, 2:]) <= d.half_length
+        return np.where(inside.any(1), inside.argmax(1), -1)
+
+    # --- entering ---------------------------------------------------------------------------
+
+    def in_front(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """Whether points (N, 3) lie before the modules' front faces, or on them to 0.1 mm.
+
+        Points beyond the ends of the barrel are not in front of it.
+        """
+        outward = points[:, :1] * np.cos(self.azimuth) + points[:, 1:2] * np.sin(self.azimuth)
+        inside = np.abs(points[:, 2]) <= self.half_length + _FACE_TOLERANCE
+        inside &= outward.max(1) <= self.face_radius + _FACE_TOLERANCE
+        return inside
+
+    def first_cell(self, points: Floats, directions: Floats) -> Entry:
+        """Cell behind where each straight line first enters a module, through whichever face.
+
+        It is the cell that is nearest to the line where that crosses the next layer, or the first
+        layer for lines that come in behind all.
+
+        Parameters
+        ----------
+        points
+            (N, 3) starts (mm).
+        directions
+            (N, 3) unit vectors.
+        """
+        normals, offsets = self._faces
+        speed = np.einsum("mfc,nc->nmf", normals, directions)
+        gap = offsets - np.einsum("mfc,nc->nmf", normals, points)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            at = gap / speed
+        entered = np.where(speed < 0, at, -np.inf).max(2)
+        left = np.where(speed > 0, at, np.inf).min(2)
+        outside = ((speed == 0) & (gap < 0)).any(2) | (entered >= left) | (left <= 0)
+        entered = np.where(outside, np.inf, entered)
+        module = entered.argmin(1)
+        distance = entered[np.arange(len(points)), module]
+        cell = np.full(len(points), -1, np.int64)
+        hit = np.flatnonzero(np.isfinite(distance))
+        where = points[hit] + distance[hit, None] * directions[hit]
+        cell[hit] = self._cell_behind(module[hit], where, directions[hit])
+        return Entry(cell, distance)
+
+    @cached_property
+    def _faces(self) -> tuple[Floats, Floats]:
+        """Outward normals (modules, 6, 3) and offsets (modules, 6) of the faces of modules."""
+        d = self.description
+        low, high = self._sides([0.0, d.thickness])
+        slope_low, slope_high = float(np.diff(low)[0]), float(np.diff(high)[0])
+        front, back = d.inner_radius, d.inner_radius + d.thickness
+        local = np.array(
+            [
+                [-1.0, 0.0, 0.0],
+                [1.0, 0.0, 0.0],
+                [slope_low / d.thickness, -1.0, 0.0],
+                [-slope_high / d.thickness, 1.0, 0.0],
+                [0.0, 0.0, -1.0],
+                [0.0, 0.0, 1.0],
+            ]
+        )
+        on = np.array(
+            [
+                [front, 0, 0],
+                [back, 0, 0],
+                [front, low[0], 0],
+                [front, high[0], 0],
+                [front, 0, -d.half_length],
+                [front, 0, d.half_length],
+            ]
+        )
+        local /= np.linalg.norm(local, axis=1, keepdims=True)
+        offset = (local * on).sum(1)
+        normals = np.stack(
+            [self.to_world(np.full(6, module), local) for module in range(self.n_modules)]
+        )
+        return normals, np.broadcast_to(offset, (self.n_modules, 6))
+
+    def _cell_behind(self, module: Cells, points: Floats, directions: Floats) -> Cells:
+        n, t, z = self.to_local(module, points).T
+        along = self.to_local(module, directions)
+        layer = np.searchsorted(self.planes, n - _ROUNDING)
+        layer = np.where(layer == self.n_layers, self.n_layers - 1, layer)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            way = np.where(along[:, 0] > 0, (self.planes[layer] - n) / along[:, 0], 0.0)
+        # Along the layer, lines go on for ever.
+        way = np.clip(way, 0.0, self.description.thickness)
+        row = self._row_ruler.nearest(z + way * along[:, 2])
+        column = np.empty(len(module), np.int64)
+        for number in np.unique(layer):
+            here = np.flatnonzero(layer == number)
+            ruler = self._column_rulers[number]
+            column[here] = ruler.nearest((t + way * along[:, 1])[here])
+        return self.cell(module, layer, column, row)
+
+    # --- cells ------------------------------------------------------------------------------
+
+    def cell(self, module: Cells, layer: Cells, column: Cells, row: Cells) -> Cells:
+        """Cells (N,) of modules, layers, columns and rows."""
+        place = (module * self.n_layers + layer) * self._most_columns + column
+        return place * len(self._row_ruler) + row
+
+    def place(self, cells: Cells) -> tuple[Cells, Cells, Cells, Cells]:
+        """Module, layer, column and row (N,) of cells (N,)."""
+        place, row = np.divmod(cells, len(self._row_ruler))
+        place, column = np.divmod(place, self._most_columns)
+        module, layer = np.divmod(place, self.n_layers)
+        return module, layer, column, row
+
+    def columns(self, layer: int) -> Ruler:
+        """Ruler of a layer's columns, along t."""
+        return self._column_rulers[layer]
+
+    @property
+    def rows(self) -> Ruler:
+        """Ruler of rows, along z."""
+        return self._row_ruler
+
+    @cached_property
+    def _column_centres(self) -> Floats:
+        """(layers, most columns) mm, not a number where a layer has no such column."""
+        table = np.full((self.n_layers, self._most_columns), np.nan)
+        for layer, ruler in enumerate(self._column_rulers):
+            table[layer, : len(ruler)] = ruler.centre
+        return table
+
+    def local_centre(self, cells: Cells) -> Floats:
+        """(N, 3) centre (n, t, z) of each cell in the frame of its module (mm)."""
+        _, layer, column, row = self.place(cells)
+        return np.stack(
+            [
+                self.planes[layer],
+                self._column_centres[layer, column],
+                self._row_ruler.centre[row],
+            ],
+            axis=1,
+        )
+
+    def centre(self, cells: Cells) -> Floats:
+        """(N, 3) centre of each cell (mm, world)."""
+        return self.to_world(self.place(cells)[0], self.local_centre(cells))
+
+    def cell_at(self, points: Floats) -> Cells:
+        """Cells (N,) at points (N, 3) in mm, of the layer nearest in depth.
+
+        -1 where no module is, and where a module has nothing sensitive: at its sides, between
+        wafers.
+        """
+        module = self.module_at(points)
+        cells = np.full(len(points), -1, np.int64)
+        inside = np.flatnonzero(module >= 0)
+        n, t, z = self.to_local(module[inside], points[inside]).T
+        layer = np.searchsorted((self.planes[1:] + self.planes[:-1]) / 2, n)
+        row = self._row_ruler.at(z)
+        column = np.full(len(inside), -1, np.int64)
+        for number in np.unique(layer):
+            here = np.flatnonzero(layer == number)
+            column[here] = self._column_rulers[number].at(t[here])
+        there = (row >= 0) & (column >= 0)
+        found = self.cell(module[inside], layer, column, row)
+        cells[inside[there]] = found[there]
+        return cells
+
+    # --- what a shower sees -----------------------------------------------------------------
+
+    def surroundings(
+        self, cells: Cells, position: Floats, momentum: Floats, window: tuple[int, ...]
+    ) -> View:
+        """Cells around the straight lines of N particles, in all layers.
+
+        Parameters
+        ----------
+        cells
+            (N,) that they enter.
+        position, momentum
+            (N, 3) mm and GeV, world, there.
+        window
+            Layers, columns and rows; as many columns as rows, an odd number.
+
+        Raises
+        ------
+        ValueError
+            If it is not a window of this barrel.
+        """
+        layers, size, across = window
+        if layers != self.n_layers or size != across or size % 2 == 0:
+            raise ValueError(
+                f"a window of {window} is none of {self.n_layers} layers and as many columns as "
+                "rows, an odd number"
+            )
+        module = self.place(cells)[0]
+        start, way = self.to_local(module, position), self.to_local(module, momentum)
+        slope = way[:, 1:] / np.maximum(way[:, :1], 1e-9)
+        crossing = start[:, None, 1:] + slope[:, None] * (self.planes[:, None] - start[:, None, :1])
+        shape = (len(module), self.n_layers, size)
+        columns, t = np.empty(shape, np.int64), np.empty(shape)
+        for layer, ruler in enumerate(self._column_rulers):
+            columns[:, layer], t[:, layer] = ruler.around(crossing[:, layer, 0], size)
+        rows, z = self._row_ruler.around(crossing[:, :, 1].ravel(), size)
+        return View(
+            self,
+            module,
+            columns,
+            rows.reshape(shape),
+            t - crossing[:, :, :1],
+            z.reshape(shape) - crossing[:, :, 1:],
+            crossing,
+        )
+
+    def seen(
+        self, module: Cells, layer: Cells, column: Cells, row: Cells, t: Floats, z: Floats
+    ) -> Cells:
+        """Cells (N,) of a view.
+
+        Where a module's layer has ended, it is the cell of the neighbouring module at the place.
+
+        Parameters
+        ----------
+        module, layer, column, row
+            (N,) of a view; columns and rows may be beyond the rulers' ends.
+        t, z
+            (N,) mm, in the module's frame.
+
+        Returns
+        -------
+        npt.NDArray
+            -1 where no module has a cell.
+        """
+        widths = np.array([len(ruler) for ruler in self._column_rulers])[layer]
+        inside = (column >= 0) & (column < widths) & (row >= 0) & (row < len(self._row_ruler))
+        cells = np.where(inside, self.cell(module, layer, column, row), -1)
+        beside = np.flatnonzero(~inside)
+        points = np.stack([self.planes[layer[beside]], t[beside], z[beside]], axis=1)
+        cells[beside] = self.cell_at(self.to_world(module[beside], points))
+        return cells
+
+    # --- cell IDs ---------------------------------------------------------------------------
+
+    def cell_id(self, cells: Cells) -> npt.NDArray[np.uint64]:
+        """Cell IDs of cells."""
+        module, layer, column, row = self.place(cells)
+        fields: dict[str, Cells] = {
+            name: np.full(len(cells), value) for name, value in self.description.constants.items()
+        }
+        fields[self.description.modules.field] = module + self.description.modules.first
+        fields["layer"] = layer
+        for name, values in self._layer_values.items():
+            fields[name] = values[layer]
+        for name, values in self._row_ruler.fields.items():
+            fields[name] = fields.get(name, np.zeros(len(cells), np.int64)) + values[row]
+        for name, table in self._column_values.items():
+            fields[name] = fields.get(name, np.zeros(len(cells), np.int64)) + table[layer, column]
+        return self.encoding.encode(**fields)
+
+    @cached_property
+    def _layer_values(self) -> dict[str, Cells]:
+        names = {name for fields in self._layer_fields for name in fields}
+        return {
+            name: np.array([fields.get(name, 0) for fields in self._layer_fields]) for name in names
+        }
+
+    @cached_property
+    def _column_values(self) -> dict[str, Cells]:
+        tables: dict[str, Cells] = {}
+        for layer, ruler in enumerate(self._column_rulers):
+            for name, values in ruler.fields.items():
+                table = tables.setdefault(
+                    name, np.zeros((self.n_layers, self._most_columns), np.int64)
+                )
+                table[layer, : len(ruler)] = values
+        return tables
+
+    def cell_of(self, cell_ids: npt.NDArray[np.uint64]) -> Cells:
+        """Cells of cell IDs, -1 where the ID belongs to no cell."""
+        d, decode = self.description, self.encoding.decode
+        ids = np.asarray(cell_ids, np.uint64)
+        module = decode(ids, d.modules.field) - d.modules.first
+        layer = decode(ids, "layer")
+        column, row = self._from_fields(ids, layer)
+        possible = (module >= 0) & (module < self.n_modules) & (layer < self.n_layers)
+        layer = np.where(possible, layer, 0)
+        widths = np.array([len(ruler) for ruler in self._column_rulers])[layer]
+        possible &= (column >= 0) & (column < widths) & (row >= 0) & (row < len(self._row_ruler))
+        zeros = [np.where(possible, place, 0) for place in (module, layer, column, row)]
+        cells = self.cell(*zeros)
+        return np.where(possible & (self.cell_id(cells) == ids), cells, -1)
+
+    def _from_fields(self, ids: npt.NDArray[np.uint64], layer: Cells) -> tuple[Cells, Cells]:
+        """Column and row that the fields of cell IDs name; any number where they name none."""
+        d, decode = self.description, self.encoding.decode
+        if isinstance(d.cells, Grid):
+            column = decode(ids, d.cells.fields["column"])
+            first = np.array(
+                [ruler.fields[d.cells.fields["column"]][0] for ruler in self._column_rulers]
+            )
+            row = decode(ids, d.cells.fields["row"])
+            layer = np.clip(layer, 0, self.n_layers - 1)
+            return column - first[layer], row - self._row_ruler.fields[d.cells.fields["row"]][0]
+        wafer, per = decode(ids, "wafer"), d.cells.per_wafer
+        column = (wafer - 1) // _TOWER_WAFERS * per + decode(ids, "cellX")
+        tower = (decode(ids, "module") - 1) * d.cells.towers + decode(ids, "tower")
+        row = (tower * _TOWER_WAFERS + (wafer - 1) % _TOWER_WAFERS) * per + decode(ids, "cellY")
+        return column, row
+
+
+def _grid(size: float, low: float, high: float, field: str) -> Ruler:
+    """Cells at whole multiples of their size, all that something between low and high is in."""
+    first, last = int(np.floor(low / size + 0.5)), int(np.floor(high / size + 0.5))
+    number = np.arange(first, last + 1)
+    return Ruler(
+        size * number.astype(np.float64), np.full(len(number), size / 2), low, high, {field: number}
+    )
+
+
+def _rows(d: BarrelDescription) -> Ruler:
+    cells = d.cells
+    if isinstance(cells, Grid):
+        return _grid(cells.size, -d.half_length, d.half_length, cells.fields["row"])
+    length, tower = _along_beam(d, cells)
+    wafer = _wafer_width(d, cells)
+    half = (wafer - 2 * cells.guard) / cells.per_wafer / 2
+    module, number, side, cell = np.meshgrid(
+        np.arange(cells.modules),
+        np.arange(cells.towers),
+        np.arange(_TOWER_WAFERS),
+        np.arange(cells.per_wafer),
+        indexing="ij",
+    )
+    middle = (module + 0.5) * length - d.half_length
+    middle = middle - length / 2 + cells.module_edge + (number + 0.5) * tower
+    start = middle + (side - _TOWER_WAFERS / 2) * wafer + cells.guard
+    fields = {
+        "module": module.ravel() + 1,
+        "tower": number.ravel(),
+        "wafer": side.ravel() + 1,
+        "cellY": cell.ravel(),
+    }
+    centre = (start + (2 * cell + 1) * half).ravel()
+    return Ruler(centre, np.full(len(centre), half), -d.half_length, d.half_length, fields)
+
+
+def _along_beam(d: BarrelDescription, cells: Wafers) -> tuple[float, float]:
+    """Length of a module, and of a tower (mm)."""
+    length = 2 * d.half_length / cells.modules
+    return length, (length - 2 * cells.module_edge) / cells.towers
+
+
+def _wafer_width(d: BarrelDescription, cells: Wafers) -> float:
+    """Width of a wafer (mm), guard rings included."""
+    return (_along_beam(d, cells)[1] - 2 * cells.tower_edge) / _TOWER_WAFERS
+
+
+def _wafer_columns(d: BarrelDescription, cells: Wafers, low: float, high: float) -> Ruler:
+    wafer = _wafer_width(d, cells)
+    size = (wafer - 2 * cells.guard) / cells.per_wafer
+    whole = int((high - low) // wafer)
+    # What remains holds a wafer of fewer cells.
+    rest = int((high - low - whole * wafer - 2 * cells.guard) // size)
+    last = rest if rest >= 1 else 0
+    number = np.concatenate(
+        [np.repeat(np.arange(whole), cells.per_wafer), np.full(last, whole)]
+    ).astype(np.int64)
+    cell = np.concatenate([np.tile(np.arange(cells.per_wafer), whole), np.arange(last)])
+    # The cells of the cut wafer are counted from its edge, not from inside its guard ring.
+    edge = np.where(number < whole, cells.guard, 0.0)
+    centre = low + number * wafer + edge + (cell + 0.5) * size
+    fields = {"wafer": _TOWER_WAFERS * number, "cellX": cell}
+    return Ruler(centre, np.full(len(centre), size / 2), low, high, fields)
