@@ -29,6 +29,9 @@ class Particle(StrEnum):
 
 def fullsim(
     output: Annotated[Path, typer.Argument(help="HDF5 file to write.")],
+    detector: Annotated[
+        str, typer.Option(help="Name of the calorimeter: this one, or a barrel of layers.")
+    ] = "BESIII_EMC_barrel",
     showers: Annotated[
         int,
         typer.Option(
@@ -46,9 +49,12 @@ def fullsim(
         typer.Option(help="Fixed momentum at the face in GeV; may be repeated."),
     ] = None,
     momentum_range: Annotated[
-        tuple[float, float],
-        typer.Option(help="Without --momentum: range in GeV, uniform in the logarithm."),
-    ] = (0.02, 3.0),
+        tuple[float, float] | None,
+        typer.Option(
+            help="Without --momentum: range in GeV, uniform in the logarithm; by default 0.02 to "
+            "3 in crystals, 1 to 125 in layers."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of particles and Geant4.")] = 1,
     repetition: Annotated[
         int,
@@ -60,34 +66,68 @@ def fullsim(
     data: Annotated[
         Path | None, typer.Option(help="Folder for Geant4's tables, made if missing.")
     ] = None,
-    chunk: Annotated[int, typer.Option(min=1, help="Showers per process start.")] = 2000,
+    chunk: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Showers per process start; by default 2000 in crystals, 200 in layers.",
+        ),
+    ] = None,
     request: Annotated[
         Path | None,
-        typer.Option(help="Where showers are wanted: a file of `k4calofast request`."),
+        typer.Option(help="In crystals: where showers are wanted, a file of `k4calofast request`."),
+    ] = None,
+    pitch: Annotated[
+        float | None,
+        typer.Option(
+            help="In layers: size of the small cells in mm; by default a tenth of a cell."
+        ),
+    ] = None,
+    angle_t: Annotated[
+        float | None,
+        typer.Option(
+            help="In layers: fixed angle to the module's normal in rad, across the module."
+        ),
+    ] = None,
+    angle_z: Annotated[
+        float | None,
+        typer.Option(help="In layers: fixed angle to the module's normal in rad, along the beam."),
     ] = None,
 ) -> None:
-    """Simulate single particles in the BESIII EMC barrel with Geant4."""
+    """Simulate single particles in a barrel with Geant4: BESIII's crystals, or layers."""
     from k4calofast.detector.besiii import barrel
-    from k4calofast.fullsim import production
-    from k4calofast.fullsim.besiii import COVERAGE
+    from k4calofast.fullsim import besiii, layered, production
     from k4calofast.fullsim.request import read
 
+    crystals = detector == barrel().name
     if request is not None and momentum:
         raise SteeringError("--request is a density of momenta, --momentum fixes them: take one")
+    if request is not None and not crystals:
+        raise SteeringError(f"--request is for {barrel().name}, not for {detector}")
+    for name, value in (("pitch", pitch), ("angle-t", angle_t), ("angle-z", angle_z)):
+        if crystals and value is not None:
+            raise SteeringError(f"--{name} is for barrels of layers, not for {detector}")
     wanted = None if request is None else read(request)
-    if wanted is not None and wanted.detector != barrel().name:
-        raise SteeringError(f"{request} is for {wanted.detector}, but {barrel().name} is simulated")
+    if wanted is not None and wanted.detector != detector:
+        raise SteeringError(f"{request} is for {wanted.detector}, but {detector} is simulated")
 
-    momenta = tuple((p, p) for p in momentum) if momentum else (momentum_range,)
-    low, high = min(p for p, _ in momenta), max(p for _, p in momenta)
+    setup: production.Setup = production.CrystalWindows()
+    coverage, usual, size = besiii.COVERAGE, (0.02, 3.0), 2000
+    if not crystals:
+        setup = layered.LayerStacks(detector, pitch, angle_t, angle_z)
+        coverage = dict.fromkeys(layered.KINDS, layered.coverage(setup.description))
+        usual, size = layered.USUAL_MOMENTA, 200
+        for name, value in (("angle_t", angle_t), ("angle_z", angle_z)):
+            if value is not None:
+                _refuse_beyond(name, "rad", coverage[22][name], value, value)
+
+    momenta = tuple((p, p) for p in momentum) if momentum else (momentum_range or usual,)
     for kind in particle:
-        covered = COVERAGE[kind.pdg]["momentum"]
-        if not covered[0] <= low <= high <= covered[1]:
-            raise SteeringError(
-                f"momenta of {kind.value} must lie between {covered[0]} and {covered[1]} GeV"
-            )
+        covered = coverage[kind.pdg]["momentum"]
+        for limits in momenta:
+            _refuse_beyond(f"momenta of {kind.value}", "GeV", covered, *limits)
     chunks = production.plan(
-        tuple(kind.pdg for kind in particle), momenta, showers, chunk, repetition, wanted
+        tuple(kind.pdg for kind in particle), momenta, showers, chunk or size, repetition, wanted
     )
     total = sum(part.count for part in chunks)
     bar = Progress(
@@ -106,5 +146,13 @@ def fullsim(
             processes or len(os.sched_getaffinity(0)),
             data,
             lambda done: bar.advance(task, done),
+            setup,
         )
     typer.echo(f"{output}: {total} showers")
+
+
+def _refuse_beyond(
+    what: str, unit: str, covered: tuple[float, float], low: float, high: float
+) -> None:
+    if not covered[0] <= low <= high <= covered[1]:
+        raise SteeringError(f"{what} must lie between {covered[0]:.4} and {covered[1]:.4} {unit}")

@@ -1,5 +1,8 @@
 """Shower samples on all cores: chunks of showers, each in a Geant4 process of its own.
 
+What a shower is of is the business of a `Setup`: windows of BESIII's crystals here, stacks of
+layers in `k4calofast.fullsim.layered`.
+
 Geant4 aborts its process on a fatal exception; with a process per chunk that costs the chunk,
 not the run. A chunk's particles and its Geant4 are seeded by (seed, chunk), so a sample does
 not depend on the number of processes.
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +34,52 @@ from k4calofast.fullsim.simulation import PHYSICS, RANGE_CUT, Simulation, requir
 from k4calofast.showers import Showers, hdf5
 
 Floats = npt.NDArray[np.float64]
+
+
+class Setup(Protocol):
+    """What is simulated, and how it is written; it is passed on to processes."""
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers of all materials."""
+
+    def simulate(
+        self,
+        chunk: Chunk,
+        rng: np.random.Generator,
+        seed: int,
+        data: PhysicsData,
+        progress: Callable[[int], None],
+    ) -> tuple[Any, str]:
+        """Simulate one chunk in this process.
+
+        Parameters
+        ----------
+        rng, seed
+            For the particles, and for Geant4.
+        progress
+            Called with the number of showers done, now and then.
+
+        Returns
+        -------
+        showers, version
+            The showers, and the version of Geant4.
+        """
+
+    def write(
+        self, file: Path, chunks: list[Chunk], parts: Iterator[Any], origin: dict[str, Any]
+    ) -> None:
+        """Write a sample.
+
+        Parameters
+        ----------
+        chunks
+            The sample's.
+        parts
+            Their showers.
+        origin
+            Fields of `k4calofast.showers.hdf5.Origin` that all setups have in common.
+        """
 
 
 @dataclass(frozen=True)
@@ -96,6 +145,59 @@ def plan(
     return [Chunk(number, *piece, repetition, request) for number, piece in enumerate(pieces)]
 
 
+@dataclass(frozen=True)
+class CrystalWindows:
+    """Showers in windows of BESIII's crystals."""
+
+    @property
+    def elements(self) -> tuple[int, ...]:
+        """Atomic numbers of all materials."""
+        return besiii.sector().elements
+
+    def simulate(
+        self,
+        chunk: Chunk,
+        rng: np.random.Generator,
+        seed: int,
+        data: PhysicsData,
+        progress: Callable[[int], None],
+    ) -> tuple[Showers, str]:
+        """Simulate one chunk; see `Setup`."""
+        momentum, drawn = particles(chunk, rng)
+        sector = besiii.sector()
+        simulation = Simulation(sector, data, seed)
+        pdg = np.full(chunk.count, chunk.pdg, np.int32)
+        start = drawn.position - besiii.START_GAP * drawn.momentum / momentum[:, None]
+        deposits = simulation.run(
+            pdg,
+            sector.to_sector(drawn.cell, start),
+            sector.to_sector(drawn.cell, drawn.momentum),
+            progress,
+        )
+        energies, beside = sector.in_window(deposits, drawn.cell, besiii.WINDOW)
+        showers = Showers(pdg, drawn.cell.astype(np.int32), drawn.conditions, energies, beside)
+        return showers, simulation.version
+
+    def write(
+        self, file: Path, chunks: list[Chunk], parts: Iterator[Showers], origin: dict[str, Any]
+    ) -> None:
+        """Write a sample; see `Setup`."""
+        sector = besiii.sector()
+        provenance = hdf5.Provenance(
+            detector=sector.barrel.name,
+            window=besiii.WINDOW,
+            magnetic_field=sector.magnetic_field,
+            geometry=f"all rings, {sector.columns} columns, {sector.material}, air between",
+            sampling=_sampling(chunks[0].request),
+            coverage=besiii.COVERAGE,
+            **origin,
+        )
+        hdf5.write(file, parts, provenance)
+
+
+_CRYSTALS = CrystalWindows()
+
+
 def produce(
     file: Path,
     chunks: list[Chunk],
@@ -103,6 +205,7 @@ def produce(
     processes: int,
     data_folder: Path | None = None,
     progress: Callable[[int], None] = lambda _: None,
+    setup: Setup = _CRYSTALS,
 ) -> None:
     """Simulate the chunks and write them, in their order, to an HDF5 file.
 
@@ -112,6 +215,8 @@ def produce(
     ----------
     progress
         Called with the number of showers that are newly done.
+    setup
+        What is simulated.
 
     Raises
     ------
@@ -121,30 +226,23 @@ def produce(
         If a chunk failed; the message says which, and why.
     """
     require_geant4()
-    sector = besiii.sector()
-    data = find_or_make(sector.elements, data_folder)
+    data = find_or_make(setup.elements, data_folder)
     failures: list[str] = []
-    results = _in_order(_simulated(chunks, seed, processes, data, progress, failures))
+    results = _in_order(_simulated(setup, chunks, seed, processes, data, progress, failures))
     first, version = next(results, (None, ""))
     if first is None:
         raise FullSimulationError("; ".join(failures) or "no showers were asked for")
-    provenance = hdf5.Provenance(
-        detector=sector.barrel.name,
-        window=besiii.WINDOW,
-        simulation=version,
-        physics=PHYSICS,
-        physics_data=data.description,
-        range_cut=RANGE_CUT,
-        magnetic_field=sector.magnetic_field,
-        geometry=f"all rings, {sector.columns} columns, {sector.material}, air between",
-        sampling=_sampling(chunks[0].request),
-        coverage=besiii.COVERAGE,
-        seed=seed,
-        repetition=chunks[0].repetition,
-        software=f"k4calofast {k4calofast.__version__}",
-    )
+    origin = {
+        "simulation": version,
+        "physics": PHYSICS,
+        "physics_data": data.description,
+        "range_cut": RANGE_CUT,
+        "seed": seed,
+        "repetition": chunks[0].repetition,
+        "software": f"k4calofast {k4calofast.__version__}",
+    }
 
-    def parts() -> Iterator[Showers]:
+    def parts() -> Iterator[Any]:
         yield first
         for showers, _ in results:
             yield showers
@@ -154,10 +252,16 @@ def produce(
                 + "; ".join(failures)
             )
 
-    hdf5.write(file, parts(), provenance)
+    setup.write(file, chunks, parts(), origin)
 
 
-def simulate(chunk: Chunk, seed: int, data: PhysicsData, done: Callable[[int], None]) -> Any:
+def simulate(
+    chunk: Chunk,
+    seed: int,
+    data: PhysicsData,
+    done: Callable[[int], None],
+    setup: Setup = _CRYSTALS,
+) -> tuple[Any, str]:
     """Simulate one chunk in this process.
 
     Returns
@@ -166,21 +270,9 @@ def simulate(chunk: Chunk, seed: int, data: PhysicsData, done: Callable[[int], N
         The showers, and the version of Geant4.
     """
     seeds = np.random.SeedSequence((seed, chunk.number))
-    rng = np.random.default_rng(seeds)
-    momentum, drawn = particles(chunk, rng)
-    sector = besiii.sector()
-    simulation = Simulation(sector, data, int(seeds.generate_state(chunk.repetition + 1)[-1]))
-    pdg = np.full(chunk.count, chunk.pdg, np.int32)
-    start = drawn.position - besiii.START_GAP * drawn.momentum / momentum[:, None]
-    deposits = simulation.run(
-        pdg,
-        sector.to_sector(drawn.cell, start),
-        sector.to_sector(drawn.cell, drawn.momentum),
-        done,
-    )
-    energies, beside = sector.in_window(deposits, drawn.cell, besiii.WINDOW)
-    showers = Showers(pdg, drawn.cell.astype(np.int32), drawn.conditions, energies, beside)
-    return showers, f"Geant4 {simulation.version}"
+    geant4_seed = int(seeds.generate_state(chunk.repetition + 1)[-1])
+    showers, version = setup.simulate(chunk, np.random.default_rng(seeds), geant4_seed, data, done)
+    return showers, f"Geant4 {version}"
 
 
 def particles(chunk: Chunk, rng: np.random.Generator) -> tuple[Floats, Drawn]:
@@ -206,17 +298,20 @@ def _sampling(request: Request | None) -> str:
     return besiii.SAMPLING if request is None else f"{besiii.SAMPLING}; {request.described}"
 
 
-def _work(chunk: Chunk, seed: int, data: PhysicsData, log: str, out: Connection) -> None:
+def _work(
+    setup: Setup, chunk: Chunk, seed: int, data: PhysicsData, log: str, out: Connection
+) -> None:
     """Entry point of a process: everything that Geant4 prints goes into the log."""
     target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(target, 1)
     os.dup2(target, 2)
-    result = simulate(chunk, seed, data, out.send)
+    result = simulate(chunk, seed, data, out.send, setup)
     out.send(result)
     out.close()
 
 
 def _simulated(
+    setup: Setup,
     chunks: list[Chunk],
     seed: int,
     processes: int,
@@ -235,7 +330,7 @@ def _simulated(
                     chunk = waiting.pop()
                     ours, theirs = context.Pipe(duplex=False)
                     log = str(Path(logs) / f"{chunk.number}.log")
-                    arguments = (chunk, seed, data, log, theirs)
+                    arguments = (setup, chunk, seed, data, log, theirs)
                     process: BaseProcess = context.Process(
                         target=_work, args=arguments, daemon=True
                     )

@@ -6,10 +6,12 @@ attributes ``unit`` and ``description``; the provenance as attributes of the fil
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from k4calofast.exceptions import FileFormatError, MissingExtraError, OutputError
@@ -37,15 +39,13 @@ _MOST_VALUES = 2**31
 """Energies in a sample: 8 GiB in memory. The challenge's largest file has 2.0e9."""
 
 
-class Provenance(BaseModel):
+class Origin(BaseModel):
     """Where a sample comes from: enough to make it again, if it is of `k4calofast fullsim`.
-
-    Samples of others say less: `k4calofast.showers.reading.read_with_provenance`.
 
     Attributes
     ----------
-    detector, window
-        Name of the calorimeter and shape of the window (rows, columns).
+    detector
+        Name of the calorimeter.
     simulation
         Program and version.
     physics, physics_data
@@ -68,7 +68,6 @@ class Provenance(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     detector: str
-    window: tuple[int, int]
     simulation: str
     physics: str
     physics_data: str
@@ -80,6 +79,23 @@ class Provenance(BaseModel):
     seed: int | None
     repetition: int = 0
     software: str
+
+
+class Provenance(Origin):
+    """Where a sample of showers in windows comes from.
+
+    Samples of others say less: `k4calofast.showers.reading.read_with_provenance`.
+
+    Attributes
+    ----------
+    window
+        Its shape (rows, columns).
+    """
+
+    window: tuple[int, int]
+
+
+SomeOrigin = TypeVar("SomeOrigin", bound=Origin)
 
 
 def unfinished(file: Path) -> Path:
@@ -100,29 +116,66 @@ def write(file: Path, parts: Iterable[Showers], provenance: Provenance) -> int:
     OutputError
         If the file cannot be written.
     """
+    rows = ({name: getattr(part, name) for name in _COLUMNS} for part in parts)
+    return write_columns(file, LAYOUT, _COLUMNS, rows, provenance)
+
+
+def write_columns(
+    file: Path,
+    layout: str,
+    columns: Mapping[str, tuple[str, str]],
+    parts: Iterable[Mapping[str, npt.NDArray[Any]]],
+    provenance: Origin,
+    chunk: int = 1024,
+) -> int:
+    """Write columns, part by part, under a temporary name that is changed at the end.
+
+    Parameters
+    ----------
+    layout
+        Its name and version.
+    columns
+        Unit and description of each.
+    parts
+        Rows to add to each column; not each needs as many.
+    chunk
+        Rows that are compressed together.
+
+    Returns
+    -------
+    int
+        Rows of the first column.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
     h5py = load_h5py()
     count = 0
     try:
         with h5py.File(unfinished(file), "w") as out:
-            out.attrs["layout"] = LAYOUT
+            out.attrs["layout"] = layout
             out.attrs["provenance"] = provenance.model_dump_json()
             for part in parts:
-                for name, (unit, description) in _COLUMNS.items():
-                    values = getattr(part, name)
+                for name, (unit, description) in columns.items():
+                    values = part[name]
                     if name not in out:
                         column = out.create_dataset(
                             name,
                             shape=(0, *values.shape[1:]),
                             maxshape=(None, *values.shape[1:]),
-                            chunks=(1024, *values.shape[1:]),
+                            chunks=(chunk, *values.shape[1:]),
                             dtype=values.dtype,
                             compression="gzip",
                             shuffle=True,
                         )
                         column.attrs["unit"], column.attrs["description"] = unit, description
-                    out[name].resize(count + len(part), axis=0)
-                    out[name][count:] = values
-                count += len(part)
+                    column = out[name]
+                    start = len(column)
+                    column.resize(start + len(values), axis=0)
+                    column[start:] = values
+                count += len(part[next(iter(columns))])
         unfinished(file).replace(file)
     except OSError as error:
         raise OutputError(f"cannot write {file}: {error}") from error
@@ -137,27 +190,57 @@ def read(file: Path) -> tuple[Showers, Provenance]:
     FileFormatError
         If the file is missing, is not such a sample, or holds NaN or negative energies.
     """
+    columns, provenance = read_columns(file, LAYOUT, _DIMENSIONS, Provenance)
+    showers = Showers(**columns)
+    refuse_impossible(file, showers)
+    return showers, provenance
+
+
+def read_columns(
+    file: Path,
+    layout: str,
+    dimensions: Mapping[str, int],
+    origin: type[SomeOrigin],
+    types: Mapping[str, npt.DTypeLike] | None = None,
+) -> tuple[dict[str, npt.NDArray[Any]], SomeOrigin]:
+    """Read columns of numbers.
+
+    Parameters
+    ----------
+    layout
+        The one that the file must have.
+    dimensions, types
+        Of each column; types are checked where they are given.
+    origin
+        What the provenance must be.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, is not such a sample, or its columns are not those.
+    """
     h5py = load_h5py()
     if not file.is_file():
         raise FileFormatError(f"{file}: no such file")
     try:
         with h5py.File(file) as sample:
-            if sample.attrs.get("layout") != LAYOUT:
-                raise FileFormatError(f"{file}: not a shower sample ('{LAYOUT}')")
-            provenance = Provenance.model_validate_json(sample.attrs["provenance"])
-            missing = [name for name in _COLUMNS if name not in sample]
+            if str(sample.attrs.get("layout")) != layout:
+                raise FileFormatError(f"{file}: not a shower sample ('{layout}')")
+            provenance = origin.model_validate_json(sample.attrs.get("provenance", ""))
+            missing = [name for name in dimensions if name not in sample]
             if missing:
                 raise FileFormatError(f"{file}: no column {', '.join(missing)}")
-            showers = Showers(
-                **{
-                    name: own_dataset(file, sample, name, dimensions)[:]
-                    for name, dimensions in _DIMENSIONS.items()
-                }
-            )
+            datasets = {
+                name: own_dataset(file, sample, name, needed) for name, needed in dimensions.items()
+            }
+            for name, type_ in (types or {}).items():
+                if datasets[name].dtype != type_:
+                    raise FileFormatError(
+                        f"{file}: column {name} is {datasets[name].dtype}, not {np.dtype(type_)}"
+                    )
+            return {name: dataset[:] for name, dataset in datasets.items()}, provenance
     except (OSError, ValidationError) as error:
         raise FileFormatError(f"{file}: cannot be read as a shower sample: {error}") from error
-    refuse_impossible(file, showers)
-    return showers, provenance
 
 
 def load_h5py() -> Any:
