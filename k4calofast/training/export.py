@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from k4calofast.generator.card import ModelCard, write_card
-from k4calofast.incidence import CONDITIONS
 from k4calofast.training.families.family import Family
 
 MODEL_FILE = "model.onnx"
@@ -21,32 +20,28 @@ def to_onnx(generator: Family) -> bytes:
     """Return the generator as an ONNX model, for any number of showers."""
     import onnx
 
-    count = 2
-    arguments = [torch.zeros(count, generator.noise), torch.ones(count, len(CONDITIONS))]
-    names = ["noise", "conditions"]
-    if len(generator.shape.kinds) > 1:
-        arguments += [generator.features.kinds[:1].repeat(count)]
-        names += ["pdg"]
+    inputs, outputs = generator.signature(2)
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # The exporter that torch recommends needs packages beyond torch and onnx.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             generator.eval(),
-            tuple(arguments),
+            tuple(inputs.values()),
             buffer,  # type: ignore[arg-type]
-            input_names=names,
-            output_names=["energies"],
-            dynamic_axes={name: {0: "N"} for name in (*names, "energies")},
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes={
+                **{name: {0: "N"} for name in inputs},
+                **{name: {0: first} for name, (first, _) in outputs.items()},
+            },
             opset_version=OPSET,
             dynamo=False,
         )
     model = onnx.load_from_string(buffer.getvalue())
-    (energies,) = model.graph.output
-    for axis, size in zip(
-        energies.type.tensor_type.shape.dim[1:], generator.shape.window, strict=True
-    ):
-        axis.dim_value = size
+    for output, (_, sizes) in zip(model.graph.output, outputs.values(), strict=True):
+        for axis, size in zip(output.type.tensor_type.shape.dim[1:], sizes, strict=True):
+            axis.dim_value = size
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,12 +22,13 @@ from k4calofast.exceptions import TrainingError
 from k4calofast.generator.card import ModelCard, Training, digest
 from k4calofast.incidence import CONDITIONS
 from k4calofast.machine import processor
-from k4calofast.showers.hdf5 import Provenance
+from k4calofast.showers import layered
+from k4calofast.showers.hdf5 import Origin, Provenance
 from k4calofast.showers.reading import Hints, read_with_provenance
 from k4calofast.training import configuration, export, joining, loop
 from k4calofast.training.choice import Judge
 from k4calofast.training.configuration import Settings
-from k4calofast.training.families import check, settings_of
+from k4calofast.training.families import OF_LAYERS, check, settings_of
 from k4calofast.training.families.family import Family, Shape
 from k4calofast.training.refinement import Refined, RefinementSettings
 from k4calofast.training.sample import Sample
@@ -145,6 +147,11 @@ def train(
     FileFormatError, TrainingError
         If a sample cannot be read or used.
     """
+    if name in OF_LAYERS:
+        return _train_layered(
+            sample_file, output, work, name, settings, command, report, start, choose, device,
+            watch, more,
+        )  # fmt: skip
     joined = joining.read(sample_file, more, hints)
     provenance = joined.provenance
     sample = Sample.of(joined.showers, settings.threshold)
@@ -170,6 +177,51 @@ def train(
     card = joined.noted(card)
     export.write_model(output, content, card)
     return card
+
+
+def _train_layered(
+    sample_file: Path,
+    output: Path,
+    work: Path,
+    name: str,
+    settings: Settings,
+    command: str,
+    report: loop.Report,
+    start: Path | None,
+    choose: Path | None,
+    device: str,
+    watch: loop.Watch,
+    more: Sequence[Path],
+) -> ModelCard:
+    """Train and export a generator of showers in layers; see `train`."""
+    from k4calofast.training.layered import origin
+
+    if choose is not None:
+        raise TrainingError(f"family '{name}' has no epochs to choose: leave --choose away")
+    files = (sample_file, *more)
+    parts, said = zip(*(layered.read(file) for file in files), strict=True)
+    provenance = origin.joined(files, said)
+    shape = origin.shape_of(provenance, settings)
+    sample = origin.sample_of(layered.LayeredShowers.concatenate(parts), shape)
+    identity = _identity(sample_file, name, settings, start, None) | _further(more)
+    spent = _take_up(work, identity)
+    (work / CONFIGURATION).write_text(configuration.text(name, settings), encoding="utf-8")
+    family = build(name, settings, shape)
+    seeds = [one.seed for one in said if one.seed is not None]
+    history = History(command, family.method(), spent, seeds)
+    if start is not None:
+        _start_from(family, start)
+        history = history.after(_history(start))
+    history = _run(family, sample, work, history, device, None, report, watch)
+    content = export.to_onnx(family)
+    card = card_of(output, content, provenance, family, len(sample), history)
+    export.write_model(output, content, card)
+    return card
+
+
+def _further(more: Sequence[Path]) -> dict[str, object]:
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in more]
+    return {"more": digests} if digests else {}
 
 
 def refine(
@@ -226,7 +278,7 @@ def _prepare(family: Family, sample: Sample, history: History) -> History:
 
 def _run(
     family: Family,
-    sample: Sample,
+    sample: Any,
     work: Path,
     history: History,
     device: str,
@@ -382,7 +434,7 @@ def _note(work: Path, **what: object) -> None:
 def card_of(
     output: Path,
     content: bytes,
-    provenance: Provenance,
+    provenance: Origin,
     family: Family,
     count: int,
     history: History,
@@ -393,18 +445,19 @@ def card_of(
         name="/".join(output.resolve().parts[-2:]),
         version=__version__,
         description=(
-            f"Energies in {provenance.window[0]} x {provenance.window[1]} cells around the cell "
-            f"that a particle enters in {provenance.detector}: {family.title}."
+            f"Energies in {' x '.join(map(str, family.window))} cells around where a particle "
+            f"enters {provenance.detector}: {family.title}."
         ),
         licence="Apache-2.0",
         authors="The k4calofast developers",
         file=export.MODEL_FILE,
         sha256=digest(content),
         detector=provenance.detector,
-        window=provenance.window,
+        window=family.window,
         threshold=settings.threshold,
-        kinds=provenance.coverage,
+        kinds=family.coverage(provenance.coverage),
         noise=family.noise,
+        uniform=family.uniform,
         block=settings.block,
         training=Training(
             method=history.methods,

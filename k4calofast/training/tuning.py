@@ -472,7 +472,9 @@ def _chi2(there: Showers, here: Showers, _: CrystalBarrel) -> float:
     return chi2_ndf(Sample.of(there, 0.0), totals)
 
 
-def _clouds(there: Showers, here: Showers, geometry: CrystalBarrel) -> list[npt.NDArray[np.float64]]:
+def _clouds(
+    there: Showers, here: Showers, geometry: CrystalBarrel
+) -> list[npt.NDArray[np.float64]]:
     sides = (observables(showers, geometry) for showers in (there, here))
     names = (*OBSERVABLES, *IMPACT)
     return [np.stack([values[name] for name in names], axis=1) for values in sides]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import uproot
@@ -258,17 +261,15 @@ def test_a_wrong_description_is_one_clear_sentence(tmp_path, change, message):
 def test_cells_agree_with_dd4hep_where_it_can_be_imported():
     """Positions of CLD's cells by DD4hep's own segmentation and placements."""
     dd4hep = pytest.importorskip("dd4hep", exc_type=ImportError)
-    import os
-
-    compact = os.path.join(
-        os.environ.get("K4GEO", ""), "FCCee/CLD/compact/CLD_o2_v07/CLD_o2_v07.xml"
+    compact = (
+        Path(os.environ.get("K4GEO", "nowhere")) / "FCCee/CLD/compact/CLD_o2_v07/CLD_o2_v07.xml"
     )
-    if not os.path.isfile(compact):
+    if not compact.is_file():
         pytest.skip("K4GEO names no k4geo")
     import ddrec
 
     description_ = dd4hep.Detector.getInstance()
-    description_.fromXML(compact)
+    description_.fromXML(str(compact))
     barrel = detector.load("CLD_ECAL_barrel")
     cells = some_cells(barrel, 500)
     converter = ddrec.CellIDPositionConverter(description_)

@@ -20,8 +20,12 @@ FAMILIES = (
     "diffusion",
     "library",
     "gflash",
+    "layered",
 )
 """Names of the families; of modules here, too."""
+
+OF_LAYERS = ("layered",)
+"""Those that make showers in layers; the others make windows of crystals."""
 
 DEFAULT = "flow_matching"
 """The family that made the generators of this package."""

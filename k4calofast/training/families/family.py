@@ -19,8 +19,10 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from k4calofast.incidence import CONDITIONS
 from k4calofast.training.configuration import Settings
 from k4calofast.training.features import Features
+from k4calofast.training.layered.sample import Layers
 from k4calofast.training.sample import Sample, available_energy, flipped, mirrored
 
 Range = tuple[float, float]
@@ -36,20 +38,38 @@ class Shape(NamedTuple):
     ranges
         Range of each condition, of all kinds together.
     window
-        Rows and columns.
+        Rows and columns; of showers in layers, columns and rows of each.
     detector
         Name of the calorimeter.
+    layers
+        Of a layered barrel.
     """
 
     kinds: list[int]
     ranges: Mapping[str, Range]
     window: tuple[int, int]
     detector: str
+    layers: Layers | None = None
 
     @property
     def cells(self) -> int:
         """Cells in a window."""
         return self.window[0] * self.window[1]
+
+
+class Signature(NamedTuple):
+    """Inputs and outputs of an exported generator.
+
+    Attributes
+    ----------
+    inputs
+        Examples, by name; the first dimension of each is the number of showers.
+    outputs
+        For each name, that of its first dimension, and its other dimensions.
+    """
+
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, tuple[str, tuple[int, ...]]]
 
 
 class Family(nn.Module, ABC):
@@ -64,18 +84,23 @@ class Family(nn.Module, ABC):
 
     Attributes
     ----------
-    noise
-        Standard normal numbers per shower.
+    noise, uniform
+        Standard normal numbers per shower, and numbers between 0 and 1.
     """
 
     Settings: ClassVar[type[Settings]]
     noise: int
+    uniform = 0
 
     def __init__(self, settings: Any, shape: Shape) -> None:
         super().__init__()
         self.settings: Any = settings
         self.shape = shape
-        self.features = Features(shape.kinds, shape.ranges)
+        self.features = self._features(shape)
+
+    def _features(self, shape: Shape) -> Any:
+        """What tells networks of kinds and conditions."""
+        return Features(shape.kinds, shape.ranges)
 
     @abstractmethod
     def prepare(self, sample: Sample) -> None:
@@ -152,6 +177,27 @@ class Family(nn.Module, ABC):
         conditions, other = mirrored(conditions)
         energies = self.generate(noise, pdg, conditions)
         return flipped(energies.reshape(-1, *self.shape.window), other)
+
+    @property
+    def window(self) -> tuple[int, int] | tuple[int, int, int]:
+        """Shape of its windows, as model cards have it."""
+        return self.shape.window
+
+    def coverage(
+        self, sample: Mapping[int, Mapping[str, Range]]
+    ) -> dict[int, dict[str, tuple[float, float]]]:
+        """Return the range of each condition, by kind, of a generator trained on such a sample."""
+        return {pdg: dict(ranges) for pdg, ranges in sample.items()}
+
+    def signature(self, count: int) -> Signature:
+        """Return example inputs for so many showers, and the names of all inputs and outputs."""
+        inputs = {
+            "noise": torch.zeros(count, self.noise),
+            "conditions": torch.ones(count, len(CONDITIONS)),
+        }
+        if len(self.shape.kinds) > 1:
+            inputs["pdg"] = self.features.kinds[:1].repeat(count)
+        return Signature(inputs, {"energies": ("N", self.shape.window)})
 
     @property
     def title(self) -> str:

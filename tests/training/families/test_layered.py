@@ -1,0 +1,280 @@
+"""Generators of showers in layers: laws of their parts, and a small one from sample to hits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k4calofast import detector
+from k4calofast.engine import FastSimulation
+from k4calofast.events.columns import EventKeys
+from k4calofast.exceptions import ModelError, TrainingError
+from k4calofast.generator import Model
+from k4calofast.incidence import Fate, conditions_of
+from k4calofast.incidence.transport import LIGHT_SPEED, first_hits
+from k4calofast.noise import normal_noise, uniform_noise
+from k4calofast.properties import CaloFastSimProperties
+from k4calofast.showers import layered
+from k4calofast.training import recipe
+from k4calofast.training.families import settings_of
+from k4calofast.training.layered import origin
+from k4calofast.training.layered.energies import HitEnergies, Quantiles
+from k4calofast.training.layered.profile import chances
+
+GEANT4 = Path(__file__).resolve().parents[2] / "data" / "layered_showers.h5"
+SMALL = {
+    "window": 21,
+    "profile_width": 24,
+    "profile_steps": 60,
+    "profile_batch": 16,
+    "components": 4,
+    "width": 32,
+    "blocks": 2,
+    "steps": 60,
+    "batch": 64,
+    "distillation_steps": 20,
+    "distillation_batch": 32,
+    "jumps": 2,
+    "numbers": 256,
+    "epoch": 20,
+}
+
+
+def train(folder: Path, **changes) -> tuple[Path, Path]:
+    settings = settings_of("layered")(**SMALL | changes)
+    output, work = folder / "barrel" / "layered", folder / "work"
+    recipe.train(GEANT4, output, work, "layered", settings, "k4calofast train ...")
+    return output, work
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[Path, Path]:
+    return train(tmp_path_factory.mktemp("layered"))
+
+
+@pytest.fixture(scope="module")
+def family(made):
+    _, work = made
+    _, provenance = layered.read(GEANT4)
+    chosen = settings_of("layered")(**SMALL)
+    family = recipe.build("layered", chosen, origin.shape_of(provenance, chosen))
+    family.load_state_dict(torch.load(work / recipe.TRAINED, weights_only=True))
+    return family.eval()
+
+
+@pytest.fixture(scope="module")
+def sample(family):
+    showers, _ = layered.read(GEANT4)
+    return origin.sample_of(showers, family.shape)
+
+
+def test_cells_hold_what_pixels_hold(sample):
+    """Wherever borders of cells are, all energy is in a cell or outside the windows."""
+    rows = torch.arange(40)
+    showers = torch.arange(40).repeat_interleave(sample.offsets[1:41] - sample.offsets[:40])
+    total = torch.zeros(40).index_add_(0, showers, sample.energy[: len(showers)])
+    for phase in (0, 3, 9):
+        cells = sample.cells(rows, torch.full((40, 2), phase), 21, 0.0)
+        inside = torch.zeros(40).index_add_(0, cells.shower, cells.energy)
+        assert (inside + cells.outside).numpy() == pytest.approx(total.numpy(), rel=1e-5)
+        assert (inside / total).min() > 0.5
+        assert cells.x.abs().max() < 11 * 5.1
+        assert (cells.delay >= 0).all()
+
+
+def test_mirrored_showers_are_the_same_showers(sample):
+    """The sample is seen at angle_z >= 0; a shower and its mirror image make the same cells."""
+    assert (sample.slope[:, 1] >= 0).all()
+    showers, _ = layered.read(GEANT4)
+    mirrored = layered.LayeredShowers(
+        **{
+            name: getattr(showers, name)
+            for name in ("pdg", "momentum", "angle_t", "offsets", "layer", "column")
+        },
+        angle_z=-showers.angle_z,
+        row=-1 - showers.row,
+        energy=showers.energy,
+        time=showers.time,
+    )
+    other = type(sample).of(mirrored, sample.layers)
+    assert (other.row == sample.row).all()
+    assert other.slope.numpy() == pytest.approx(sample.slope.numpy())
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1))
+def test_chances_are_those_that_expect_the_hits_there_are(seed):
+    generator = torch.Generator().manual_seed(seed)
+    share = torch.rand(400, generator=generator) ** 4
+    share /= share.sum()
+    nu = float(torch.rand((), generator=generator) * 200 + 20)
+    hit = torch.rand(400, generator=generator) < 1 - torch.exp(-nu * share)
+    found = chances(share[hit], torch.zeros(int(hit.sum()), dtype=int), 1, torch.ones(1))
+    expected = (1 - torch.exp(-found * share)).sum()
+    # Likelihood weighs cells by what they say: near to the count, not equal to it.
+    assert expected.item() == pytest.approx(float(hit.sum()), rel=0.35, abs=6)
+
+
+def test_tables_give_back_their_spectra():
+    torch.manual_seed(1)
+    values = torch.distributions.Exponential(1.0).sample((20_000,))
+    table = Quantiles(1, 49)
+    table.fit(0, values)
+    drawn = table(torch.zeros(20_000, dtype=int), torch.rand(20_000))
+    assert drawn.mean().item() == pytest.approx(values.mean().item(), rel=0.03)
+    assert drawn.std().item() == pytest.approx(values.std().item(), rel=0.06)
+    energies = HitEnergies()
+    chance, hits = torch.rand(20_000) * 3, torch.randint(1, 90, (20_000,)).float()
+    energy = values * (1 + chance)
+    energies.fit(chance, 1 + chance, hits, energy)
+    kind = energies.kind(chance, 1 + chance, hits)
+    again = energies(kind, torch.rand(20_000))
+    for low, high in ((0, 1), (1, 2), (2, 3)):
+        rows = (chance > low) & (chance < high)
+        assert again[rows].mean().item() == pytest.approx(energy[rows].mean().item(), rel=0.05)
+
+
+def inputs(model: Model, count: int, seed: int = 3):
+    """Particles at random angles and places, and their random numbers."""
+    rng = np.random.default_rng(seed)
+    barrel = detector.load(model.card.detector)
+    phi, cot = rng.uniform(-3, 3, count), rng.uniform(-0.9, 0.9, count)
+    direction = np.stack([np.cos(phi), np.sin(phi), cot], 1)
+    momentum = direction * (rng.uniform(1.2, 3.5, count) / np.hypot(1, cot))[:, None]
+    hits = first_hits(barrel, np.zeros((count, 3)), momentum, np.zeros(count))
+    conditions = conditions_of(barrel, hits.cell, hits.position, momentum)
+    view = barrel.surroundings(hits.cell, hits.position, momentum, model.card.window)
+    whose = (np.array([1], np.uint64), np.array([1], np.uint32), np.arange(count, dtype=np.uint64))
+    whose = (*whose, np.zeros(count, np.uint64))
+    noise = normal_noise(*whose, model.card.noise)
+    more = view.inputs | {"uniform": uniform_noise(*whose, model.card.uniform)}
+    return rng.choice([22, 11, -11], count).astype(np.int32), conditions, noise, more
+
+
+def test_the_exported_graph_does_what_torch_does(made, family):
+    model = Model(made[0], "cpu")
+    pdg, conditions, noise, more = inputs(model, 40)
+    tensors = [torch.from_numpy(value) for value in (noise, more["uniform"])]
+    tensors += [torch.from_numpy(conditions.astype(np.float32))]
+    tensors += [torch.from_numpy(more[name]) for name in ("t", "z")]
+    with torch.no_grad():
+        expected = family(*tensors, torch.from_numpy(pdg.astype(np.int64)))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(made[0] / "model.onnx", options)
+    feed = {"noise": noise, "conditions": conditions.astype(np.float32), **more}
+    found = session.run(None, feed | {"pdg": pdg.astype(np.int64)})
+    size = np.prod(model.card.window)
+    dense = []
+    for shower, place, energy, _ in (found, [part.numpy() for part in expected]):
+        dense.append(np.bincount(shower * size + place, energy, 40 * size).reshape(40, -1))
+    # A sum that rounds to the other side of a whole number moves a hit to the next cell.
+    moved = ((dense[0] > 0) != (dense[1] > 0)).sum()
+    assert moved <= 0.002 * (dense[0] > 0).sum()
+    assert dense[0].sum(1) == pytest.approx(dense[1].sum(1), rel=1e-4)
+
+
+def test_a_shower_does_not_depend_on_its_neighbours(made):
+    model = Model(made[0], "cpu")
+    pdg, conditions, noise, more = inputs(model, 30)
+    together = model.generate(pdg, conditions, noise, more)
+    order = np.random.default_rng(1).permutation(30)
+    mixed = model.generate(
+        pdg[order], conditions[order], noise[order], {k: v[order] for k, v in more.items()}
+    )
+    for place, number in enumerate(order[:10]):
+        rows, others = mixed.shower == place, together.shower == number
+        for name in ("place", "energy", "delay"):
+            np.testing.assert_array_equal(
+                getattr(mixed, name)[rows], getattr(together, name)[others]
+            )
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_result(made, tmp_path):
+    calls = []
+
+    def killed(stage, step, *_):
+        calls.append(stage)
+        if stage == "flow" and step == 45:
+            raise RuntimeError
+
+    chosen = settings_of("layered")(**SMALL)
+    arguments = (GEANT4, tmp_path / "barrel" / "layered", tmp_path / "work", "layered", chosen, "x")
+    with pytest.raises(RuntimeError):
+        recipe.train(*arguments, report=killed)
+    recipe.train(*arguments)
+    again = torch.load(tmp_path / "work" / recipe.TRAINED, weights_only=True)
+    once = torch.load(made[1] / recipe.TRAINED, weights_only=True)
+    assert set(again) == set(once)
+    for name, value in once.items():
+        torch.testing.assert_close(again[name], value, rtol=0, atol=0, msg=name)
+
+
+def test_the_card_says_what_is_simulated(made):
+    card = Model(made[0], "cpu").card
+    assert card.layered
+    assert card.window == (40, 21, 21)
+    assert set(card.kinds) == {22, 11, -11}
+    assert card.kinds[22]["momentum"] == (1.0, 4.0)
+    low, high = card.kinds[11]["angle_t"]
+    assert card.kinds[-11]["angle_t"] == (-high, -low)
+    with pytest.raises(ModelError, match="layered showers"):
+        _ = card.crystals
+
+
+def test_events_become_hits_of_the_detector_that_keep_all_rules(made, shot):
+    """Several photons overlap, some across a border of modules: nothing is lost or twice."""
+    simulation = FastSimulation(CaloFastSimProperties(Model=str(made[0]), HitThreshold=0.1))
+    barrel = simulation.detector
+    # All towards the border of two modules.
+    particles = shot(
+        20, PDG=[22, 11], ParticlesPerEvent=6, MomentumMin=1.5, MomentumMax=3.0,
+        ThetaMin=80, ThetaMax=100, PhiMin=13.5, PhiMax=16.5,
+    )  # fmt: skip
+    keys = EventKeys(np.ones(20, np.uint32), np.arange(20, dtype=np.uint64))
+    result = simulation.simulate(keys, particles)
+    hits, parts = result.hits, result.contributions
+    assert len(hits.energy) > 20 * 6 * 10
+    for first, last in zip(hits.offsets[:-1], hits.offsets[1:], strict=True):
+        assert len(np.unique(hits.cell_id[first:last])) == last - first
+    cells = barrel.cell_of(hits.cell_id)
+    assert (cells >= 0).all()
+    assert hits.position == pytest.approx(barrel.centre(cells), abs=1e-3)
+    modules = barrel.place(cells)[0]
+    assert len(np.unique(modules)) >= 2
+    counts = np.diff(hits.contributions)
+    assert (counts >= 1).all()
+    assert counts.max() > 1
+    sums = np.add.reduceat(parts.energy.astype(np.float64), hits.contributions[:-1])
+    assert hits.energy == pytest.approx(sums, rel=1e-5)
+    assert hits.energy.min() >= 0.1 * barrel.mip * 0.999
+    # Not before light could arrive from the origin.
+    way = np.repeat(np.linalg.norm(hits.position, axis=1), counts)
+    assert (parts.time > way / LIGHT_SPEED - 0.05).all()
+    balance = simulation.summary.energy
+    assert abs(balance.closure) < 1e-5
+    assert balance.beyond < 0.05 * balance.generated
+    assert (result.fate == Fate.SHOWERED).mean() > 0.8
+    # One by one, and in other batches, the same.
+    small = FastSimulation(
+        CaloFastSimProperties(Model=str(made[0]), HitThreshold=0.1, BatchSize=7, Threads=3)
+    )
+    again = small.simulate(keys, particles)
+    np.testing.assert_array_equal(again.hits.cell_id, hits.cell_id)
+    np.testing.assert_array_equal(again.hits.energy, hits.energy)
+    np.testing.assert_array_equal(again.contributions.time, parts.time)
+
+
+def test_samples_that_do_not_belong_together_are_refused(tmp_path):
+    chosen = settings_of("layered")(**SMALL)
+    arguments = (GEANT4, tmp_path / "m" / "x", tmp_path / "w", "layered", chosen, "x")
+    with pytest.raises(TrainingError, match="seed"):
+        recipe.train(*arguments, more=[GEANT4])
+    with pytest.raises(TrainingError, match="--choose"):
+        recipe.train(*arguments, choose=GEANT4)
