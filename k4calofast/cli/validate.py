@@ -8,16 +8,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from k4calofast.exceptions import MissingExtraError
+from k4calofast.exceptions import MissingExtraError, SteeringError
 
 
 def validate(
     model: Annotated[str, typer.Argument(help="Name or folder of the model.")],
     reference: Annotated[
-        Path, typer.Option(help="Showers not seen in training: HDF5, EDM4hep or rtraw.")
+        list[Path],
+        typer.Option(
+            help="Showers not seen in training: HDF5, EDM4hep or rtraw. Of layers: one or more."
+        ),
     ],
     again: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(help="The same with another --repetition: what chance alone does."),
     ] = None,
     hits: Annotated[
@@ -28,6 +31,13 @@ def validate(
     ] = "MCParticles",
     binning: Annotated[
         Path | None, typer.Option(help="Binning XML of a CaloChallenge reference.")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, help="In layers: MIPs from which hits are compared.")
+    ] = 0.25,
+    full_simulation: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="In layers: ms of full simulation per shower, for the report."),
     ] = None,
     most: Annotated[
         int | None, typer.Option(min=100, help="Compare only so many showers, spread evenly.")
@@ -49,32 +59,51 @@ def validate(
     from k4calofast.generator import Model, find_model
     from k4calofast.generator.card import write_card
     from k4calofast.showers import Showers, reading
-    from k4calofast.validation.report import refuse_unfit, write
-    from k4calofast.validation.report import validate as run
+    from k4calofast.validation import report
+    from k4calofast.validation.layered import report as layered
 
     folder = find_model(model)
     generator = Model(folder, "cpu", threads)
     card = generator.card
+    console = Console(stderr=True)
 
-    def read(file: Path) -> tuple[Showers, reading.Source]:
-        return reading.read(
-            file,
-            hits=hits,
-            particles=particles,
-            window=card.crystals,
-            detector=card.detector,
-            kinds=tuple(card.kinds),
-            binning=binning,
+    def in_crystals() -> report.Report:
+        if len(reference) > 1 or len(again or []) > 1:
+            raise SteeringError("several files make one reference of layers, not of crystals")
+
+        def read(file: Path) -> tuple[Showers, reading.Source]:
+            return reading.read(
+                file,
+                hits=hits,
+                particles=particles,
+                window=card.crystals,
+                detector=card.detector,
+                kinds=tuple(card.kinds),
+                binning=binning,
+            )
+
+        showers, source = read(reference[0])
+        repeated = read(again[0])[0] if again else None
+        report.refuse_unfit(card, reference[0], source)
+        if most is not None and most < len(showers):
+            rows = slice(None, None, -(-len(showers) // most))
+            showers = showers.take(rows)
+            repeated = repeated.take(rows) if repeated is not None else None
+        said = source.description
+        progress(f"{len(showers)} showers of {said}, {card.name}")
+        return report.validate(
+            generator, showers, said, seed, repeated, progress, out is not None, speed
         )
 
-    showers, source = read(reference)
-    repeated = None if again is None else read(again)[0]
-    refuse_unfit(card, reference, source)
-    if most is not None and most < len(showers):
-        rows = slice(None, None, -(-len(showers) // most))
-        showers = showers.take(rows)
-        repeated = repeated.take(rows) if repeated is not None else None
-    console = Console(stderr=True)
+    def in_layers() -> layered.Report:
+        sample = layered.read(card, reference, again or [], full_simulation)
+        if most is not None:
+            sample = sample.thinned(most)
+        progress(f"{len(sample.showers)} showers of {sample.said}, {card.name}")
+        return layered.validate(
+            generator, sample, seed, threshold, progress, out is not None, speed
+        )
+
     with console.status("") as status:
 
         def progress(what: str) -> None:
@@ -82,24 +111,19 @@ def validate(
             if not console.is_terminal:
                 typer.echo(what, err=True)
 
-        progress(f"{len(showers)} showers of {source.description}, {card.name}")
+        result: report.Report | layered.Report
         try:
-            result = run(
-                generator,
-                showers,
-                source.description,
-                seed,
-                repeated,
-                progress,
-                out is not None,
-                speed,
-            )
+            result = in_layers() if card.layered else in_crystals()
         except ModuleNotFoundError as error:
             raise MissingExtraError(
                 f"validation needs {error.name}: pip install 'k4calofast[validation]'"
             ) from None
         if out is not None:
-            write(result, out)
+            progress(f"write {out}")
+            if isinstance(result, layered.Report):
+                layered.write(result, out)
+            else:
+                report.write(result, out)
     typer.echo(result.markdown())
     if update_card:
         write_card(folder, card.model_copy(update={"validation": result.summary()}))

@@ -131,7 +131,7 @@ class ModelCard(_Strict):
             If it is a generator of layered showers.
         """
         if len(self.window) == _LAYERED_DIMENSIONS:
-            raise ModelError(f"model '{self.name}' generates layered showers, not crystals' windows")
+            raise ModelError(f"model '{self.name}' makes showers in layers, no crystals")
         return self.window[0], self.window[1]
 
     @property

@@ -3,6 +3,7 @@
 python options/input/make.py
 
 particles     100 events of the particle gun: photons, electrons, positrons
+photons       20 events with ten photons of 50 GeV each
 tracker_only  the first 40 of them after Geant4 with BESIII's beam pipe, drift chamber and TOF, and
               no calorimeter: MCParticles with endpoints, secondaries and status bits
 fullsim       the first 40 of them with their calorimeter hits by Geant4
@@ -44,12 +45,30 @@ def main() -> None:
     command = [sys.executable, "-m", "k4calofast.steering.k4run", "--embedded"]
     gun = [str(HERE.parent / "particle_gun.py"), "-n", "100", "--IOSvc.Output", str(GUN)]
     subprocess.run(command + gun, check=True)
+    subprocess.run([*command, *photons()], check=True)
     for make in (tracker_only, fullsim):
         process = get_context("spawn").Process(target=make)
         process.start()
         process.join()
         if process.exitcode:
             sys.exit(f"{make.__name__} failed with code {process.exitcode}")
+
+
+def photons() -> list[str]:
+    """Options of the particle gun for the silicon-tungsten barrels."""
+    properties = {
+        "PDG": "22",
+        "ParticlesPerEvent": "10",
+        "MomentumMin": "50",
+        "MomentumMax": "50.0001",
+        "ThetaMin": "55",
+        "ThetaMax": "125",
+    }
+    chosen = [
+        part for name, text in properties.items() for part in (f"--CaloParticleGun.{name}", text)
+    ]
+    output = ["--IOSvc.Output", str(HERE / "photons.edm4hep.root")]
+    return [str(HERE.parent / "particle_gun.py"), "-n", "20", *output, *chosen]
 
 
 def tracker_only() -> None:

@@ -122,7 +122,7 @@ class LayeredSettings(Settings):
     threshold: float = Field(default=3e-6, ge=0)
     precision: Precision = "32-true"
     block: int = Field(default=8, ge=1, le=1 << 16)
-    window: int = Field(default=37, ge=3, le=301)
+    window: int = Field(default=33, ge=3, le=301)
     components: int = Field(default=7, ge=2)
     profile_width: int = Field(default=96, ge=8)
     profile_steps: int = Field(default=6_000, ge=1)
@@ -189,7 +189,8 @@ class Layered(Family):
     high: Tensor
     line: Tensor
     remains: Tensor
-    order: Tensor
+    columns: Tensor
+    rows: Tensor
     usual: Tensor
 
     def __init__(self, settings: LayeredSettings, shape: Shape) -> None:
@@ -206,7 +207,7 @@ class Layered(Family):
         self.student = Velocity(self.dimension, self.features.size, s.width, s.blocks)
         self.energies, self.delays = HitEnergies(), HitDelays(count)
         generator = torch.Generator().manual_seed(seed_of(s.seed, "order"))
-        order = torch.randperm(s.window**2, generator=generator)
+        columns, rows = (torch.randperm(s.window, generator=generator) for _ in range(2))
         for name, start in {
             "mean": torch.zeros(self.dimension),
             "spread": torch.ones(self.dimension),
@@ -217,7 +218,9 @@ class Layered(Family):
             # What of the latent numbers is not the chance of which cells are hit.
             "remains": torch.ones(LATENTS),
             "usual": torch.zeros(6, LATENTS),
-            "order": order,
+            # In which cells are looked at when hits are drawn.
+            "columns": columns,
+            "rows": rows,
             "depth": self.layers.depth,
         }.items():
             self.register_buffer(name, start)
@@ -311,7 +314,7 @@ class Layered(Family):
         distance = torch.hypot(cells.x, cells.y)
         per_hit = (expected, energy, hits[of].float(), cells.energy)
         return (
-            (energies, nu.reshape(len(rows), count), latents),
+            (with_outside(energies, cells), nu.reshape(len(rows), count), latents),
             (*per_hit, distance, cells.layer, cells.delay),
         )
 
@@ -529,9 +532,9 @@ class Layered(Family):
         usual = self._known(momentum, slope, energies).matmul(self.usual)
         latents = usual + self.remains * (latents - usual)
         mixtures = self._mixtures(energies, latents, momentum, slope, electron)
+        t, z = t[:, :, self.columns], z[:, :, self.rows]
         across, along = self._along_rulers(mixtures, t.flatten(0, 1), z.flatten(0, 1))
         share = (across * mixtures.hits[:, :, None]).transpose(1, 2).matmul(along).flatten(1)
-        share = share[:, self.order]
         probability = 1 - torch.exp(-nu.reshape(-1, 1) * share)
         # Systematic sampling: a cell is hit where the sum passes a whole number.
         passed = (torch.cumsum(probability, 1) + uniform[:, :count].reshape(-1, 1)).floor()
@@ -539,8 +542,7 @@ class Layered(Family):
         lit = (passed > before).nonzero()
         of, picked = lit[:, 0], lit[:, 1]
         shower, layer = of.div(count, rounding_mode="floor"), of % count
-        place = self.order[picked]
-        column, row = place.div(s.window, rounding_mode="floor"), place % s.window
+        column, row = picked.div(s.window, rounding_mode="floor"), picked % s.window
 
         one = torch.ones_like(of)
         in_layer = energies.flatten()
@@ -572,7 +574,8 @@ class Layered(Family):
         x, y = t[shower, layer, column], z[shower, layer, row]
         kind = self.delays.kind((x**2 + y**2).sqrt(), layer)
         here = numbers[shower, (rank + s.candidates * _PRIME) % s.numbers]
-        return shower, layer, column, row, energy, self.delays(kind, here)
+        delay = self.delays(kind, here)
+        return shower, layer, self.columns[column], self.rows[row], energy, delay
 
     @property
     def window(self) -> tuple[int, int, int]:
@@ -635,6 +638,12 @@ def energies_of(cells: Cells, count: int, layers: int) -> Tensor:
     total = torch.zeros(count * layers)
     total.index_add_(0, cells.shower * layers + cells.layer, cells.energy)
     return total.reshape(count, layers)
+
+
+def with_outside(energies: Tensor, cells: Cells) -> Tensor:
+    """Energies (n, layers) that have what is outside the windows, too, in proportion."""
+    inside = energies.sum(1, keepdim=True).clamp(min=1e-6)
+    return energies * (1 + cells.outside[:, None] / inside)
 
 
 def latents_of(cells: Cells, count: int, slope: Tensor) -> Tensor:

@@ -224,7 +224,7 @@ def test_the_card_says_what_is_simulated(made):
     assert card.kinds[22]["momentum"] == (1.0, 4.0)
     low, high = card.kinds[11]["angle_t"]
     assert card.kinds[-11]["angle_t"] == (-high, -low)
-    with pytest.raises(ModelError, match="layered showers"):
+    with pytest.raises(ModelError, match="in layers"):
         _ = card.crystals
 
 
