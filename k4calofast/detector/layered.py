@@ -168,6 +168,7 @@ class LayeredBarrel:
         self.n_modules, self.n_layers = d.modules.count, len(planes)
         angles = d.modules.angle + d.modules.step * np.arange(self.n_modules)
         self.azimuth: Floats = np.deg2rad(angles)
+        self._cos, self._sin = np.cos(self.azimuth), np.sin(self.azimuth)
         self._row_ruler = _rows(d)
         self._column_rulers = [self._columns(layer) for layer in range(self.n_layers)]
         self._most_columns = max(map(len, self._column_rulers))
@@ -252,20 +253,20 @@ class LayeredBarrel:
 
     def to_local(self, module: Cells, vectors: Floats) -> Floats:
         """(N, 3) vectors (n, t, z) in the frames of modules (N,), of world vectors (N, 3)."""
-        cos, sin = np.cos(self.azimuth[module]), np.sin(self.azimuth[module])
+        cos, sin = self._cos[module], self._sin[module]
         x, y, z = vectors.T
         return np.stack([cos * x + sin * y, cos * y - sin * x, z], axis=1)
 
     def to_world(self, module: Cells, vectors: Floats) -> Floats:
         """(N, 3) world vectors of vectors (n, t, z) in the frames of modules (N,)."""
-        cos, sin = np.cos(self.azimuth[module]), np.sin(self.azimuth[module])
+        cos, sin = self._cos[module], self._sin[module]
         n, t, z = vectors.T
         return np.stack([cos * n - sin * t, sin * n + cos * t, z], axis=1)
 
     def module_at(self, points: Floats) -> Cells:
         """Modules (N,) that hold points (N, 3), -1 where none does."""
         d = self.description
-        cos, sin = np.cos(self.azimuth), np.sin(self.azimuth)
+        cos, sin = self._cos, self._sin
         depth = points[:, :1] * cos + points[:, 1:2] * sin - d.inner_radius
         across = points[:, 1:2] * cos - points[:, :1] * sin
         low, high = self._sides(depth)

@@ -155,15 +155,14 @@ def assemble(
         energy, delay, total = energy[stays], delay[stays], total[~below]
         first = np.flatnonzero(np.diff(key, prepend=-1))
     hit_cell, hit_event = cell[first], event[shower[first]]
-    centre = detector.centre(hit_cell)
+    position = detector.centre(cell)
     hits = Hits(
         np.searchsorted(hit_event, np.arange(n_events + 1)),
         detector.cell_id(hit_cell),
         total.astype(np.float32),
-        centre.astype(np.float32),
+        position[first].astype(np.float32),
         np.append(first, len(key)),
     )
-    position = detector.centre(cell)
     way: Floats = np.sqrt(((position - arrivals.position[shower]) ** 2).sum(1))
     contributions = Contributions(
         index_in_event[shower].astype(np.int32),

@@ -61,16 +61,23 @@ from k4calofast.training.layered.sample import (
     mirrors,
 )
 from k4calofast.training.seeds import seed_of
+from k4calofast.training.variables import sums
 from k4calofast.training.velocity import Velocity
 
 _AT_ONCE = 64
 """Showers whose cells are looked at together."""
 
-_EMPTY, _EMPTY_WIDTH, _CUT = -1.5, 0.3, -0.5
-"""Numbers of empty layers: noise, well apart from those of layers with energy."""
+_EMPTY, _EMPTY_WIDTH, _CUT, _LOWEST = -6.0, 0.4, -4.75, -3.5
+"""Numbers of empty layers: noise, well apart from those with energy, which end at the last."""
 
 _SHIFT = 0.3
 """MIPs: logarithms of energies are taken above this."""
+
+_TRENDS = 8
+"""Columns of `trends`."""
+
+_FAINTEST, _BRIGHTEST = 0.06, 12.0
+"""Of a layer: its energy over `_SHIFT` and one, as a logarithm."""
 
 _LEAST_CHANCES, _MOST_CHANCES = -4.0, 13.0
 _WEIGHT_OF_TOTAL = 4.0
@@ -187,6 +194,8 @@ class Layered(Family):
     spread: Tensor
     low: Tensor
     high: Tensor
+    trend: Tensor
+    broad: Tensor
     line: Tensor
     remains: Tensor
     columns: Tensor
@@ -213,6 +222,9 @@ class Layered(Family):
             "spread": torch.ones(self.dimension),
             "low": torch.full((self.dimension,), -10.0),
             "high": torch.full((self.dimension,), 10.0),
+            # Means of energies over the conditions, and logarithms of their widths.
+            "trend": torch.zeros(1 + count, _TRENDS),
+            "broad": torch.zeros(1 + count, _TRENDS),
             # Logarithm of chances as a line over that of the energy, and what it leaves.
             "line": torch.ones(count, 3),
             # What of the latent numbers is not the chance of which cells are hit.
@@ -256,7 +268,7 @@ class Layered(Family):
         self.energies.fit(*of_hits[:4])
         self.delays.fit(*of_hits[4:])
         self._fit_usual(sample, energies, latents)
-        numbers = self._encode(sample.momentum, energies, nu, latents, generator)
+        numbers = self._encode(sample, energies, nu, latents, generator)
         self.mean.copy_(numbers.mean(0))
         self.spread.copy_(numbers.std(0).clamp(min=1e-3))
         self._numbers = (numbers - self.mean) / self.spread
@@ -350,18 +362,27 @@ class Layered(Family):
 
     def _encode(
         self,
-        momentum: Tensor,
+        sample: LayeredSample,
         energies: Tensor,
         nu: Tensor,
         latents: Tensor,
         generator: torch.Generator,
     ) -> Tensor:
-        """Numbers (N, dimension) of showers."""
+        """Numbers (N, dimension) of showers; fits what they are relative to."""
         lit = energies > 0
+        momentum, electron = sample.momentum, (sample.pdg == ELECTRON).float()
+        given = trends(momentum, sample.slope, electron)
         total = (energies.sum(1).clamp(min=1e-3) / momentum).log()
+        of_energy = (energies / _SHIFT + 1).log()
+        for number in range(1 + len(self.layers)):
+            rows = torch.ones_like(total, dtype=torch.bool) if number == 0 else lit[:, number - 1]
+            values = total if number == 0 else of_energy[:, number - 1]
+            self.trend[number], self.broad[number] = fitted(given[rows], values[rows])
+        mean, width = given.matmul(self.trend.T), given.matmul(self.broad.T).exp()
+        of_total = (total - mean[:, 0]) / width[:, 0]
+        relative = ((of_energy - mean[:, 1:]) / width[:, 1:]).clamp(min=_LOWEST)
         noise = torch.randn(energies.shape, generator=generator)
-        of_energy = (energies + _SHIFT).log() - math.log(_SHIFT)
-        of_energy = torch.where(lit, of_energy, _EMPTY + _EMPTY_WIDTH * noise)
+        relative = torch.where(lit, relative, _EMPTY + _EMPTY_WIDTH * noise)
         logarithm = nu.clamp(min=math.exp(_LEAST_CHANCES)).log()
         for layer in range(len(self.layers)):
             rows = lit[:, layer]
@@ -374,21 +395,24 @@ class Layered(Family):
         of_chances = (logarithm - self.line[:, 0] - self.line[:, 1] * of_energy) / self.line[:, 2]
         more = torch.randn(energies.shape, generator=generator)
         of_chances = torch.where(lit, of_chances, more)
-        return torch.cat([total[:, None], of_energy, of_chances, latents], 1)
+        return torch.cat([of_total[:, None], relative, of_chances, latents], 1)
 
-    def _decode(self, numbers: Tensor, momentum: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _decode(
+        self, numbers: Tensor, momentum: Tensor, slope: Tensor, electron: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Energies (N, L) in MIPs, chances (N, L), and latent numbers of standardised numbers."""
         count = len(self.layers)
         numbers = numbers * self.spread + self.mean
-        of_energy, of_chances = numbers[:, 1 : 1 + count], numbers[:, 1 + count : 1 + 2 * count]
-        lit = of_energy > _CUT
-        of_energy = of_energy.clamp(min=0.0)
+        relative, of_chances = numbers[:, 1 : 1 + count], numbers[:, 1 + count : 1 + 2 * count]
+        given = trends(momentum, slope, electron)
+        mean, width = given.matmul(self.trend.T), given.matmul(self.broad.T).exp()
+        lit = relative > _CUT
         nothing = torch.zeros((), device=numbers.device)
-        raw = (of_energy + math.log(_SHIFT)).exp() - _SHIFT + 0.02
-        raw = torch.where(lit, raw, nothing)
-        wanted = numbers[:, :1].exp() * momentum[:, None]
-        ones = torch.ones(count, 1, device=numbers.device)
-        energies = raw * (wanted / raw.matmul(ones).clamp(min=1e-6))
+        of_energy = mean[:, 1:] + width[:, 1:] * relative.clamp(min=_LOWEST)
+        of_energy = of_energy.clamp(_FAINTEST, _BRIGHTEST)
+        raw = torch.where(lit, (of_energy.exp() - 1) * _SHIFT, nothing)
+        wanted = (mean[:, :1] + width[:, :1] * numbers[:, :1]).exp() * momentum[:, None]
+        energies = raw * (wanted / sums(raw)[:, None].clamp(min=1e-6))
         logarithm = self.line[:, 0] + self.line[:, 1] * of_energy + self.line[:, 2] * of_chances
         nu = logarithm.clamp(_LEAST_CHANCES, _MOST_CHANCES).exp()
         return energies, torch.where(lit, nu, nothing), numbers[:, 1 + 2 * count :]
@@ -401,9 +425,8 @@ class Layered(Family):
     def _known(self, momentum: Tensor, slope: Tensor, energies: Tensor) -> Tensor:
         """Columns (N, 6) by which latent numbers are guessed."""
         count = len(self.layers)
-        number = torch.arange(count, dtype=energies.dtype, device=energies.device)[:, None]
-        total = energies.matmul(torch.ones_like(number)).clamp(min=1e-6)
-        mean = energies.matmul(number) / total
+        number = torch.arange(count, dtype=energies.dtype, device=energies.device)
+        mean = (sums(energies * number) / sums(energies).clamp(min=1e-6))[:, None]
         one = torch.ones_like(mean)
         return torch.cat([one, momentum.log()[:, None], mean, mean**2, slope], 1)
 
@@ -502,7 +525,7 @@ class Layered(Family):
         electron = (pdg != PHOTON).to(noise.dtype)
         context = self.student.of(self.features(electron, momentum, slope))
         numbers = jumped(self.student, noise, context, self.settings.jumps, self.bounded)[-1]
-        energies, nu, latents = self._decode(numbers, momentum)
+        energies, nu, latents = self._decode(numbers, momentum, slope, electron)
         given = (energies, nu, latents, momentum, slope, electron)
         shower, layer, column, row, energy, delay = self._hits(*given, t, z, uniform)
         size = self.settings.window
@@ -549,10 +572,11 @@ class Layered(Family):
         hits = torch.zeros_like(in_layer, dtype=of.dtype).scatter_add(0, of, one)
         tried = nu.flatten()[of] * share[of, picked]
         # What is small would be lost in the difference.
-        chance = torch.where(tried < _SMALL, tried, 1 - torch.exp(-tried))
-        window = (mixtures.energy * across.sum(2) * along.sum(2)).sum(1)
+        chance = torch.where(tried < _SMALL, tried, probability[of, picked])
+        both = sums(across.flatten(0, 1)) * sums(along.flatten(0, 1))
+        window = sums(mixtures.energy * both.reshape(mixtures.energy.shape))
         parts = mixtures.energy[of] * across[of, :, column] * along[of, :, row]
-        expected = in_layer[of] * parts.sum(1) / least(window)[of] / least(chance)
+        expected = in_layer[of] * sums(parts) / least(window)[of] / least(chance)
         kind = self.energies.kind(tried, expected, hits[of].float())
 
         first = torch.zeros_like(momentum, dtype=of.dtype).scatter_add(0, shower, one).cumsum(0)
@@ -629,8 +653,38 @@ class Layered(Family):
 
 FAMILY = Layered
 
+_FEWEST, _RIDGE, _MEAN_LOGARITHM = 50, 1e-4, 0.635
+
 _CALIBRATED = 2000
 """Showers by which the latent numbers are calibrated."""
+
+
+def trends(momentum: Tensor, slope: Tensor, electron: Tensor) -> Tensor:
+    """Columns (N, 8) over which energies' means and widths are fitted."""
+    scale = momentum.log() - 2.5
+    steep = slope[:, 0] ** 2 + slope[:, 1] ** 2
+    columns = [torch.ones_like(scale), scale, scale**2, scale**3, steep, steep * scale]
+    return torch.stack([*columns, electron, electron * scale], 1)
+
+
+def fitted(given: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Fit means, and logarithms of widths, of values (N,) over columns (N, 8).
+
+    Returns
+    -------
+    tuple of Tensor
+        (8,) coefficients of each.
+    """
+    if len(values) < _FEWEST:
+        return torch.zeros(_TRENDS), torch.zeros(_TRENDS)
+    # A ridge, for layers that are hardly ever lit.
+    given = given.double()
+    square = given.T @ given + _RIDGE * len(given) * torch.eye(_TRENDS, dtype=torch.float64)
+    mean = torch.linalg.solve(square, given.T @ values.double())
+    left = (values.double() - given @ mean).abs().clamp(min=1e-4).log()
+    # The mean logarithm of a normal number's size is -0.635.
+    width = torch.linalg.solve(square, given.T @ (left + _MEAN_LOGARITHM))
+    return mean.float(), width.float()
 
 
 def energies_of(cells: Cells, count: int, layers: int) -> Tensor:
@@ -657,16 +711,16 @@ def latents_of(cells: Cells, count: int, slope: Tensor) -> Tensor:
         (count, LATENTS).
     """
 
-    def sums(values: Tensor) -> Tensor:
+    def summed(values: Tensor) -> Tensor:
         return torch.zeros(count).index_add_(0, cells.shower, values)
 
     stretch = torch.sqrt(1 + slope**2)[cells.shower]
     x, y = cells.x / stretch[:, 0], cells.y / stretch[:, 1]
     radius = torch.hypot(x, y)
-    energy = sums(cells.energy).clamp(min=1e-9)
-    hits = sums(torch.ones_like(radius)).clamp(min=1.0)
-    radii = torch.stack([sums(cells.energy * radius) / energy, sums(radius) / hits], 1)
-    centre = torch.stack([sums(cells.energy * x) / energy, sums(cells.energy * y) / energy], 1)
+    energy = summed(cells.energy).clamp(min=1e-9)
+    hits = summed(torch.ones_like(radius)).clamp(min=1.0)
+    radii = torch.stack([summed(cells.energy * radius) / energy, summed(radius) / hits], 1)
+    centre = torch.stack([summed(cells.energy * x) / energy, summed(cells.energy * y) / energy], 1)
     return torch.cat([centre, radii.clamp(min=0.5).log()], 1)
 
 

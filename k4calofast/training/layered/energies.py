@@ -7,8 +7,6 @@ the layer's energy. Tables are read where a uniform number says.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -18,16 +16,27 @@ _CLASSES = (1.5, 2.5, 4.5, 8.5, 16.5, 32.5, 64.5)
 _CHANCES, _EXPECTED, _POINTS = 10, 10, 49
 _DISTANCES, _DEPTHS, _TIMES = 8, 4, 33
 _FEWEST = 30
-_TINY = 1e-9
+_MIDDLE = 0.5
 
 
-def _ranks(points: int) -> Tensor:
-    """Ranks of quantiles, closer at both ends."""
-    return torch.sin(torch.linspace(0.0, math.pi / 2, points)) ** 2
+def _ranks(places: Tensor) -> Tensor:
+    """Ranks of places between 0 and 1: closer at both ends, where spectra have their tails."""
+    return torch.where(places < _MIDDLE, 2 * places**2, 1 - 2 * (1 - places) ** 2)
+
+
+def _places(ranks: Tensor) -> Tensor:
+    """Inverse of `_ranks`.
+
+    With nothing but roots: what has to be approximated, ONNX Runtime computes in one way for the
+    bulk of an array and in another for its end, and hits have no place of their own in it.
+    """
+    below, above = (ranks / 2).sqrt(), 1 - ((1 - ranks) / 2).sqrt()
+    return torch.where(ranks < _MIDDLE, below, above)
 
 
 def _quantiles(values: Tensor, points: int) -> Tensor:
-    return torch.quantile(values.double(), _ranks(points).double()).float()
+    ranks = _ranks(torch.linspace(0.0, 1.0, points, dtype=torch.float64))
+    return torch.quantile(values.double(), ranks).float()
 
 
 def _borders(values: Tensor, bins: int) -> Tensor:
@@ -61,12 +70,13 @@ class Quantiles(nn.Module):
 
     def forward(self, number: Tensor, uniform: Tensor) -> Tensor:
         """Values (C,) of tables (C,) at uniform numbers (C,)."""
-        place = torch.asin(uniform.sqrt()) * (2 / math.pi * (self.points - 1))
-        below = place.floor().clamp(0, self.points - 2)
+        last = self.points - 1
+        place = _places(uniform) * last
+        below = place.floor().clamp(0, last - 1)
         index = number * self.points + below.long()
         low, high = self.table[index], self.table[index + 1]
-        edges = torch.sin(torch.stack([below, below + 1]) * (math.pi / 2 / (self.points - 1))) ** 2
-        part = (uniform - edges[0]) / (edges[1] - edges[0])
+        start, stop = _ranks(below / last), _ranks((below + 1) / last)
+        part = (uniform - start) / (stop - start)
         return low + part.clamp(0.0, 1.0) * (high - low)
 
 
@@ -99,7 +109,6 @@ class HitEnergies(nn.Module):
         energy
             MIPs.
         """
-        chances, expected = _logarithm(chances), _logarithm(expected)
         of_class = (hits[:, None] > self.classes).sum(1)
         for number in range(len(_CLASSES) + 1):
             rows = torch.nonzero(of_class == number)[:, 0]
@@ -120,7 +129,6 @@ class HitEnergies(nn.Module):
 
     def kind(self, chances: Tensor, expected: Tensor, hits: Tensor) -> Tensor:
         """Tables (C,) of hits; arguments as of `fit`."""
-        chances, expected = _logarithm(chances), _logarithm(expected)
         of_class = (hits[:, None] > self.classes).long().sum(1)
         kind = of_class * _CHANCES + (chances[:, None] > self.chances[of_class]).long().sum(1)
         return kind * _EXPECTED + (expected[:, None] > self.expected[kind]).long().sum(1)
@@ -159,7 +167,3 @@ class HitDelays(nn.Module):
         """Delays (C,) in ns at uniform numbers (C,)."""
         delays: Tensor = self.quantiles(kind, uniform)
         return delays
-
-
-def _logarithm(values: Tensor) -> Tensor:
-    return values.clamp(min=_TINY).log()

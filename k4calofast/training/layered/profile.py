@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
+from k4calofast.training.variables import sums
+
 NARROWEST, WIDEST = 1.0, 60.0
 """Widths (mm) that the mixture's components start from."""
 
@@ -141,12 +143,12 @@ def context_of(energies: Tensor, momentum: Tensor, slope: Tensor, electron: Tens
     """
     layers = energies.shape[1]
     number = torch.arange(layers, dtype=energies.dtype, device=energies.device)[None]
-    total = energies.sum(1, keepdim=True).clamp(min=_OFFSET)
+    total = sums(energies)[:, None].clamp(min=_OFFSET)
     share = energies / total
     # A product with a triangle: a cumulative sum whose order is fixed.
     before = share @ torch.ones(layers, layers, device=energies.device).triu()
-    mean = (share * number).sum(1, keepdim=True)
-    spread = ((share * (number - mean) ** 2).sum(1, keepdim=True)).clamp(min=0.0).sqrt()
+    mean = sums(share * number)[:, None]
+    spread = sums(share * (number - mean) ** 2)[:, None].clamp(min=0.0).sqrt()
     logarithm = (energies + _OFFSET).log()
     edge = torch.full_like(logarithm[:, :1], math.log(_OFFSET))
     previous = torch.cat([edge, logarithm[:, :-1]], 1)
