@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 GEANT4 = REPOSITORY / "tests" / "data" / "geant4_showers.h5"
 ALL = sorted(
     str(card.parent.relative_to(REPOSITORY / "models"))
-    for card in REPOSITORY.glob("models/*/*/card.yaml")
+    for card in REPOSITORY.glob("models/besiii_*/*/card.yaml")
 )
 FAITHFUL = [f"besiii_emc_barrel/{name}" for name in ("accurate", "fast", "flow")]
 """Those for production: the others are there to be compared with."""

@@ -166,3 +166,26 @@ def test_hits_without_an_encoding_are_refused_before_the_first_event(tmp_path):
     assert done.returncode == 1
     assert "CaloDigitiser: one cell-ID encoding is needed" in done.stderr
     assert not list(tmp_path.glob("digitised*"))
+
+
+def test_cld_has_ten_photons_of_50_gev_in_each_event(tmp_path):
+    """All photons of the shipped sample shower; hits are cells of CLD's barrel."""
+    from k4calofast import detector
+
+    done = k4run(tmp_path, "fastsim_cld.py", "--IOSvc.Output", "cld.root")
+    assert "200 showered, 0 handed on" in done.stdout
+    frames, infos = everything(tmp_path / "cld.root")
+    hits, contributions = sim_hits(frames, "ECalBarrelCollection", infos)
+    barrel = detector.load("CLD_ECAL_barrel")
+    cells = barrel.cell_of(hits.cell_id)
+    assert (cells >= 0).all()
+    assert hits.position == pytest.approx(barrel.centre(cells), abs=1e-3)
+    # Geant4 leaves 2.7 % of a photon's energy in silicon.
+    assert hits.energy.sum(dtype=float) / (200 * 50) == pytest.approx(0.0274, rel=0.03)
+    assert 900 < len(hits.energy) / 200 < 1400
+    # Absolute times: after the flight from the origin, and most within a nanosecond of it.
+    flight = np.linalg.norm(hits.position, axis=1) / 299.792458
+    counts = np.diff(hits.contributions)
+    late = contributions.time - np.repeat(flight, counts)
+    assert late.min() > -0.05
+    assert np.median(late) < 0.3
