@@ -33,6 +33,9 @@ from k4calofast.steering.loop import EventLoop
 PHOTONS = 10
 """In each event."""
 
+CHUNK = 50
+"""Events in memory together: k4run's --events-per-chunk."""
+
 
 def of_the_chain(name: str, momentum: float, events: int) -> tuple[float, dict[str, float]]:
     """Seconds per photon of a whole job, from file to file, and of each part."""
@@ -52,7 +55,7 @@ def of_the_chain(name: str, momentum: float, events: int) -> tuple[float, dict[s
         fastsim = create("fastsim", properties, Job())
         io = IOSvcProperties(Input=[str(source)], Output=str(target))
         began = perf_counter()
-        loop = EventLoop(io, {"fastsim": fastsim}, -1, {}, [])
+        loop = EventLoop(io, {"fastsim": fastsim}, -1, {}, [], CHUNK)
         loop.run()
         total = perf_counter() - began
         parts = {"reading": loop.timing.reading, **loop.timing.stages}
