@@ -17,6 +17,9 @@ from k4calofast.exceptions import UnknownDetectorError
 
 FOLDER = Path(__file__).parent / "descriptions"
 
+TOWER_WAFERS = 2
+"""Wafers along the beam in each tower."""
+
 Length = Annotated[float, Field(gt=0)]
 
 
@@ -162,6 +165,19 @@ class Wafers(_Strict):
     plug: Annotated[float, Field(ge=0)]
     structure: str
 
+    def along_beam(self, half_length: float) -> tuple[float, float]:
+        """Length of a module, and of a tower (mm), in a barrel of this half length."""
+        length = 2 * half_length / self.modules
+        return length, (length - 2 * self.module_edge) / self.towers
+
+    def wafer(self, half_length: float) -> float:
+        """Width of a wafer (mm), guard rings included."""
+        return (self.along_beam(half_length)[1] - 2 * self.tower_edge) / TOWER_WAFERS
+
+    def cell_size(self, half_length: float) -> float:
+        """Side of a cell (mm)."""
+        return (self.wafer(half_length) - 2 * self.guard) / self.per_wafer
+
 
 class BarrelDescription(_Strict):
     """A layered barrel.
@@ -218,6 +234,22 @@ class BarrelDescription(_Strict):
     def thickness(self) -> float:
         """Of the stack (mm)."""
         return sum(part.thickness for part in self.stack)
+
+    @property
+    def depths(self) -> list[float]:
+        """Depth (mm) behind the front of the middle of each sensitive slice."""
+        found, depth = [], 0.0
+        for part in self.stack:
+            if part.sensitive:
+                found.append(depth + part.thickness / 2)
+            depth += part.thickness
+        return found
+
+    @property
+    def cell_size(self) -> float:
+        """Side of a cell (mm)."""
+        cells = self.cells
+        return cells.size if isinstance(cells, Grid) else cells.cell_size(self.half_length)
 
 
 def names() -> tuple[str, ...]:

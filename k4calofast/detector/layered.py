@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector.calorimeter import Cells, Entry, Floats
-from k4calofast.detector.description import BarrelDescription, Grid, Wafers
+from k4calofast.detector.description import TOWER_WAFERS, BarrelDescription, Grid, Wafers
 from k4calofast.detector.encoding import CellIDEncoding
 
 # Positions written as floats by a simulation that stops particles on the face.
@@ -26,7 +26,6 @@ _FACE_TOLERANCE = 0.1  # mm
 _ROUNDING = 1e-6
 """mm by which cells may reach over the end of what carries them."""
 
-_TOWER_WAFERS = 2
 _SLAB_LAYERS = 2
 
 
@@ -156,16 +155,9 @@ class LayeredBarrel:
         self.name = d.name
         self.encoding = CellIDEncoding(d.encoding)
         self.magnetic_field = d.magnetic_field
-        depth, planes, starts = 0.0, [], []
-        self._layer_fields: list[dict[str, int]] = []
-        for part in d.stack:
-            if part.sensitive:
-                planes.append(d.inner_radius + depth + part.thickness / 2)
-                starts.append(depth)
-                self._layer_fields.append(part.fields)
-            depth += part.thickness
-        self.planes: Floats = np.array(planes)
-        self.n_modules, self.n_layers = d.modules.count, len(planes)
+        self._layer_fields = [part.fields for part in d.stack if part.sensitive]
+        self.planes: Floats = d.inner_radius + np.array(d.depths)
+        self.n_modules, self.n_layers = d.modules.count, len(self.planes)
         angles = d.modules.angle + d.modules.step * np.arange(self.n_modules)
         self.azimuth: Floats = np.deg2rad(angles)
         self._cos, self._sin = np.cos(self.azimuth), np.sin(self.azimuth)
@@ -571,9 +563,9 @@ class LayeredBarrel:
             layer = np.clip(layer, 0, self.n_layers - 1)
             return column - first[layer], row - self._row_ruler.fields[d.cells.fields["row"]][0]
         wafer, per = decode(ids, "wafer"), d.cells.per_wafer
-        column = (wafer - 1) // _TOWER_WAFERS * per + decode(ids, "cellX")
+        column = (wafer - 1) // TOWER_WAFERS * per + decode(ids, "cellX")
         tower = (decode(ids, "module") - 1) * d.cells.towers + decode(ids, "tower")
-        row = (tower * _TOWER_WAFERS + (wafer - 1) % _TOWER_WAFERS) * per + decode(ids, "cellY")
+        row = (tower * TOWER_WAFERS + (wafer - 1) % TOWER_WAFERS) * per + decode(ids, "cellY")
         return column, row
 
 
@@ -590,19 +582,18 @@ def _rows(d: BarrelDescription) -> Ruler:
     cells = d.cells
     if isinstance(cells, Grid):
         return _grid(cells.size, -d.half_length, d.half_length, cells.fields["row"])
-    length, tower = _along_beam(d, cells)
-    wafer = _wafer_width(d, cells)
-    half = (wafer - 2 * cells.guard) / cells.per_wafer / 2
+    length, tower = cells.along_beam(d.half_length)
+    wafer, half = cells.wafer(d.half_length), d.cell_size / 2
     module, number, side, cell = np.meshgrid(
         np.arange(cells.modules),
         np.arange(cells.towers),
-        np.arange(_TOWER_WAFERS),
+        np.arange(TOWER_WAFERS),
         np.arange(cells.per_wafer),
         indexing="ij",
     )
     middle = (module + 0.5) * length - d.half_length
     middle = middle - length / 2 + cells.module_edge + (number + 0.5) * tower
-    start = middle + (side - _TOWER_WAFERS / 2) * wafer + cells.guard
+    start = middle + (side - TOWER_WAFERS / 2) * wafer + cells.guard
     fields = {
         "module": module.ravel() + 1,
         "tower": number.ravel(),
@@ -613,20 +604,8 @@ def _rows(d: BarrelDescription) -> Ruler:
     return Ruler(centre, np.full(len(centre), half), -d.half_length, d.half_length, fields)
 
 
-def _along_beam(d: BarrelDescription, cells: Wafers) -> tuple[float, float]:
-    """Length of a module, and of a tower (mm)."""
-    length = 2 * d.half_length / cells.modules
-    return length, (length - 2 * cells.module_edge) / cells.towers
-
-
-def _wafer_width(d: BarrelDescription, cells: Wafers) -> float:
-    """Width of a wafer (mm), guard rings included."""
-    return (_along_beam(d, cells)[1] - 2 * cells.tower_edge) / _TOWER_WAFERS
-
-
 def _wafer_columns(d: BarrelDescription, cells: Wafers, low: float, high: float) -> Ruler:
-    wafer = _wafer_width(d, cells)
-    size = (wafer - 2 * cells.guard) / cells.per_wafer
+    wafer, size = cells.wafer(d.half_length), d.cell_size
     whole = int((high - low) // wafer)
     # What remains holds a wafer of fewer cells.
     rest = int((high - low - whole * wafer - 2 * cells.guard) // size)
@@ -638,5 +617,5 @@ def _wafer_columns(d: BarrelDescription, cells: Wafers, low: float, high: float)
     # The cells of the cut wafer are counted from its edge, not from inside its guard ring.
     edge = np.where(number < whole, cells.guard, 0.0)
     centre = low + number * wafer + edge + (cell + 0.5) * size
-    fields = {"wafer": _TOWER_WAFERS * number, "cellX": cell}
+    fields = {"wafer": TOWER_WAFERS * number, "cellX": cell}
     return Ruler(centre, np.full(len(centre), size / 2), low, high, fields)

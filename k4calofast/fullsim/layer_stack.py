@@ -194,9 +194,7 @@ class LayerStack:
     @property
     def depths(self) -> Floats:
         """(layers,) depth of the middle of each sensitive slice (mm)."""
-        sensitive = np.array([part.sensitive for part in self.description.stack])
-        middles = (self.faces[:-1] + self.faces[1:]) / 2
-        return np.asarray(middles[sensitive])
+        return np.array(self.description.depths)
 
     def construct(self, g4: Any, keep: list[Any]) -> tuple[Any, list[Any]]:
         """Build it; see `k4calofast.fullsim.simulation.Volumes`."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.detector.description import BarrelDescription, Grid, describe
+from k4calofast.detector.description import BarrelDescription, describe
 from k4calofast.fullsim.layer_stack import HALF_WIDTH, LayerStack, StackSimulation
 from k4calofast.fullsim.physics_data import PhysicsData
 from k4calofast.fullsim.production import Chunk
@@ -34,18 +34,6 @@ SAMPLING = (
     "where 3 in 5 particles, which come from the centre, reach the face is uniform along the "
     "beam; angle_z of 2 in 5, and angle_t of all, are uniform over the coverage"
 )
-
-_PIXELS_PER_CELL = 10
-
-
-def cell_size(description: BarrelDescription) -> float:
-    """Side of a barrel's cells (mm)."""
-    cells = description.cells
-    if isinstance(cells, Grid):
-        return cells.size
-    module = 2 * description.half_length / cells.modules - 2 * cells.module_edge
-    wafer = (module / cells.towers - 2 * cells.tower_edge) / 2
-    return (wafer - 2 * cells.guard) / cells.per_wafer
 
 
 def coverage(description: BarrelDescription) -> Coverage:
@@ -88,7 +76,7 @@ class LayerStacks:
         """What is built."""
         pitch = self.pitch
         if pitch is None:
-            pitch = cell_size(self.description) / _PIXELS_PER_CELL
+            pitch = self.description.cell_size / layered.PIXELS_PER_CELL
         return LayerStack(self.description, pitch)
 
     @property

@@ -21,6 +21,9 @@ from k4calofast.showers.hdf5 import Origin, read_columns, write_columns
 
 LAYOUT = "k4calofast layered showers 1"
 
+PIXELS_PER_CELL = 10
+"""Small cells along a side of a cell, so that cells can be put anywhere on them."""
+
 _COLUMNS = {
     "pdg": ("", "PDG number of the particle"),
     "momentum": ("GeV", "of the particle at the front face"),

@@ -56,11 +56,7 @@ class Joined:
 
     def identity(self) -> dict[str, object]:
         """What decides the result of a training, beside the first sample."""
-        digests = []
-        for part in self.parts[1:]:
-            with part.file.open("rb") as sample:
-                digests.append(hashlib.file_digest(sample, "sha256").hexdigest())
-        return {"more": digests} if digests else {}
+        return further([part.file for part in self.parts[1:]])
 
     def noted(self, card: ModelCard) -> ModelCard:
         """Return a card of a training on the first sample that says of the others, too."""
@@ -110,6 +106,17 @@ def read(file: Path, more: Sequence[Path], hints: Hints | None = None) -> Joined
         parts[0].provenance.model_copy(update={"coverage": coverage}),
         parts,
     )
+
+
+def digest(file: Path) -> str:
+    """SHA-256 of a sample."""
+    with file.open("rb") as sample:
+        return hashlib.file_digest(sample, "sha256").hexdigest()
+
+
+def further(more: Sequence[Path]) -> dict[str, object]:
+    """What further samples decide of the result of a training."""
+    return {"more": [digest(file) for file in more]} if more else {}
 
 
 def _refuse_unlike(one: Part, other: Part) -> None:

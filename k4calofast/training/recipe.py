@@ -6,7 +6,6 @@ per stage with checkpoints and logs, and the trained family.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -203,7 +202,7 @@ def _train_layered(
     provenance = origin.joined(files, said)
     shape = origin.shape_of(provenance, settings)
     sample = origin.sample_of(layered.LayeredShowers.concatenate(parts), shape)
-    identity = _identity(sample_file, name, settings, start, None) | _further(more)
+    identity = _identity(sample_file, name, settings, start, None) | joining.further(more)
     spent = _take_up(work, identity)
     (work / CONFIGURATION).write_text(configuration.text(name, settings), encoding="utf-8")
     family = build(name, settings, shape)
@@ -217,11 +216,6 @@ def _train_layered(
     card = card_of(output, content, provenance, family, len(sample), history)
     export.write_model(output, content, card)
     return card
-
-
-def _further(more: Sequence[Path]) -> dict[str, object]:
-    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in more]
-    return {"more": digests} if digests else {}
 
 
 def refine(
@@ -394,10 +388,8 @@ def _identity(
     hints: Hints | None = None,
 ) -> dict[str, object]:
     """What decides the result of a training."""
-    with sample_file.open("rb") as sample:
-        sample_digest = hashlib.file_digest(sample, "sha256").hexdigest()
     return {
-        "sample": sample_digest,
+        "sample": joining.digest(sample_file),
         "family": name,
         "settings": settings.model_dump(mode="json", exclude=_NOT_OF_THE_RESULT),
         "start": None if start is None else str(start),

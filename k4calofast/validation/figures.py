@@ -173,10 +173,10 @@ def plotting() -> tuple[Any, Any]:
     return plt, mplhep
 
 
-def _with_ratio(
+def with_ratio(
     mplhep: Any, panels: tuple[Any, Any], there: Floats, here: Floats, edges: Floats
 ) -> None:
-    """Two spectra above, their ratio with errors below."""
+    """Draw two spectra above, their ratio with errors below."""
     above, below = panels
     one, other = (np.histogram(values, edges)[0] for values in (there, here))
     mplhep.histplot(one, edges, ax=above, color="black", label="reference", yerr=False)
@@ -192,7 +192,8 @@ def _with_ratio(
     above.tick_params(labelbottom=False)
 
 
-def _panels(plt: Any, rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+def panel_grid(plt: Any, rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+    """Return a figure and its axes: for each panel one above, and a lower one for the ratio."""
     figure, axes = plt.subplots(
         2 * rows,
         columns,
@@ -210,7 +211,7 @@ def _responses(plt: Any, mplhep: Any, samples: Samples) -> Any:
     for pdg, momentum, rows in bins(reference):
         by_kind.setdefault(pdg, []).append((momentum, rows))
     columns = max(map(len, by_kind.values()))
-    figure, axes = _panels(plt, len(by_kind), columns, (2.9, 2.9))
+    figure, axes = panel_grid(plt, len(by_kind), columns, (2.9, 2.9))
     there, here = samples.there["response"], samples.here["response"]
     for row, (pdg, momenta) in enumerate(by_kind.items()):
         for column, (momentum, rows) in enumerate(momenta):
@@ -218,7 +219,7 @@ def _responses(plt: Any, mplhep: Any, samples: Samples) -> Any:
             low = np.quantile(there[rows], 0.01)
             high = there[rows].max()
             edges = np.linspace(low, high + 0.02 * (high - low), 41)
-            _with_ratio(mplhep, panels, there[rows], here[rows], edges)
+            with_ratio(mplhep, panels, there[rows], here[rows], edges)
             panels[0].set_title(f"{NAMES.get(pdg, pdg)}, {momentum:.3g} GeV", fontsize=9)
             for panel in panels:
                 panel.set_xlim(edges[0], edges[-1])
@@ -233,7 +234,7 @@ def _responses(plt: Any, mplhep: Any, samples: Samples) -> Any:
 def _cells(plt: Any, mplhep: Any, samples: Samples) -> Any:
     reference, generated = samples.reference, samples.generated
     kinds = list(dict.fromkeys(reference.pdg.tolist()))
-    figure, axes = _panels(plt, len(kinds), 2, (4.8, 2.9))
+    figure, axes = panel_grid(plt, len(kinds), 2, (4.8, 2.9))
     for number, pdg in enumerate(kinds):
         rows = reference.pdg == pdg
         there, here = (
@@ -245,7 +246,7 @@ def _cells(plt: Any, mplhep: Any, samples: Samples) -> Any:
             (np.linspace(0.05, 1.2, 93), np.geomspace(0.05, widest, 61))
         ):
             panels = (axes[2 * number, column], axes[2 * number + 1, column])
-            _with_ratio(mplhep, panels, there, here, edges)
+            with_ratio(mplhep, panels, there, here, edges)
             panels[0].set_title(f"{NAMES.get(pdg, pdg)}, all momenta", fontsize=9)
             for panel in panels:
                 panel.set_xlim(edges[0], edges[-1])
@@ -297,7 +298,7 @@ def _spectra(plt: Any, mplhep: Any, samples: Samples) -> Any:
     named = OBSERVABLES | IMPACT
     columns = 4
     rows = -(-len(named) // columns)
-    figure, axes = _panels(plt, rows, columns, (3.3, 2.6))
+    figure, axes = panel_grid(plt, rows, columns, (3.3, 2.6))
     for number, (name, observable) in enumerate(named.items()):
         row, column = divmod(number, columns)
         panels = (axes[2 * row, column], axes[2 * row + 1, column])
@@ -306,7 +307,7 @@ def _spectra(plt: Any, mplhep: Any, samples: Samples) -> Any:
         edges = np.linspace(low, high + 1e-9, 41)
         if name.startswith("cells"):
             edges = np.arange(np.floor(low) - 0.5, np.ceil(high) + 1.5)
-        _with_ratio(mplhep, panels, there, here, edges)
+        with_ratio(mplhep, panels, there, here, edges)
         panels[1].set_xlabel(observable.title)
         for panel in panels:
             panel.set_xlim(edges[0], edges[-1])
@@ -319,7 +320,7 @@ def _spectra(plt: Any, mplhep: Any, samples: Samples) -> Any:
 
 
 def _profiles(plt: Any, _mplhep: Any, samples: Samples) -> Any:
-    figure, axes = _panels(plt, 1, 2, (4.8, 3.2))
+    figure, axes = panel_grid(plt, 1, 2, (4.8, 3.2))
     for column, (axis, title) in enumerate(((2, "theta [rows]"), (1, "phi [columns]"))):
         shares = []
         for showers in (samples.reference, samples.generated):
@@ -400,11 +401,11 @@ def _pions(plt: Any, mplhep: Any, samples: Samples) -> Any:
     one, other = samples.comparison.reference.pion, samples.comparison.generated.pion
     if one is None or other is None:
         return None
-    figure, axes = _panels(plt, 1, 1, (5.5, 4.0))
+    figure, axes = panel_grid(plt, 1, 1, (5.5, 4.0))
     panels = (axes[0, 0], axes[1, 0])
     there, here = 1e3 * one.masses, 1e3 * other.masses
     edges = np.linspace(max(np.quantile(there, 0.01), 0), np.quantile(there, 0.995), 46)
-    _with_ratio(mplhep, panels, there, here, edges)
+    with_ratio(mplhep, panels, there, here, edges)
     panels[0].set_yscale("linear")
     panels[1].set_xlabel("mass of two photons [MeV]")
     for panel in panels:

@@ -431,7 +431,7 @@ def validate(
         card.sha256,
         card.detector,
         card.training,
-        _parameters(content),
+        parameters_of(content),
         1e-6 * len(content),
         described,
         len(there),
@@ -474,7 +474,7 @@ def _program(simulation: str) -> str:
     return simulation.split(maxsplit=1)[0].rstrip(",") if simulation.strip() else ""
 
 
-def _parameters(content: bytes) -> int | None:
+def parameters_of(content: bytes) -> int | None:
     """Count the numbers in the tensors of an ONNX file; None without the package onnx."""
     try:
         import onnx
@@ -536,12 +536,19 @@ def write(report: Report, folder: Path) -> None:
     """Write the page and the JSON; both have their names only when they are complete."""
     from k4calofast.validation.page import html
 
+    write_contents(
+        folder,
+        {
+            "index.html": html(report),
+            "report.json": json.dumps(report.data(), indent=1) + "\n",
+            "report.md": report.markdown() + "\n",
+        },
+    )
+
+
+def write_contents(folder: Path, contents: Mapping[str, str]) -> None:
+    """Write files; they have their names only when complete."""
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {
-        "index.html": html(report),
-        "report.json": json.dumps(report.data(), indent=1) + "\n",
-        "report.md": report.markdown() + "\n",
-    }
     for name, text in contents.items():
         unfinished = folder / f"{name}.part"
         unfinished.write_text(text, encoding="utf-8")

@@ -17,7 +17,7 @@ from k4calofast.cli import app
 from k4calofast.detector.description import describe, names
 from k4calofast.exceptions import FullSimulationError, SteeringError, UnknownDetectorError
 from k4calofast.fullsim.layer_stack import LayerStack, _binned
-from k4calofast.fullsim.layered import LayerStacks, cell_size, coverage
+from k4calofast.fullsim.layered import LayerStacks, coverage
 from k4calofast.fullsim.physics_data import find_or_make
 from k4calofast.fullsim.simulation import load_geant4
 from k4calofast.incidence.transport import LIGHT_SPEED
@@ -262,7 +262,7 @@ def test_deposits_are_added_up_by_cell_with_the_earliest_time():
 
 
 def test_cells_are_those_of_the_grid_or_of_the_wafers():
-    size = {name: cell_size(describe(name)) for name in names()}
+    size = {name: describe(name).cell_size for name in names()}
     assert size["CLD_ECAL_barrel"] == pytest.approx(5.1)
     # Wafers of 92.59 and 92.5 mm less two guard rings, for 18 and for 9 cells.
     assert size["ILD_ECAL_barrel"] == pytest.approx(91.59 / 18)

@@ -233,7 +233,6 @@ class Layered(Family):
             # In which cells are looked at when hits are drawn.
             "columns": columns,
             "rows": rows,
-            "depth": self.layers.depth,
         }.items():
             self.register_buffer(name, start)
 
@@ -316,7 +315,7 @@ class Layered(Family):
         middle = cells.middle.flatten(0, 1)
         inside = mixtures.within(middle - half, middle + half)
         window = (mixtures.hits * inside).sum(1)
-        nu = chances(share, of, len(of.new_zeros(len(rows) * count)), window)
+        nu = chances(share, of, len(rows) * count, window)
         hits = torch.bincount(of, minlength=len(rows) * count)
         nu = torch.where(hits > 0, self._exact(mixtures, middle, nu, hits), torch.zeros(()))
         expected = nu[of] * share
@@ -355,7 +354,6 @@ class Layered(Family):
         for axis, centres in enumerate((t, z)):
             width, middle = mixtures.width[:, :, axis, None], mixtures.centre[:, :, axis, None]
             place = centres[:, None] - middle
-            # Twice the share: the halves are taken together in the end.
             above = torch.erf((place + half) / (width * math.sqrt(2)))
             found.append((above - torch.erf((place - half) / (width * math.sqrt(2)))) / 2)
         return found[0], found[1]
@@ -436,7 +434,6 @@ class Layered(Family):
         few = torch.arange(0, len(sample), -(-len(sample) // _CALIBRATED))
         generator = torch.Generator().manual_seed(seed_of(self.settings.seed, "calibration"))
         phase = torch.randint(0, PHASES, (len(few), 2), generator=generator)
-        usual = []
         for remains in (None, 0.0, 1.0):
             found = []
             if remains is not None:
@@ -454,7 +451,6 @@ class Layered(Family):
             deviations = torch.cat(found)
             # Robust: single hits far away make long tails.
             spreads.append(((deviations.quantile(0.84, 0) - deviations.quantile(0.16, 0)) / 2) ** 2)
-            usual.append(deviations)
         true, without, with_all = spreads
         share = ((true - without) / (with_all - without).clamp(min=1e-6)).clamp(0.0, 1.5)
         self.remains.copy_(share.sqrt())

@@ -15,10 +15,10 @@ from torch import Tensor
 from k4calofast.detector.description import BarrelDescription
 from k4calofast.exceptions import TrainingError
 from k4calofast.incidence.transport import LIGHT_SPEED
-from k4calofast.showers.layered import LayeredShowers
+from k4calofast.showers.layered import PIXELS_PER_CELL, LayeredShowers
 
-PHASES = 10
-"""Pixels in a cell."""
+PHASES = PIXELS_PER_CELL
+"""Places, along a side, where a cell's border can be."""
 
 ELECTRON, POSITRON, PHOTON = 11, -11, 22
 
@@ -57,12 +57,7 @@ class Layers:
     @staticmethod
     def of(description: BarrelDescription, cell: float) -> Layers:
         """Return the sensitive layers of a description."""
-        depths, depth = [], 0.0
-        for part in description.stack:
-            if part.sensitive:
-                depths.append(depth + part.thickness / 2)
-            depth += part.thickness
-        return Layers(torch.tensor(depths), cell, description.mip)
+        return Layers(torch.tensor(description.depths), cell, description.mip)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.validation.fidelity import NAMES
-from k4calofast.validation.figures import Figure, _panels, _with_ratio, plotting
+from k4calofast.validation.figures import Figure, panel_grid, plotting, with_ratio
 from k4calofast.validation.layered.comparison import Comparison, Group, Sample
 from k4calofast.validation.layered.observables import OBSERVABLES
 from k4calofast.validation.layered.seen import Readout, summed
@@ -156,7 +156,7 @@ def _ratio(panel: Any, x: Floats, there: Floats, here: Floats, half: float) -> N
 
 def _in_depth(plt: Any, comparison: Comparison, name: str, title: str, scale: float) -> Any:
     kinds = _momenta(comparison.groups)
-    figure, axes = _panels(plt, len(kinds), max(map(len, kinds.values())), (2.5, 2.6))
+    figure, axes = panel_grid(plt, len(kinds), max(map(len, kinds.values())), (2.5, 2.6))
     layer = np.arange(comparison.layers, dtype=np.float64)
     for row, (pdg, momenta) in enumerate(kinds.items()):
         for column, (momentum, rows) in enumerate(momenta):
@@ -180,7 +180,7 @@ def _in_depth(plt: Any, comparison: Comparison, name: str, title: str, scale: fl
 
 def _energies(plt: Any, mplhep: Any, comparison: Comparison, _readout: Readout) -> Any:
     kinds = _momenta(comparison.groups)
-    figure, axes = _panels(plt, len(kinds), max(map(len, kinds.values())), (2.5, 2.6))
+    figure, axes = panel_grid(plt, len(kinds), max(map(len, kinds.values())), (2.5, 2.6))
     sides = [1e3 * sample.observed.numbers["response"] for sample in _samples(comparison)]
     for row, (pdg, momenta) in enumerate(kinds.items()):
         for column, (momentum, rows) in enumerate(momenta):
@@ -189,7 +189,7 @@ def _energies(plt: Any, mplhep: Any, comparison: Comparison, _readout: Readout) 
             low, high = np.quantile(there, [0.005, 0.995])
             more = 0.2 * (high - low) + 1e-9
             edges = np.linspace(low - more, high + more, 25)
-            _with_ratio(mplhep, panels, there, here, edges)
+            with_ratio(mplhep, panels, there, here, edges)
             panels[0].set_title(f"{NAMES.get(pdg, pdg)}, {momentum:.3g} GeV", fontsize=9)
             for panel in panels:
                 panel.set_xlim(edges[0], edges[-1])
@@ -203,7 +203,7 @@ def _energies(plt: Any, mplhep: Any, comparison: Comparison, _readout: Readout) 
 
 def _across(plt: Any, _mplhep: Any, comparison: Comparison, readout: Readout) -> Any:
     kinds = _momenta(comparison.groups)
-    figure, axes = _panels(plt, len(kinds), 4, (3.3, 2.6))
+    figure, axes = panel_grid(plt, len(kinds), 4, (3.3, 2.6))
     edges = np.arange(0.0, readout.window / 2 * readout.cell, readout.cell)
     area = np.pi * np.diff(edges**2)
     middle = (edges[1:] + edges[:-1]) / 2
@@ -242,7 +242,7 @@ def _rings(sample: Sample, rows: Rows, edges: Floats, hits: bool) -> Floats:
 
 def _mips(plt: Any, mplhep: Any, comparison: Comparison, _readout: Readout) -> Any:
     kinds = _kinds(comparison)
-    figure, axes = _panels(plt, 1, len(kinds), (4.4, 3.4))
+    figure, axes = panel_grid(plt, 1, len(kinds), (4.4, 3.4))
     for column, (pdg, rows) in enumerate(kinds.items()):
         there, here = (
             sample.seen.take(rows).energy / comparison.mip for sample in _samples(comparison)
@@ -250,7 +250,7 @@ def _mips(plt: Any, mplhep: Any, comparison: Comparison, _readout: Readout) -> A
         panels = (axes[0, column], axes[1, column])
         highest = max(there.max(initial=1.0), here.max(initial=1.0))
         edges = np.geomspace(max(comparison.threshold, 0.01), highest, 51)
-        _with_ratio(mplhep, panels, there, here, edges)
+        with_ratio(mplhep, panels, there, here, edges)
         for panel in panels:
             panel.set_xscale("log")
             panel.set_xlim(edges[0], edges[-1])
@@ -304,7 +304,7 @@ def _curves(plt: Any, _mplhep: Any, comparison: Comparison, _readout: Readout) -
 
 def _linked(plt: Any, _mplhep: Any, comparison: Comparison, _readout: Readout) -> Any:
     kinds = _kinds(comparison)
-    figure, axes = _panels(plt, 1, len(kinds), (4.4, 3.4))
+    figure, axes = panel_grid(plt, 1, len(kinds), (4.4, 3.4))
     for column, (pdg, rows) in enumerate(kinds.items()):
         above, below = axes[0, column], axes[1, column]
         sides = [
@@ -347,7 +347,7 @@ def _linked(plt: Any, _mplhep: Any, comparison: Comparison, _readout: Readout) -
 def _observables(plt: Any, mplhep: Any, comparison: Comparison, _readout: Readout) -> Any:
     columns = 5
     rows = -(-len(OBSERVABLES) // columns)
-    figure, axes = _panels(plt, rows, columns, (3.0, 2.4))
+    figure, axes = panel_grid(plt, rows, columns, (3.0, 2.4))
     for number, (name, observable) in enumerate(OBSERVABLES.items()):
         row, column = divmod(number, columns)
         panels = (axes[2 * row, column], axes[2 * row + 1, column])
@@ -356,7 +356,7 @@ def _observables(plt: Any, mplhep: Any, comparison: Comparison, _readout: Readou
         edges = np.linspace(low, high + 1e-9, 31)
         if name in ("start", "maximum"):
             edges = np.arange(np.floor(low) - 0.5, np.ceil(high) + 1.5)
-        _with_ratio(mplhep, panels, there, here, edges)
+        with_ratio(mplhep, panels, there, here, edges)
         panels[1].set_xlabel(observable.title, fontsize=_SMALL)
         panels[1].ticklabel_format(axis="x", style="plain", useOffset=False)
         for panel in panels:

@@ -41,7 +41,7 @@ from k4calofast.validation.layered.seen import (
 )
 from k4calofast.validation.layered.speed import measure
 from k4calofast.validation.metrics import Value
-from k4calofast.validation.report import Subject, _parameters, refuse_unfit
+from k4calofast.validation.report import Subject, parameters_of, refuse_unfit, write_contents
 
 LAYOUT = "k4calofast layered validation 1"
 """Name of the JSON's layout."""
@@ -444,7 +444,7 @@ def _file(model: Generator) -> tuple[int | None, float]:
     if not isinstance(model, Model):
         return None, 0.0
     content = read_checked(model.folder, model.card)
-    return _parameters(content), 1e-6 * len(content)
+    return parameters_of(content), 1e-6 * len(content)
 
 
 def _refuse_others(showers: LayeredShowers, again: LayeredShowers) -> None:
@@ -483,13 +483,11 @@ def write(report: Report, folder: Path) -> None:
     """Write the page, the JSON and the tables; they have their names only when complete."""
     from k4calofast.validation.layered.page import html
 
-    folder.mkdir(parents=True, exist_ok=True)
-    contents = {
-        "index.html": html(report),
-        "report.json": json.dumps(report.data(), indent=1) + "\n",
-        "report.md": report.markdown() + "\n",
-    }
-    for name, text in contents.items():
-        unfinished = folder / f"{name}.part"
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(folder / name)
+    write_contents(
+        folder,
+        {
+            "index.html": html(report),
+            "report.json": json.dumps(report.data(), indent=1) + "\n",
+            "report.md": report.markdown() + "\n",
+        },
+    )
