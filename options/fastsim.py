@@ -21,8 +21,8 @@ fastsim.OutputHits = ["EMCBarrelCollection"]
 fastsim.OutputContributions = ["EMCBarrelCollectionContributions"]
 # Particles that still need full simulation: other kinds, endcaps, out of range.
 fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
-# "besiii_emc_barrel/accurate" is nearest to Geant4, "besiii_emc_barrel/fast" takes a tenth of
-# the time; docs/generators.md compares them with all others. Or a folder with a model of yours.
+# "besiii_emc_barrel/accurate" is nearest to Geant4, "besiii_emc_barrel/fast" takes a thirteenth
+# of the time; docs/generators.md compares them with all others. Or a folder with a model of yours.
 fastsim.Model = "besiii_emc_barrel/accurate"
 # With run, event and particle number, this decides every shower.
 fastsim.Seed = 1

@@ -89,6 +89,13 @@ def fullsim(
             help="In layers: fixed angle to the module's normal in rad, across the module."
         ),
     ] = None,
+    angle_t_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            help="In layers, without --angle-t: range of that angle in rad, in place of that of "
+            "straight ways: charged particles come at larger angles.",
+        ),
+    ] = None,
     angle_z: Annotated[
         float | None,
         typer.Option(help="In layers: fixed angle to the module's normal in rad, along the beam."),
@@ -104,9 +111,17 @@ def fullsim(
         raise SteeringError("--request is a density of momenta, --momentum fixes them: take one")
     if request is not None and not crystals:
         raise SteeringError(f"--request is for {barrel().name}, not for {detector}")
-    for name, value in (("pitch", pitch), ("angle-t", angle_t), ("angle-z", angle_z)):
+    of_layers = {
+        "pitch": pitch,
+        "angle-t": angle_t,
+        "angle-t-range": angle_t_range,
+        "angle-z": angle_z,
+    }
+    for name, value in of_layers.items():
         if crystals and value is not None:
             raise SteeringError(f"--{name} is for barrels of layers, not for {detector}")
+    if angle_t is not None and angle_t_range is not None:
+        raise SteeringError("--angle-t fixes the angle, --angle-t-range fills a range: take one")
     wanted = None if request is None else read(request)
     if wanted is not None and wanted.detector != detector:
         raise SteeringError(f"{request} is for {wanted.detector}, but {detector} is simulated")
@@ -114,12 +129,15 @@ def fullsim(
     setup: production.Setup = production.CrystalWindows()
     coverage, usual, size = besiii.COVERAGE, (0.02, 3.0), 2000
     if not crystals:
-        setup = layered.LayerStacks(detector, pitch, angle_t, angle_z)
+        setup = layered.LayerStacks(detector, pitch, angle_t, angle_z, angle_t_range)
         coverage = dict.fromkeys(layered.KINDS, layered.coverage(setup.description))
         usual, size = layered.USUAL_MOMENTA, 200
         for name, value in (("angle_t", angle_t), ("angle_z", angle_z)):
             if value is not None:
                 _refuse_beyond(name, "rad", coverage[22][name], value, value)
+        if angle_t_range is not None:
+            steepest = (-layered.STEEPEST, layered.STEEPEST)
+            _refuse_beyond("angle_t", "rad", steepest, *angle_t_range)
 
     momenta = tuple((p, p) for p in momentum) if momentum else (momentum_range or usual,)
     for kind in particle:

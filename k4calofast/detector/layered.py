@@ -132,13 +132,18 @@ class View:
         Places are counted by layer, column and row. Where a module has ended, it is the
         neighbouring module's cell.
         """
-        size = self.t.shape[2]
-        rest, row = np.divmod(place, size)
-        layer, column = np.divmod(rest, size)
-        t = self.t[shower, layer, column] + self.crossing[shower, layer, 0]
-        z = self.z[shower, layer, row] + self.crossing[shower, layer, 1]
-        columns, rows = self.columns[shower, layer, column], self.rows[shower, layer, row]
-        return self.barrel.seen(self.module[shower], layer, columns, rows, t, z)
+        layers, size = self.t.shape[1:]
+        rest, row = _parted(place, size)
+        layer, column = _parted(rest, size)
+        of = shower * layers + layer
+        columns, rows = self.columns.ravel()[of * size + column], self.rows.ravel()[of * size + row]
+        cells = self.barrel.seen(self.module[shower], layer, columns, rows)
+        beside = np.flatnonzero(cells < 0)
+        shower, layer = shower[beside], layer[beside]
+        t = self.t[shower, layer, column[beside]] + self.crossing[shower, layer, 0]
+        z = self.z[shower, layer, row[beside]] + self.crossing[shower, layer, 1]
+        cells[beside] = self.barrel.beside(self.module[shower], layer, t, z)
+        return cells
 
 
 class LayeredBarrel:
@@ -163,7 +168,8 @@ class LayeredBarrel:
         self._cos, self._sin = np.cos(self.azimuth), np.sin(self.azimuth)
         self._row_ruler = _rows(d)
         self._column_rulers = [self._columns(layer) for layer in range(self.n_layers)]
-        self._most_columns = max(map(len, self._column_rulers))
+        self._widths = np.array([len(ruler) for ruler in self._column_rulers])
+        self._most_columns = int(self._widths.max())
 
     # --- shape ------------------------------------------------------------------------------
 
@@ -368,9 +374,9 @@ class LayeredBarrel:
 
     def place(self, cells: Cells) -> tuple[Cells, Cells, Cells, Cells]:
         """Module, layer, column and row (N,) of cells (N,)."""
-        place, row = np.divmod(cells, len(self._row_ruler))
-        place, column = np.divmod(place, self._most_columns)
-        module, layer = np.divmod(place, self.n_layers)
+        place, row = _parted(cells, len(self._row_ruler))
+        place, column = _parted(place, self._most_columns)
+        module, layer = _parted(place, self.n_layers)
         return module, layer, column, row
 
     def columns(self, layer: int) -> Ruler:
@@ -473,17 +479,17 @@ class LayeredBarrel:
             crossing,
         )
 
-    def seen(
-        self, module: Cells, layer: Cells, column: Cells, row: Cells, t: Floats, z: Floats
-    ) -> Cells:
-        """Cells (N,) of a view.
+    def seen(self, module: Cells, layer: Cells, column: Cells, row: Cells) -> Cells:
+        """Cells (N,) of a view, -1 for columns and rows beyond the rulers' ends."""
+        inside = (column >= 0) & (column < self._widths[layer])
+        inside &= (row >= 0) & (row < len(self._row_ruler))
+        return np.where(inside, self.cell(module, layer, column, row), -1)
 
-        Where a module's layer has ended, it is the cell of the neighbouring module at the place.
+    def beside(self, module: Cells, layer: Cells, t: Floats, z: Floats) -> Cells:
+        """Cells (N,) at places where a module's layer has ended: of the neighbouring module.
 
         Parameters
         ----------
-        module, layer, column, row
-            (N,) of a view; columns and rows may be beyond the rulers' ends.
         t, z
             (N,) mm, in the module's frame.
 
@@ -492,13 +498,8 @@ class LayeredBarrel:
         npt.NDArray
             -1 where no module has a cell.
         """
-        widths = np.array([len(ruler) for ruler in self._column_rulers])[layer]
-        inside = (column >= 0) & (column < widths) & (row >= 0) & (row < len(self._row_ruler))
-        cells = np.where(inside, self.cell(module, layer, column, row), -1)
-        beside = np.flatnonzero(~inside)
-        points = np.stack([self.planes[layer[beside]], t[beside], z[beside]], axis=1)
-        cells[beside] = self.cell_at(self.to_world(module[beside], points))
-        return cells
+        points = np.stack([self.planes[layer], t, z], axis=1)
+        return self.cell_at(self.to_world(module, points))
 
     # --- cell IDs ---------------------------------------------------------------------------
 
@@ -619,3 +620,9 @@ def _wafer_columns(d: BarrelDescription, cells: Wafers, low: float, high: float)
     centre = low + number * wafer + edge + (cell + 0.5) * size
     fields = {"wafer": TOWER_WAFERS * number, "cellX": cell}
     return Ruler(centre, np.full(len(centre), size / 2), low, high, fields)
+
+
+def _parted(numbers: Cells, size: int) -> tuple[Cells, Cells]:
+    """Quotients and rests: a tenth of the time of `numpy.divmod`."""
+    quotient = numbers // size
+    return quotient, numbers - quotient * size

@@ -27,6 +27,9 @@ MOMENTA = (0.1, 125.0)
 
 USUAL_MOMENTA = (1.0, 125.0)
 
+STEEPEST = 1.2
+"""Largest angle_t (rad) that may be asked for."""
+
 START_GAP = 0.01
 """Particles start this far (mm) in front of the face."""
 
@@ -59,12 +62,15 @@ class LayerStacks:
         barrel's cells.
     angle_t, angle_z
         Fixed angles (rad), None for those of `SAMPLING`.
+    angle_t_range
+        Range (rad) that angle_t fills, in place of that of straight ways.
     """
 
     detector: str
     pitch: float | None = None
     angle_t: float | None = None
     angle_z: float | None = None
+    angle_t_range: tuple[float, float] | None = None
 
     @property
     def description(self) -> BarrelDescription:
@@ -87,7 +93,7 @@ class LayerStacks:
     def angles(self, rng: np.random.Generator, count: int) -> tuple[Floats, Floats]:
         """Draw angle_t and angle_z (rad) of so many particles."""
         barrel = self.description
-        limits = coverage(barrel)
+        limits = self._coverage
         angle_t = rng.uniform(*limits["angle_t"], count)
         at_face = rng.random(count) < 0.4
         slope = barrel.half_length / barrel.inner_radius
@@ -159,7 +165,7 @@ class LayerStacks:
     def _filled(self, chunks: list[Chunk]) -> Coverage:
         """Ranges that a sample fills: no more than is covered."""
         low, high = zip(*(chunk.momentum for chunk in chunks), strict=True)
-        filled = coverage(self.description) | {"momentum": (min(low), max(high))}
+        filled = self._coverage | {"momentum": (min(low), max(high))}
         if self.angle_t is not None:
             filled["angle_t"] = (self.angle_t, self.angle_t)
         if self.angle_z is not None:
@@ -167,7 +173,16 @@ class LayerStacks:
         return filled
 
     @property
+    def _coverage(self) -> Coverage:
+        """Ranges from which angles are drawn."""
+        covered = coverage(self.description)
+        return covered if self.angle_t_range is None else covered | {"angle_t": self.angle_t_range}
+
+    @property
     def _sampling(self) -> str:
         fixed = {"angle_t": self.angle_t, "angle_z": self.angle_z}
         said = [f"{name} {value:g} rad" for name, value in fixed.items() if value is not None]
+        if self.angle_t_range is not None:
+            low, high = self.angle_t_range
+            said.append(f"angle_t {low:g} to {high:g} rad")
         return "; ".join([SAMPLING, *(f"but {part}" for part in said)])

@@ -168,21 +168,29 @@ def test_hits_without_an_encoding_are_refused_before_the_first_event(tmp_path):
     assert not list(tmp_path.glob("digitised*"))
 
 
-def test_cld_has_ten_photons_of_50_gev_in_each_event(tmp_path):
-    """All photons of the shipped sample shower; hits are cells of CLD's barrel."""
+@pytest.mark.parametrize(
+    ("option", "barrel", "fraction", "fewest", "most"),
+    # What Geant4 leaves in silicon.
+    [
+        ("fastsim_cld", "CLD_ECAL_barrel", 0.0272, 900, 1400),
+        ("fastsim_ild", "ILD_ECAL_barrel", 0.0233, 600, 1100),
+        ("fastsim_cepc", "CEPC_ECAL_barrel", 0.0223, 350, 700),
+    ],
+)
+def test_ten_photons_of_50_gev_in_each_event(tmp_path, option, barrel, fraction, fewest, most):
+    """All photons of the shipped sample shower; hits are cells of the barrel."""
     from k4calofast import detector
 
-    done = k4run(tmp_path, "fastsim_cld.py", "--IOSvc.Output", "cld.root")
+    done = k4run(tmp_path, f"{option}.py", "--IOSvc.Output", "hits.root")
     assert "200 showered, 0 handed on" in done.stdout
-    frames, infos = everything(tmp_path / "cld.root")
-    hits, contributions = sim_hits(frames, "ECalBarrelCollection", infos)
-    barrel = detector.load("CLD_ECAL_barrel")
+    frames, infos = everything(tmp_path / "hits.root")
+    barrel = detector.load(barrel)
+    hits, contributions = sim_hits(frames, barrel.description.collection, infos)
     cells = barrel.cell_of(hits.cell_id)
     assert (cells >= 0).all()
     assert hits.position == pytest.approx(barrel.centre(cells), abs=1e-3)
-    # Geant4 leaves 2.7 % of a photon's energy in silicon.
-    assert hits.energy.sum(dtype=float) / (200 * 50) == pytest.approx(0.0274, rel=0.03)
-    assert 900 < len(hits.energy) / 200 < 1400
+    assert hits.energy.sum(dtype=float) / (200 * 50) == pytest.approx(fraction, rel=0.03)
+    assert fewest < len(hits.energy) / 200 < most
     # Absolute times: after the flight from the origin, and most within a nanosecond of it.
     flight = np.linalg.norm(hits.position, axis=1) / 299.792458
     counts = np.diff(hits.contributions)

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from k4calofast.training.configuration import Settings
 from k4calofast.training.families.family import Family, Shape, Stage
 from k4calofast.training.families.gan import squared_slope
-from k4calofast.training.families.pixelcnn import MissingEnergy, MissingStage, cumulating
+from k4calofast.training.families.pixelcnn import MissingEnergy, MissingStage
 from k4calofast.training.sample import Sample
 from k4calofast.training.spectra import Spectra, match_spectra
 from k4calofast.training.variables import CUT, EMPTY, EMPTY_WIDTH, ShowerVariables
@@ -49,6 +49,9 @@ _LOG_WIDTHS = (-3.5, 1.5)
 
 _LOWEST = CUT + 0.02
 """Smallest number of a cell that is lit."""
+
+_LARGEST = 60.0
+"""Most that the logarithm of a weight may be over that of empty."""
 
 _SOFTNESS = 0.5
 """Temperature of choices that critics look at."""
@@ -166,9 +169,9 @@ class Mixtures(NamedTuple):
     Attributes
     ----------
     logits
-        (N, cells, 1 + components), of empty first.
+        (N, 1 + components, cells), of empty first.
     means, log_widths
-        (N, cells, components).
+        (N, components, cells).
     """
 
     logits: Tensor
@@ -176,26 +179,25 @@ class Mixtures(NamedTuple):
     log_widths: Tensor
 
     @staticmethod
-    def of(outputs: Tensor, cells: int) -> Mixtures:
-        """Read a network's outputs (N, cells (1 + 3 components))."""
-        outputs = outputs.float().reshape(-1, cells, outputs.shape[1] // cells)
-        components = (outputs.shape[2] - 1) // 3
-        # Apart in the beginning, so that each finds its own part of the spectrum.
-        start = torch.linspace(1.0, 6.0, components, device=outputs.device)
-        return Mixtures(
-            outputs[:, :, : 1 + components],
-            outputs[:, :, 1 + components : 1 + 2 * components] * 2 + start,
-            outputs[:, :, 1 + 2 * components :].clamp(*_LOG_WIDTHS),
+    def of(outputs: Tensor, components: int) -> Mixtures:
+        """Read a network's outputs (N, (1 + 3 components) cells)."""
+        k = components
+        cells = outputs.shape[1] // (1 + 3 * k)
+        logits, means, widths = torch.split(
+            outputs.float().reshape(-1, 1 + 3 * k, cells), [1 + k, k, k], 1
         )
+        # Apart in the beginning, so that each finds its own part of the spectrum.
+        start = torch.linspace(1.0, 6.0, k, device=outputs.device)[:, None]
+        return Mixtures(logits, means * 2 + start, widths.clamp(*_LOG_WIDTHS))
 
     def nats(self, numbers: Tensor) -> Tensor:
         """Minus the logarithm of the likelihood (N, cells) of numbers (N, cells), NaN for empty."""
         empty = numbers.isnan()
-        at = (numbers.nan_to_num(0.0)[:, :, None] - self.means) * (-self.log_widths).exp()
+        at = (numbers.nan_to_num(0.0)[:, None] - self.means) * (-self.log_widths).exp()
         normal = -0.5 * at**2 - self.log_widths - 0.5 * math.log(2 * math.pi)
-        lit = torch.logsumexp(self.logits[:, :, 1:] + normal, 2)
-        found = torch.where(empty, self.logits[:, :, 0], lit)
-        return torch.logsumexp(self.logits, 2) - found
+        lit = torch.logsumexp(self.logits[:, 1:] + normal, 1)
+        found = torch.where(empty, self.logits[:, 0], lit)
+        return torch.logsumexp(self.logits, 1) - found
 
     def draw(self, uniform: Tensor, normal: Tensor) -> Tensor:
         """Numbers (N, cells), `EMPTY` where empty.
@@ -205,10 +207,20 @@ class Mixtures(NamedTuple):
         uniform, normal
             (N, cells) random numbers.
         """
-        weights = (self.logits - self.logits.amax(2, keepdim=True)).exp()
-        cumulated = weights @ cumulating(weights.shape[2]).to(weights.device)
-        below = cumulated < uniform[:, :, None] * cumulated[:, :, -1:]
-        return self._at(below.long().sum(2, keepdim=True), normal)
+        # Over that of empty; one component after the other, for the exported graph's sake.
+        weights = (self.logits[:, 1:] - self.logits[:, :1]).clamp(max=_LARGEST).exp().unbind(1)
+        total = 1 + weights[0]
+        for weight in weights[1:]:
+            total = total + weight
+        left = uniform * total - 1
+        lit = left > 0
+        (mean, *means), (log_width, *log_widths) = self.means.unbind(1), self.log_widths.unbind(1)
+        for weight, next_mean, next_width in zip(weights[:-1], means, log_widths, strict=True):
+            left = left - weight
+            mean = torch.where(left > 0, next_mean, mean)
+            log_width = torch.where(left > 0, next_width, log_width)
+        numbers = (mean + log_width.exp() * normal).clamp(min=_LOWEST)
+        return torch.where(lit, numbers, torch.full((), EMPTY, device=numbers.device))
 
     def draw_softly(self, normal: Tensor) -> Tensor:
         """Draw numbers (N, cells) whose choices have gradients, too.
@@ -217,22 +229,12 @@ class Mixtures(NamedTuple):
         """
         level = torch.rand_like(self.logits).clamp(1e-6, 1 - 1e-6)
         noisy = self.logits - (-level.log()).log()
-        share = (noisy / _SOFTNESS).softmax(2)
-        values = torch.cat([torch.full_like(normal, EMPTY)[:, :, None], self._values(normal)], 2)
-        mean = (share * values.detach()).sum(2)
-        return self._at(noisy.argmax(2, keepdim=True), normal) + (mean - mean.detach())
-
-    def _values(self, normal: Tensor) -> Tensor:
-        values = self.means + self.log_widths.exp() * normal[:, :, None]
-        return values.clamp(min=_LOWEST)
-
-    def _at(self, chosen: Tensor, normal: Tensor) -> Tensor:
-        index = (chosen - 1).clamp(min=0)
-        means, log_widths = self.means.gather(2, index), self.log_widths.gather(2, index)
-        numbers = (means + log_widths.exp() * normal[:, :, None]).clamp(min=_LOWEST)
-        return torch.where(chosen > 0, numbers, torch.full((), EMPTY, device=numbers.device))[
-            ..., 0
-        ]
+        share = (noisy / _SOFTNESS).softmax(1)
+        values = (self.means + self.log_widths.exp() * normal[:, None]).clamp(min=_LOWEST)
+        values = torch.cat([torch.full_like(normal, EMPTY)[:, None], values], 1)
+        mean = (share * values.detach()).sum(1)
+        drawn = values.gather(1, noisy.argmax(1, keepdim=True))[:, 0]
+        return drawn + (mean - mean.detach())
 
 
 class Density(nn.Module):
@@ -325,7 +327,7 @@ class Autoencoder(nn.Module):
     def __init__(self, settings: VAESettings, features: int, cells: int) -> None:
         super().__init__()
         s = settings
-        self.cells, self.size = cells, s.latent
+        self.components, self.size = s.components, s.latent
         self.embedding = nn.Sequential(
             nn.Linear(features, 2 * s.embedding),
             nn.SiLU(),
@@ -354,7 +356,7 @@ class Autoencoder(nn.Module):
 
     def decode(self, latent: Tensor, embedded: Tensor) -> Mixtures:
         """Mixtures of cells."""
-        return Mixtures.of(self.decoder(latent, embedded), self.cells)
+        return Mixtures.of(self.decoder(latent, embedded), self.components)
 
 
 class PostProcessor(nn.Module):
@@ -456,7 +458,9 @@ class VAE(Family):
         told = self.told(given, classes, within, available)
         embedded = self.autoencoder.embedding(told)
         spectra = self.autoencoder.decode(self.autoencoder.density.latent(code, embedded), embedded)
-        numbers = self.post(spectra.draw(choice[:, :-1], place[:, :-1]), told)
+        numbers = spectra.draw(choice[:, :-1], place[:, :-1])
+        if self.settings.post_steps:
+            numbers = self.post(numbers, told)
         number = self.missing.classes.numbers(classes, within)
         # No missing energy is a spectrum of a few eV: it has a place of its own, too.
         missing = torch.where(classes > 0, number, EMPTY + EMPTY_WIDTH * place[:, -1:])
@@ -612,7 +616,7 @@ class CriticsStage(_Stage):
     def drawn(self, latent: Tensor, embedded: Tensor, total: Tensor) -> Tensor:
         """Showers of latent numbers, as the critic sees them."""
         spectra = self.family.autoencoder.decode(latent, embedded)
-        return self.seen(spectra.draw_softly(torch.randn_like(spectra.means[:, :, 0])), total)
+        return self.seen(spectra.draw_softly(torch.randn_like(spectra.means[:, 0])), total)
 
     def filled(self, numbers: Tensor) -> Tensor:
         """Numbers with `EMPTY` instead of NaN."""

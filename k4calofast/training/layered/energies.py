@@ -1,54 +1,53 @@
 """Energies and delays of hits: tables of quantiles, by what is expected where a hit is.
 
-A hit's energy depends on three things: how many chances there were to hit its cell (a cell with one
-particle in it has the spectrum of one), how much energy is expected there, and how many hits share
-the layer's energy. Tables are read where a uniform number says.
+A hit's energy depends on four things: how many chances there were to hit its cell (a cell with one
+particle in it has the spectrum of one), how much energy is expected there, how many hits share the
+layer's energy, and how steeply particles cross it. Its delay, that of the first particle, depends
+on its energy and distance, on where in the shower the layer is, and on momentum and angle. Tables
+are read where a number between 0 and 1 says; between two tables, another number decides.
 """
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
-_CLASSES = (1.5, 2.5, 4.5, 8.5, 16.5, 32.5, 64.5)
+from k4calofast.training.variables import sums
+
+_CLASSES = (1.5, 2.5, 3.5, 5.5, 8.5, 12.5, 20.5, 36.5, 64.5, 128.5)
 """Borders of the number of hits in the layer."""
 
-_CHANCES, _EXPECTED, _POINTS = 10, 10, 49
-_DISTANCES, _DEPTHS, _TIMES = 8, 4, 33
+_WAYS, _WAY_STEP = 4, 0.12
+"""Tables for ways through a layer, over that along its normal: for 1, and so far apart."""
+
+_MOMENTA = 6
+"""Tables for momenta, at equal distances of their logarithm."""
+
+_CHANCES, _EXPECTED, _POINTS = 10, 12, 128
+_DEPTHS, _BRIGHT, _DISTANCES, _TIMES = 10, 6, 8, 32
+_DEPTH_STEP = 3.0
+"""Layers, from one table to the next; in the middle is the shower's centre of gravity."""
+
 _FEWEST = 30
 _MIDDLE = 0.5
+_STEPS = 256
+"""Of a lattice on which bins are looked up."""
 
-
-def _ranks(places: Tensor) -> Tensor:
-    """Ranks of places between 0 and 1: closer at both ends, where spectra have their tails."""
-    return torch.where(places < _MIDDLE, 2 * places**2, 1 - 2 * (1 - places) ** 2)
-
-
-def _places(ranks: Tensor) -> Tensor:
-    """Inverse of `_ranks`.
-
-    With nothing but roots: what has to be approximated, ONNX Runtime computes in one way for the
-    bulk of an array and in another for its end, and hits have no place of their own in it.
-    """
-    below, above = (ranks / 2).sqrt(), 1 - ((1 - ranks) / 2).sqrt()
-    return torch.where(ranks < _MIDDLE, below, above)
-
-
-def _quantiles(values: Tensor, points: int) -> Tensor:
-    ranks = _ranks(torch.linspace(0.0, 1.0, points, dtype=torch.float64))
-    return torch.quantile(values.double(), ranks).float()
-
-
-def _borders(values: Tensor, bins: int) -> Tensor:
-    """Borders (bins - 1,) of bins of equal content."""
-    if len(values) < bins:
-        return torch.linspace(1.0, 2.0, bins - 1) * 1e6
-    inner = torch.linspace(0.0, 1.0, bins + 1)[1:-1]
-    return torch.quantile(values.double(), inner.double()).float()
+_LEAST = 1e-6
+_PROPORTIONAL = 0.8
+"""Slope, of logarithms, from which hits' energies are taken to grow as what is expected."""
 
 
 class Quantiles(nn.Module):
-    """Tables of quantiles.
+    """Tables of spectra: means of equal parts of the numbers that the tables are read at.
+
+    Parts are smaller for large values, where spectra have their tails: places go as the root of the
+    share above. With nothing but a root: what has to be approximated, ONNX Runtime computes in one
+    way for the bulk of an array and in another for its end, and hits have no place of their own in
+    it.
 
     Parameters
     ----------
@@ -63,107 +62,252 @@ class Quantiles(nn.Module):
         self.points = points
         self.register_buffer("table", torch.zeros(tables * points))
 
-    def fit(self, number: int, values: Tensor) -> None:
+    def spectrum(self, values: Tensor) -> Tensor:
+        """Entries (points,) of the table of values."""
+        ordered = values.double().sort(descending=True).values
+        # Means of parts of a distribution that is a line between one value and the next.
+        total = torch.cat([ordered.new_zeros(1), ordered.cumsum(0)])
+        share = torch.linspace(0.0, 1.0, self.points + 1, dtype=torch.float64) ** 2 * len(ordered)
+        below = share.floor().clamp(max=len(ordered) - 1).long()
+        summed = total[below] + (share - below) * ordered[below]
+        return (summed.diff() / share.diff()).float()
+
+    def put(self, number: int, spectrum: Tensor) -> None:
         """Fill a table."""
         start = number * self.points
-        self.table[start : start + self.points] = _quantiles(values, self.points)
+        self.table[start : start + self.points] = spectrum
 
     def forward(self, number: Tensor, uniform: Tensor) -> Tensor:
-        """Values (C,) of tables (C,) at uniform numbers (C,)."""
-        last = self.points - 1
-        place = _places(uniform) * last
-        below = place.floor().clamp(0, last - 1)
-        index = number * self.points + below.long()
-        low, high = self.table[index], self.table[index + 1]
-        start, stop = _ranks(below / last), _ranks((below + 1) / last)
-        part = (uniform - start) / (stop - start)
-        return low + part.clamp(0.0, 1.0) * (high - low)
+        """Values (C,) of tables (C,) at numbers (C,) between 0 and 1."""
+        place = (uniform.sqrt() * self.points).long().clamp(max=self.points - 1)
+        return self.table[number * self.points + place]
+
+
+class Bins(nn.Module):
+    """Bins of numbers above 0, for several classes: found at once, whatever their number.
+
+    A number's eighth root says where on a lattice to look: steps of a few per cent.
+
+    Parameters
+    ----------
+    classes, bins
+        How many.
+    largest
+        Numbers above belong to the last bin.
+    """
+
+    bin: Tensor
+
+    def __init__(self, classes: int, bins: int, largest: float) -> None:
+        super().__init__()
+        self.bins, self.scale = bins, _STEPS / largest**0.125
+        self.register_buffer("bin", torch.zeros(classes * _STEPS, dtype=torch.int64))
+
+    def fit(self, number: int, values: Tensor) -> None:
+        """Let the bins of a class hold equal shares of values, but smaller ones at both ends."""
+        start = number * _STEPS
+        if len(values) < self.bins:
+            return
+        place = torch.linspace(0.0, 1.0, self.bins + 1, dtype=torch.float64)[1:-1]
+        inner = torch.where(place < _MIDDLE, 2 * place**2, 1 - 2 * (1 - place) ** 2)
+        ordered = values.double().sort().values
+        borders = ordered[(inner * (len(ordered) - 1)).long()]
+        middle = ((torch.arange(_STEPS) + 0.5) / self.scale).double() ** 8
+        self.bin[start : start + _STEPS] = (middle[:, None] > borders).sum(1)
+
+    def forward(self, number: Tensor, values: Tensor) -> Tensor:
+        """Bins (C,) of values (C,), which are of the classes (C,)."""
+        # Roots are the same wherever a value is in an array, and a logarithm is not.
+        place = values.sqrt().sqrt().sqrt() * self.scale
+        found: Tensor = self.bin[number * _STEPS + place.clamp(max=_STEPS - 1.0).long()]
+        return found
+
+
+def _between(place: Tensor, uniform: Tensor, tables: int) -> Tensor:
+    """Numbers (R,) of tables, one of the two next to places (R,): the nearer one more often."""
+    return (place + uniform).floor().clamp(0, tables - 1).long()
+
+
+class Spectrum(NamedTuple):
+    """A table of energies over what is expected, or over the way."""
+
+    proportional: bool
+    table: Tensor
 
 
 class HitEnergies(nn.Module):
     """Spectra of hits' energies."""
 
     classes: Tensor
-    chances: Tensor
-    expected: Tensor
+    proportional: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        count = len(_CLASSES) + 1
         self.register_buffer("classes", torch.tensor(_CLASSES))
-        self.register_buffer("chances", torch.zeros(count, _CHANCES - 1))
-        self.register_buffer("expected", torch.zeros(count * _CHANCES, _EXPECTED - 1))
-        self.quantiles = Quantiles(count * _CHANCES * _EXPECTED, _POINTS)
+        self.count = (len(_CLASSES) + 1) * _WAYS
+        self.chances = Bins(self.count, _CHANCES, 1e3)
+        self.expected = Bins(self.count * _CHANCES, _EXPECTED, 2e4)
+        tables = self.count * _CHANCES * _EXPECTED
+        self.quantiles = Quantiles(tables, _POINTS)
+        self.register_buffer("proportional", torch.zeros(tables, dtype=torch.bool))
 
-    def fit(self, chances: Tensor, expected: Tensor, hits: Tensor, energy: Tensor) -> None:
-        """Take the spectra of hits (C,).
+    def of_layer(self, hits: Tensor, way: Tensor, uniform: Tensor) -> Tensor:
+        """Classes (R,) of layers.
 
         Parameters
         ----------
+        hits
+            (R,) number of them.
+        way
+            (R,) through the layer, over that along its normal.
+        uniform
+            (R,) numbers between 0 and 1, which decide between two classes.
+        """
+        of_hits = (hits[:, None] > self.classes).long().sum(1)
+        return of_hits * _WAYS + _between((way - 1) / _WAY_STEP, uniform, _WAYS)
+
+    def fit(
+        self, of_layer: Tensor, chances: Tensor, expected: Tensor, way: Tensor, energy: Tensor
+    ) -> None:
+        """Take the spectra of hits (C,): over what is expected, or over the way.
+
+        Parameters
+        ----------
+        of_layer
+            Class of the layer.
         chances
             Expected number of chances that hit the cell.
         expected
             MIPs, expected in the cell if it is hit.
-        hits
-            Number of hits in the layer.
+        way
+            Through the layer, over that along its normal.
         energy
             MIPs.
         """
-        of_class = (hits[:, None] > self.classes).sum(1)
-        for number in range(len(_CLASSES) + 1):
-            rows = torch.nonzero(of_class == number)[:, 0]
-            self.chances[number] = _borders(chances[rows], _CHANCES)
-            column = (chances[rows][:, None] > self.chances[number]).sum(1)
+        of_all = self._spectrum(expected, way, energy)
+        for number in range(self.count):
+            rows = torch.nonzero(of_layer == number)[:, 0]
+            of_class = self._spectrum(expected[rows], way[rows], energy[rows], of_all)
+            self.chances.fit(number, chances[rows])
+            column = self.chances(of_layer[rows], chances[rows])
             for k in range(_CHANCES):
                 here = rows[column == k]
+                of_chances = self._spectrum(expected[here], way[here], energy[here], of_class)
                 kind = number * _CHANCES + k
-                self.expected[kind] = _borders(expected[here], _EXPECTED)
-                place = (expected[here][:, None] > self.expected[kind]).sum(1)
+                self.expected.fit(kind, expected[here])
+                place = self.expected(torch.full_like(here, kind), expected[here])
                 for j in range(_EXPECTED):
-                    values = energy[here[place == j]]
-                    if len(values) < _FEWEST:
-                        values = energy[here] if len(here) >= _FEWEST else energy[rows]
-                    if len(values) < _FEWEST:
-                        values = energy
-                    self.quantiles.fit(kind * _EXPECTED + j, values)
+                    there = here[place == j]
+                    spectrum = self._spectrum(
+                        expected[there], way[there], energy[there], of_chances
+                    )
+                    table = kind * _EXPECTED + j
+                    self.proportional[table] = spectrum.proportional
+                    self.quantiles.put(table, spectrum.table)
 
-    def kind(self, chances: Tensor, expected: Tensor, hits: Tensor) -> Tensor:
+    def _spectrum(
+        self, expected: Tensor, way: Tensor, energy: Tensor, otherwise: Spectrum | None = None
+    ) -> Spectrum:
+        """Spectrum of hits (C,); another one, if they are too few."""
+        if len(energy) < _FEWEST and otherwise is not None:
+            return otherwise
+        x, y = expected.clamp(min=_LEAST).log(), energy.clamp(min=_LEAST).log()
+        x = x - x.mean()
+        proportional = bool((x * y).sum() > _PROPORTIONAL * (x * x).sum())
+        unit = expected.clamp(min=_LEAST) if proportional else way
+        return Spectrum(proportional, self.quantiles.spectrum(energy / unit))
+
+    def kind(self, of_layer: Tensor, chances: Tensor, expected: Tensor) -> Tensor:
         """Tables (C,) of hits; arguments as of `fit`."""
-        of_class = (hits[:, None] > self.classes).long().sum(1)
-        kind = of_class * _CHANCES + (chances[:, None] > self.chances[of_class]).long().sum(1)
-        return kind * _EXPECTED + (expected[:, None] > self.expected[kind]).long().sum(1)
+        kind = of_layer * _CHANCES + self.chances(of_layer, chances)
+        table: Tensor = kind * _EXPECTED + self.expected(kind, expected)
+        return table
+
+    def scale(self, kind: Tensor, expected: Tensor, way: Tensor) -> Tensor:
+        """What the entries (C,) of tables (C,) are in units of (MIPs): see `fit`."""
+        return torch.where(self.proportional[kind], expected, way)
 
     def forward(self, kind: Tensor, uniform: Tensor) -> Tensor:
-        """Energies (C,) in MIPs at uniform numbers (C,)."""
+        """Energies (C,), in units of `scale`, at numbers (C,) between 0 and 1."""
         energies: Tensor = self.quantiles(kind, uniform)
         return energies
 
 
 class HitDelays(nn.Module):
-    """Spectra of hits' delays, by distance from the particle's line and by layer."""
+    """Spectra of hits' delays.
 
-    distances: Tensor
+    Parameters
+    ----------
+    layers
+        How many.
+    low, high
+        Smallest and largest momentum (GeV).
+    """
 
-    def __init__(self, layers: int) -> None:
+    def __init__(self, layers: int, low: float, high: float) -> None:
         super().__init__()
-        self.layers = layers
-        self.register_buffer("distances", torch.zeros(_DISTANCES - 1))
-        self.quantiles = Quantiles(_DISTANCES * _DEPTHS, _TIMES)
+        self.layers, self.low = layers, math.log(low)
+        self.step = (math.log(high) - self.low) / (_MOMENTA - 1)
+        self.count = _MOMENTA * _WAYS * _DEPTHS
+        self.energies = Bins(self.count, _BRIGHT, 2e4)
+        self.distances = Bins(self.count * _BRIGHT, _DISTANCES, 1e6)
+        self.quantiles = Quantiles(self.count * _BRIGHT * _DISTANCES, _TIMES)
 
-    def fit(self, distance: Tensor, layer: Tensor, delay: Tensor) -> None:
-        """Take the spectra of hits (C,): mm, number, ns."""
-        self.distances.copy_(_borders(distance, _DISTANCES))
-        kind = self.kind(distance, layer)
-        for number in range(_DISTANCES * _DEPTHS):
-            here = delay[kind == number]
-            self.quantiles.fit(number, here if len(here) >= _FEWEST else delay)
+    def of_layer(self, energies: Tensor, momentum: Tensor, way: Tensor, uniform: Tensor) -> Tensor:
+        """Classes (R,) of all layers of N showers.
 
-    def kind(self, distance: Tensor, layer: Tensor) -> Tensor:
-        """Tables (C,) of hits."""
-        near = (distance[:, None] > self.distances).long().sum(1)
-        return near * _DEPTHS + (layer * _DEPTHS).div(self.layers, rounding_mode="floor")
+        Parameters
+        ----------
+        energies, momentum
+            (N, L) in layers, (N,) GeV.
+        way, uniform
+            (R,) see `HitEnergies.of_layer`.
+        """
+        number = torch.arange(self.layers, dtype=energies.dtype, device=energies.device)
+        mean = sums(energies * number) / sums(energies).clamp(min=_LEAST)
+        depth = ((number - mean[:, None]) / _DEPTH_STEP + _DEPTHS / 2).flatten()
+        place = ((momentum.log() - self.low) / self.step).repeat_interleave(self.layers)
+        kind = _between(place, uniform, _MOMENTA) * _WAYS
+        kind = kind + _between((way - 1) / _WAY_STEP, uniform, _WAYS)
+        return kind * _DEPTHS + _between(depth, uniform, _DEPTHS)
+
+    def fit(self, of_layer: Tensor, energy: Tensor, square: Tensor, delay: Tensor) -> None:
+        """Take the spectra of hits (C,).
+
+        Parameters
+        ----------
+        of_layer
+            Class of the layer.
+        energy
+            MIPs.
+        square
+            mm^2: of the distance from the line.
+        delay
+            ns.
+        """
+        of_all = self.quantiles.spectrum(delay)
+        for number in range(self.count):
+            rows = torch.nonzero(of_layer == number)[:, 0]
+            self.energies.fit(number, energy[rows])
+            bright = self.energies(of_layer[rows], energy[rows])
+            of_class = self.quantiles.spectrum(delay[rows]) if len(rows) >= _FEWEST else of_all
+            for k in range(_BRIGHT):
+                here, kind = rows[bright == k], number * _BRIGHT + k
+                self.distances.fit(kind, square[here])
+                near = self.distances(torch.full_like(here, kind), square[here])
+                for j in range(_DISTANCES):
+                    there = delay[here[near == j]]
+                    enough = len(there) >= _FEWEST
+                    spectrum = self.quantiles.spectrum(there) if enough else of_class
+                    self.quantiles.put(kind * _DISTANCES + j, spectrum)
+
+    def kind(self, of_layer: Tensor, energy: Tensor, square: Tensor) -> Tensor:
+        """Tables (C,) of hits; arguments as of `fit`."""
+        kind = of_layer * _BRIGHT + self.energies(of_layer, energy)
+        table: Tensor = kind * _DISTANCES + self.distances(kind, square)
+        return table
 
     def forward(self, kind: Tensor, uniform: Tensor) -> Tensor:
-        """Delays (C,) in ns at uniform numbers (C,)."""
+        """Delays (C,) in ns at numbers (C,) between 0 and 1."""
         delays: Tensor = self.quantiles(kind, uniform)
         return delays

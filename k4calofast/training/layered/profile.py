@@ -1,10 +1,10 @@
 """Where in a layer hits are, and where energy is: mixtures of normal densities around a line.
 
-For each layer a small network says how wide the mixtures are and where, from the energies of all
-layers and a few numbers of the shower. Densities are integrated over cells exactly: a cell's share
-is a difference of error functions along each direction, whatever the cells' lattice. With F a
-cell's share and nu the number of independent chances, the cell is hit with probability
-1 - exp(-nu F).
+For each layer a small network says how wide the mixtures are and where, from the energies and hits
+of all layers and a few numbers of the shower. Densities are integrated over cells exactly: a cell's
+share is a difference of error functions along each direction, whatever the cells' lattice. With F a
+cell's share and nu the number of independent chances, which the network says, too, the cell is hit
+with probability 1 - exp(-nu F).
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ LATENTS = 4
 """Numbers of a shower: centre of gravity along t and z, mean radius of energy and of hits."""
 
 _LEAST = 1e-12
-_LOW, _HIGH = -4.0, 14.0
-"""Of the logarithm of nu."""
+_LOW, _HIGH = -1.0, 5.0
+"""Of the logarithm of chances per hit."""
 
-_BISECTIONS = 22
 _OFFSET = 0.05
 """MIPs, added to energies whose logarithm is taken."""
 
@@ -42,12 +41,15 @@ class Mixtures(NamedTuple):
         (R, K) weights.
     width, centre
         (R, K, 2) mm, along t and z.
+    chances
+        (R,) number of chances for hits.
     """
 
     energy: Tensor
     hits: Tensor
     width: Tensor
     centre: Tensor
+    chances: Tensor
 
     def take(self, rows: Tensor) -> Mixtures:
         """Return the mixtures of these layers."""
@@ -85,50 +87,53 @@ class Profile(nn.Module):
             nn.SiLU(),
             nn.Linear(width, width),
             nn.SiLU(),
-            nn.Linear(width, 2 * components + 6),
+            nn.Linear(width, 4 * components + 3),
         )
         widths = torch.linspace(math.log(NARROWEST), math.log(WIDEST), components)
         self.logarithm = nn.Parameter(widths)
         for parameter in self.network[-1].parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, context: Tensor, layer: Tensor, slope: Tensor) -> Mixtures:
+    def forward(self, context: Tensor, layer: Tensor, hits: Tensor, slope: Tensor) -> Mixtures:
         """Mixtures of R layers.
 
         Parameters
         ----------
         context
             (R, context + latents) see `context_of` and `scaled`.
-        layer
-            (R,) number of each.
+        layer, hits
+            (R,) number of each, and of hits in it.
         slope
             (R, 2) tangents of the particle's angles.
         """
         out = self.network(torch.cat([context, self.place(layer)], 1))
         k = self.components
-        stretch = 1 + 0.5 * torch.tanh(out[:, 2 * k : 2 * k + 2])
+        energy, of_hits, centre, stretch, chances = out.split([k, k, 2 * k, 2, 1], 1)
         # A line at an angle sees the same shower wider.
-        stretch = stretch * torch.sqrt(1 + slope**2)
-        moved, more = out[:, 2 * k + 2 : 2 * k + 4], out[:, 2 * k + 4 :]
-        order = torch.linspace(0.0, 5.0, k, device=out.device)
+        stretch = (1 + 0.5 * torch.tanh(stretch)) * torch.sqrt(1 + slope**2)
+        width = self.logarithm.exp()[None, :, None] * stretch[:, None]
         return Mixtures(
-            F.softmax(out[:, :k], 1),
-            F.softmax(out[:, k : 2 * k], 1),
-            self.logarithm.exp()[None, :, None] * stretch[:, None],
-            moved[:, None] + more[:, None] * order[None, :, None],
+            F.softmax(energy, 1),
+            F.softmax(of_hits, 1),
+            width,
+            # Wide components lie askew where lines come at an angle.
+            centre.reshape(-1, k, 2) * width,
+            hits * chances[:, 0].clamp(_LOW, _HIGH).exp(),
         )
 
 
-CONTEXT = 13
+CONTEXT = 15
 
 
-def context_of(energies: Tensor, momentum: Tensor, slope: Tensor, electron: Tensor) -> Tensor:
+def context_of(
+    energies: Tensor, hits: Tensor, momentum: Tensor, slope: Tensor, electron: Tensor
+) -> Tensor:
     """What the network is told of each layer, beside the latent numbers.
 
     Parameters
     ----------
-    energies
-        (N, L) MIPs.
+    energies, hits
+        (N, L) MIPs, and numbers of hits.
     momentum
         (N,) GeV.
     slope
@@ -167,7 +172,10 @@ def context_of(energies: Tensor, momentum: Tensor, slope: Tensor, electron: Tens
         ],
         1,
     )
-    of_layers = torch.stack([logarithm / 3, previous / 3, following / 3, before], 2)
+    count = (hits + 1).log()
+    dense = count - (energies + 1).log()
+    columns = [logarithm / 3, previous / 3, following / 3, before, count / 3, dense]
+    of_layers = torch.stack(columns, 2)
     return torch.cat([of_layers, whole[:, None].expand(-1, layers, -1)], 2)
 
 
@@ -181,29 +189,6 @@ def scaled(latents: Tensor) -> Tensor:
 def normal(x: Tensor) -> Tensor:
     """Distribution function of the normal density."""
     return 0.5 * (1 + torch.erf(x / math.sqrt(2)))
-
-
-def chances(share: Tensor, of: Tensor, count: int, window: Tensor) -> Tensor:
-    """Most likely numbers of chances (count,) of layers, given the shares of cells that are hit.
-
-    Parameters
-    ----------
-    share
-        (C,) of the cells that are hit.
-    of
-        (C,) their layers.
-    window
-        (count,) share of all cells.
-    """
-    low, high = torch.full((count,), _LOW), torch.full((count,), _HIGH)
-    rest = window - torch.zeros(count).index_add_(0, of, share)
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        expected = (middle.exp()[of] * share).clamp(max=60.0)
-        pull = share / torch.expm1(expected).clamp(min=1e-9)
-        more = torch.zeros(count).index_add_(0, of, pull) > rest
-        low, high = torch.where(more, middle, low), torch.where(more, high, middle)
-    return ((low + high) / 2).exp()
 
 
 def unlikelihood(share: Tensor, nu: Tensor, of: Tensor, window: Tensor) -> Tensor:

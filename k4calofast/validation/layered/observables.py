@@ -39,7 +39,9 @@ _SHARES = {
 }
 
 OBSERVABLES = {
-    "response": Observable("visible energy / momentum", "sum of E over momentum", "High"),
+    "response": Observable(
+        "visible energy / momentum", "sum of E, with what is outside, over momentum", "High"
+    ),
     "hits": Observable("hits", "number of cells above the threshold", "High"),
     "depth": Observable("centre of gravity [layers]", "sum of E layer / sum of E", "CaloClouds"),
     "length": Observable("length [layers]", "E-weighted standard deviation of the layers"),
@@ -110,7 +112,8 @@ def observables(seen: SeenShowers, layers: int, mip: float) -> Observed:
     shares = np.bincount(shower * len(_SHARES) + mips, minlength=count * len(_SHARES))
     shares = shares.reshape(count, len(_SHARES))
     numbers = {
-        "response": total / seen.momentum,
+        # A generator puts into its window what would be outside.
+        "response": (total + seen.outside) / seen.momentum,
         "hits": number,
         "depth": depth,
         "length": np.sqrt(np.maximum(length, 0.0)),

@@ -140,7 +140,7 @@ class Report:
         said = [
             f"Hits are seen from {c.threshold:g} MIP ({1e6 * c.threshold * c.mip:.3g} keV).",
             f"{100 * self.outside:.2f} % of the reference's energy lie outside the windows and are "
-            "not compared.",
+            "compared in the sum alone.",
         ]
         if speed is not None:
             times = ", ".join(

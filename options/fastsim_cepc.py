@@ -1,0 +1,41 @@
+"""Fast simulation of the silicon in CEPC (CepC_v4)'s electromagnetic barrel: MCParticles in, hits out.
+
+k4run options/fastsim_cepc.py
+k4run options/fastsim_cepc.py --IOSvc.Input mine.edm4hep.root --IOSvc.Output hits.edm4hep.root
+"""
+
+from pathlib import Path
+
+from Configurables import CaloFastSim, EventDataSvc
+from Gaudi.Configuration import INFO
+from k4FWCore import ApplicationMgr, IOSvc
+
+io = IOSvc("IOSvc")
+# Ten photons of 50 GeV in each event.
+io.Input = [str(Path(__file__).parent / "input" / "photons.edm4hep.root")]
+io.Output = "fastsim_cepc.edm4hep.root"
+
+fastsim = CaloFastSim("CaloFastSim")
+fastsim.InputMCParticles = ["MCParticles"]
+fastsim.InputEventHeader = ["EventHeader"]
+fastsim.OutputHits = ["EcalBarrelCollection"]
+fastsim.OutputContributions = ["EcalBarrelCollectionContributions"]
+# Particles that still need full simulation: other kinds, endcaps, out of range.
+fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
+fastsim.Model = "cepc_ecal_barrel/layered"
+# Hits below are left out; in units of a minimum ionising particle. This keeps 99.9 % of the energy.
+fastsim.HitThreshold = 0.25
+# With run, event and particle number, this decides every shower.
+fastsim.Seed = 1
+# Particles outside the model's range: "skip" hands them on, "clamp", or "fail".
+fastsim.OutOfRange = "skip"
+# "auto" takes a GPU if there is one; also "cpu", "cuda", "tensorrt".
+fastsim.Provider = "auto"
+
+ApplicationMgr(
+    TopAlg=[fastsim],
+    EvtSel="NONE",
+    EvtMax=-1,
+    ExtSvc=[EventDataSvc("EventDataSvc")],
+    OutputLevel=INFO,
+)
