@@ -1,4 +1,4 @@
-"""Fast simulation of the silicon in CEPC (CepC_v4)'s electromagnetic barrel: MCParticles in, hits out.
+"""Fast simulation of the silicon in CepC_v4's electromagnetic barrel: MCParticles in, hits out.
 
 k4run options/fastsim_cepc.py
 k4run options/fastsim_cepc.py --IOSvc.Input mine.edm4hep.root --IOSvc.Output hits.edm4hep.root

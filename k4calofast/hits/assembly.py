@@ -64,6 +64,10 @@ class EnergyBalance:
         return (self.generated - self.beyond - self.below - self.written) / self.generated
 
 
+_BITS = 63
+"""Of whole numbers that are not negative."""
+
+
 @dataclass(frozen=True)
 class Deposits:
     """Energy that N showers put into cells, D times.
@@ -96,6 +100,10 @@ class Deposits:
         """No deposits."""
         nowhere, nothing = np.zeros(0, np.int64), np.zeros(0, np.float32)
         return Deposits(nowhere, nowhere, nothing, nothing)
+
+    def take(self, rows: Indices) -> Deposits:
+        """Return some of them."""
+        return Deposits(*(getattr(self, field.name)[rows] for field in fields(Deposits)))
 
     def moved(self, by: int) -> Deposits:
         """Return the same for showers with so much larger numbers."""
@@ -135,40 +143,42 @@ def assemble(
     threshold
         GeV; hits with less are left out, and counted.
     """
-    inside = np.flatnonzero(deposits.cell >= 0)
-    shower, cell = deposits.shower[inside], deposits.cell[inside]
+    rows = np.flatnonzero(deposits.cell >= 0)
     # Showers come ordered by event and particle, so a stable sort by event and cell leaves
     # the contributions of each cell in the order of their particles.
-    key = event[shower] * detector.n_cells + cell
-    order = np.argsort(key, kind="stable")
-    shower, cell, key = shower[order], cell[order], key[order]
-    energy, delay = deposits.energy[inside][order], deposits.delay[inside][order]
-    shower, cell, key, energy, delay = _merged(shower, cell, key, energy, delay)
-
+    key = (event * detector.n_cells)[deposits.shower[rows]] + deposits.cell[rows]
+    key, order = _ordered(key)
+    rows = rows[order]
+    parts = deposits.take(rows)
     first = np.flatnonzero(np.diff(key, prepend=-1))
-    total = np.add.reduceat(energy.astype(np.float64), first) if first.size else np.zeros(0)
+    if first.size < key.size:
+        parts, key = _merged(parts, key)
+        first = np.flatnonzero(np.diff(key, prepend=-1))
+    energy = parts.energy.astype(np.float64)
+    total = np.add.reduceat(energy, first) if first.size < key.size else energy
     below = total < threshold
     lost = float(total[below].sum())
     if below.any():
-        stays = np.repeat(~below, np.diff(np.append(first, len(key))))
-        shower, cell, key = shower[stays], cell[stays], key[stays]
-        energy, delay, total = energy[stays], delay[stays], total[~below]
+        stays = np.flatnonzero(np.repeat(~below, np.diff(np.append(first, len(key)))))
+        parts, key, total = parts.take(stays), key[stays], total[~below]
         first = np.flatnonzero(np.diff(key, prepend=-1))
+    shower, cell = parts.shower, parts.cell
     hit_cell, hit_event = cell[first], event[shower[first]]
     position = detector.centre(cell)
     hits = Hits(
         np.searchsorted(hit_event, np.arange(n_events + 1)),
         detector.cell_id(hit_cell),
         total.astype(np.float32),
-        position[first].astype(np.float32),
+        np.take(position, first, axis=0).astype(np.float32),
         np.append(first, len(key)),
     )
-    way: Floats = np.sqrt(((position - arrivals.position[shower]) ** 2).sum(1))
+    straight = position - arrivals.position[shower]
+    way: Floats = np.sqrt(np.einsum("ij,ij->i", straight, straight))
     contributions = Contributions(
         index_in_event[shower].astype(np.int32),
         pdg[shower],
-        energy,
-        (arrivals.time[shower] + way / LIGHT_SPEED + delay).astype(np.float32),
+        parts.energy,
+        (arrivals.time[shower] + way / LIGHT_SPEED + parts.delay).astype(np.float32),
         position.astype(np.float32),
         np.zeros(len(shower), np.float32),
     )
@@ -182,21 +192,26 @@ def assemble(
     return hits, contributions, balance
 
 
-def _merged(
-    shower: Indices,
-    cell: Indices,
-    key: Indices,
-    energy: npt.NDArray[np.float32],
-    delay: npt.NDArray[np.float32],
-) -> tuple[Indices, Indices, Indices, npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _ordered(key: Indices) -> tuple[Indices, Indices]:
+    """Sorted keys (D,), not negative, and where each was; equal ones in the order they came in."""
+    bits = max(len(key) - 1, 1).bit_length()
+    if len(key) == 0 or int(key.max()).bit_length() + bits > _BITS:
+        order = np.argsort(key, kind="stable")
+        return key[order], order
+    # Numbers are sorted in a sixth of the time that their order takes.
+    both = np.sort((key << bits) | np.arange(len(key)))
+    return both >> bits, both & ((1 << bits) - 1)
+
+
+def _merged(parts: Deposits, key: Indices) -> tuple[Deposits, Indices]:
     """Make one contribution of what a shower puts into a cell from several places.
 
     At the border of modules, places of two layers can be one cell of the neighbour.
     """
-    again = (np.diff(key, prepend=-1) == 0) & (np.diff(shower, prepend=-1) == 0)
+    again = (key[1:] == key[:-1]) & (parts.shower[1:] == parts.shower[:-1])
     if not again.any():
-        return shower, cell, key, energy, delay
-    first = np.flatnonzero(~again)
-    total = np.add.reduceat(energy.astype(np.float64), first).astype(np.float32)
-    earliest = np.minimum.reduceat(delay, first)
-    return shower[first], cell[first], key[first], total, earliest
+        return parts, key
+    first = np.flatnonzero(np.append(True, ~again))
+    total = np.add.reduceat(parts.energy.astype(np.float64), first).astype(np.float32)
+    earliest = np.minimum.reduceat(parts.delay, first)
+    return Deposits(parts.shower[first], parts.cell[first], total, earliest), key[first]

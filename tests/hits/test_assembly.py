@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from k4calofast.generator import Generated
 from k4calofast.hits import Deposits, assemble
+from k4calofast.hits.assembly import _ordered
 from k4calofast.incidence import CONDITIONS, Arrivals
 from k4calofast.incidence.transport import LIGHT_SPEED
 
@@ -142,3 +143,13 @@ def test_the_rules_of_hits(barrel, seed, showers, events):
         for i in range(events)
     ]  # fmt: skip
     assert (np.concatenate([*alone, []]).astype(np.float32) == hits.energy).all()
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 2**62), max_size=60), st.booleans())
+def test_contributions_are_ordered_by_cell_and_equal_ones_stay_in_order(keys, small):
+    """Whether keys leave room for the number of their place, or not."""
+    key = np.array(keys, np.int64) % (7 if small else 2**63 - 1)
+    ordered, order = _ordered(key)
+    np.testing.assert_array_equal(order, np.argsort(key, kind="stable"))
+    np.testing.assert_array_equal(ordered, key[order])
