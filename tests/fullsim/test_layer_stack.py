@@ -249,6 +249,17 @@ def test_fixed_angles_do_not_change_the_others():
     np.testing.assert_array_equal(fixed[1], 0.1)
 
 
+def test_charged_particles_may_come_in_at_larger_angles():
+    angle_t, angle_z = LayerStacks(DETECTOR, angle_t_range=(-0.95, 0.9)).angles(
+        np.random.default_rng(2), 4000
+    )
+    counts, _ = np.histogram(angle_t, 10, (-0.95, 0.9))
+    assert counts.sum() == 4000
+    assert ((counts - 400) ** 2 / 400).sum() < 33
+    straight = LayerStacks(DETECTOR).angles(np.random.default_rng(2), 4000)
+    np.testing.assert_array_equal(angle_z, straight[1])
+
+
 def test_deposits_are_added_up_by_cell_with_the_earliest_time():
     layer = np.array([3, 0, 3, 3, 0])
     column, row = np.array([-1.0, 2, -1, -1, 2]), np.array([5.0, 0, 5, 4, 0])
@@ -291,6 +302,16 @@ def test_pitches_and_materials_that_cannot_be_are_refused():
         (("--detector", "nowhere"), UnknownDetectorError, "no description of 'nowhere'"),
         (("--angle-t", "0"), SteeringError, "--angle-t is for barrels of layers"),
         (("--pitch", "0.5"), SteeringError, "--pitch is for barrels of layers"),
+        (
+            ("--detector", DETECTOR, "--angle-t-range", "-0.9", "1.3"),
+            SteeringError,
+            "angle_t must lie between -1.2 and 1.2",
+        ),
+        (
+            ("--detector", DETECTOR, "--angle-t", "0", "--angle-t-range", "-1", "1"),
+            SteeringError,
+            "take one",
+        ),
     ],
 )
 def test_what_does_not_go_with_a_detector_is_refused(tmp_path, arguments, error, message):

@@ -60,6 +60,10 @@ from k4calofast.training.variables import sums
 _AT_ONCE = 64
 """Showers whose cells are looked at together."""
 
+_TOGETHER = 16
+"""Showers whose hits are drawn together in the exported graph: in a core's cache, what is expected
+in their cells leaves room for the networks."""
+
 _VIEWS = 2
 """Places of cells from which each shower is seen."""
 
@@ -150,7 +154,7 @@ class LayeredSettings(Settings):
 
     threshold: float = Field(default=3e-6, ge=0)
     precision: Precision = "32-true"
-    block: int = Field(default=32, ge=1, le=1 << 16)
+    block: int = Field(default=64, ge=1, le=1 << 16)
     window: int = Field(default=33, ge=3, le=301)
     components: int = Field(default=7, ge=2)
     profile_width: int = Field(default=96, ge=8)
@@ -435,8 +439,16 @@ class Layered(Family):
         first = self.development.uniform
         features = self.features(given[2], momentum, slope)
         shown = self.development(noise, uniform[:, :first], features, *given)
-        found = self._hits(shown, *given, t, z, uniform[:, first:], across, along)
-        shower, place, energy, delay = found
+        rest = (*given, t, z, uniform[:, first:], across, along)
+        parts = []
+        # A block has as many showers as its graph was made for; were there more, the last part
+        # would have them.
+        for start in range(0, self.settings.block, _TOGETHER):
+            stop = start + _TOGETHER if start + _TOGETHER < self.settings.block else None
+            of_part = Developed(*(one[start:stop] for one in shown))
+            part = self._hits(of_part, *(one[start:stop] for one in rest))
+            parts.append((part[0] + start, *part[1:]))
+        shower, place, energy, delay = (torch.cat(column) for column in zip(*parts, strict=True))
         return shower, place, energy * self.layers.mip, delay
 
     def _along_rulers(self, mixtures: Mixtures, t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -39,7 +39,7 @@ SMALL = {
     "steps": 400,
     "batch": 64,
     "learning_rate": 5e-3,
-    "block": 16,
+    "block": 32,
     "numbers": 256,
     "epoch": 40,
 }
