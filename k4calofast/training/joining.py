@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from k4calofast.exceptions import TrainingError
 from k4calofast.generator.card import ModelCard
-from k4calofast.showers import Showers
-from k4calofast.showers.hdf5 import Provenance
-from k4calofast.showers.reading import Hints, read_with_provenance
+from k4calofast.showers.reading import read_with_provenance
 
 _ALIKE = (
     "detector",
@@ -23,8 +22,12 @@ _ALIKE = (
     "range_cut",
     "magnetic_field",
     "geometry",
+    "pitch",
 )
-"""What samples must have in common."""
+"""What samples must have in common, those that say so."""
+
+Reader = Callable[[Path], tuple[Any, Any]]
+"""Reads a sample: showers, and where they come from."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Part:
 
     file: Path
     count: int
-    provenance: Provenance
+    provenance: Any
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,8 @@ class Joined:
         The samples.
     """
 
-    showers: Showers
-    provenance: Provenance
+    showers: Any
+    provenance: Any
     parts: tuple[Part, ...]
 
     def identity(self) -> dict[str, object]:
@@ -71,15 +74,15 @@ class Joined:
         return card.model_copy(update={"training": noted})
 
 
-def read(file: Path, more: Sequence[Path], hints: Hints | None = None) -> Joined:
+def read(file: Path, more: Sequence[Path], reader: Reader = read_with_provenance) -> Joined:
     """Read samples that are to be trained on together.
 
     Parameters
     ----------
     file, more
         The first sample, and others.
-    hints
-        What the samples do not say by themselves.
+    reader
+        For their kind: of showers in crystals, or in layers.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def read(file: Path, more: Sequence[Path], hints: Hints | None = None) -> Joined
     TrainingError
         If they are not of one detector, simulation and window, or two have the same seed.
     """
-    read = [(one, *read_with_provenance(one, hints)) for one in (file, *more)]
+    read = [(one, *reader(one)) for one in (file, *more)]
     parts = tuple(Part(one, len(showers), said) for one, showers, said in read)
     for number, part in enumerate(parts):
         for before in parts[:number]:
@@ -102,7 +105,7 @@ def read(file: Path, more: Sequence[Path], hints: Hints | None = None) -> Joined
             for name, (low, high) in ranges.items():
                 there[name] = (min(low, there[name][0]), max(high, there[name][1]))
     return Joined(
-        Showers.concatenate([showers for _, showers, _ in read]),
+        type(read[0][1]).concatenate([showers for _, showers, _ in read]),
         parts[0].provenance.model_copy(update={"coverage": coverage}),
         parts,
     )
@@ -122,7 +125,7 @@ def further(more: Sequence[Path]) -> dict[str, object]:
 def _refuse_unlike(one: Part, other: Part) -> None:
     here, there = one.provenance, other.provenance
     for name in _ALIKE:
-        a, b = (_without_seed(getattr(said, name)) for said in (here, there))
+        a, b = (_without_seed(getattr(said, name, None)) for said in (here, there))
         if a != b:
             raise TrainingError(f"{one.file} and {other.file} differ in {name}: {a}, {b}")
     if here.seed is not None and here.seed == there.seed:

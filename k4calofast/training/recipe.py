@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from k4calofast.training.choice import Judge
 from k4calofast.training.configuration import Settings
 from k4calofast.training.families import OF_LAYERS, check, settings_of
 from k4calofast.training.families.family import Family, Shape
+from k4calofast.training.layered import origin
+from k4calofast.training.layered.sample import LayeredSample
 from k4calofast.training.refinement import Refined, RefinementSettings
 from k4calofast.training.sample import Sample
 from k4calofast.training.seeds import seed_of
@@ -146,15 +149,19 @@ def train(
     FileFormatError, TrainingError
         If a sample cannot be read or used.
     """
-    if name in OF_LAYERS:
-        return _train_layered(
-            sample_file, output, work, name, settings, command, report, start, choose, device,
-            watch, more,
-        )  # fmt: skip
-    joined = joining.read(sample_file, more, hints)
-    provenance = joined.provenance
-    sample = Sample.of(joined.showers, settings.threshold)
-    judge = None
+    of_layers = name in OF_LAYERS
+    reader = layered.read if of_layers else partial(read_with_provenance, hints=hints)
+    joined = joining.read(sample_file, more, reader)
+    judge: Judge | None = None
+    sample: Sample | LayeredSample
+    if of_layers:
+        if choose is not None:
+            raise TrainingError(f"family '{name}' has no epochs to choose: leave --choose away")
+        shape = origin.shape_of(joined.provenance, settings)
+        sample = origin.sample_of(joined.showers, shape)
+    else:
+        shape = shape_of(joined.provenance)
+        sample = Sample.of(joined.showers, settings.threshold)
     if choose is not None:
         others, other = read_with_provenance(choose, hints)
         for part in joined.parts:
@@ -163,7 +170,7 @@ def train(
     identity = _identity(sample_file, name, settings, start, choose, hints)
     spent = _take_up(work, identity | joined.identity())
     (work / CONFIGURATION).write_text(configuration.text(name, settings), encoding="utf-8")
-    family = build(name, settings, shape_of(provenance))
+    family = build(name, settings, shape)
     seeds = [part.provenance.seed for part in joined.parts if part.provenance.seed is not None]
     history = History(command, family.method(), spent, seeds)
     if start is not None:
@@ -172,48 +179,8 @@ def train(
     history = _prepare(family, sample, history)
     history = _run(family, sample, work, history, device, judge, report, watch)
     content = export.to_onnx(family)
-    card = card_of(output, content, provenance, family, len(sample), history)
+    card = card_of(output, content, joined.provenance, family, len(sample), history)
     card = joined.noted(card)
-    export.write_model(output, content, card)
-    return card
-
-
-def _train_layered(
-    sample_file: Path,
-    output: Path,
-    work: Path,
-    name: str,
-    settings: Settings,
-    command: str,
-    report: loop.Report,
-    start: Path | None,
-    choose: Path | None,
-    device: str,
-    watch: loop.Watch,
-    more: Sequence[Path],
-) -> ModelCard:
-    """Train and export a generator of showers in layers; see `train`."""
-    from k4calofast.training.layered import origin
-
-    if choose is not None:
-        raise TrainingError(f"family '{name}' has no epochs to choose: leave --choose away")
-    files = (sample_file, *more)
-    parts, said = zip(*(layered.read(file) for file in files), strict=True)
-    provenance = origin.joined(files, said)
-    shape = origin.shape_of(provenance, settings)
-    sample = origin.sample_of(layered.LayeredShowers.concatenate(parts), shape)
-    identity = _identity(sample_file, name, settings, start, None) | joining.further(more)
-    spent = _take_up(work, identity)
-    (work / CONFIGURATION).write_text(configuration.text(name, settings), encoding="utf-8")
-    family = build(name, settings, shape)
-    seeds = [one.seed for one in said if one.seed is not None]
-    history = History(command, family.method(), spent, seeds)
-    if start is not None:
-        _start_from(family, start)
-        history = history.after(_history(start))
-    history = _run(family, sample, work, history, device, None, report, watch)
-    content = export.to_onnx(family)
-    card = card_of(output, content, provenance, family, len(sample), history)
     export.write_model(output, content, card)
     return card
 
@@ -263,7 +230,7 @@ def refine(
     return card
 
 
-def _prepare(family: Family, sample: Sample, history: History) -> History:
+def _prepare(family: Family, sample: Any, history: History) -> History:
     """Let a family take its scales from the sample; return the history with the minutes spent."""
     began = time.monotonic()
     family.prepare(sample)

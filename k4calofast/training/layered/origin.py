@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from k4calofast.detector.description import describe
-from k4calofast.exceptions import TrainingError
 from k4calofast.showers.layered import LayeredProvenance, LayeredShowers
 from k4calofast.training.families.family import Shape
 from k4calofast.training.layered.sample import (
@@ -17,33 +14,6 @@ from k4calofast.training.layered.sample import (
     LayeredSample,
     Layers,
 )
-
-_ALIKE = ("detector", "pitch", "simulation", "physics", "physics_data", "range_cut", "geometry")
-"""What samples must have in common."""
-
-
-def joined(files: Sequence[Path], said: Sequence[LayeredProvenance]) -> LayeredProvenance:
-    """Return where samples that are trained on together come from.
-
-    Raises
-    ------
-    TrainingError
-        If they are not of one detector and simulation, or two have the same seed.
-    """
-    first = said[0]
-    coverage: dict[int, dict[str, tuple[float, float]]] = {}
-    for number, (file, one) in enumerate(zip(files, said, strict=True)):
-        for name in _ALIKE:
-            here, there = getattr(first, name), getattr(one, name)
-            if here != there:
-                raise TrainingError(f"{files[0]} and {file} differ in {name}: {here}, {there}")
-        if one.seed is not None and one.seed in [before.seed for before in said[:number]]:
-            raise TrainingError(f"{file} has a seed that is there already, {one.seed}")
-        for pdg, ranges in one.coverage.items():
-            known = coverage.setdefault(pdg, dict(ranges))
-            for name, (low, high) in ranges.items():
-                known[name] = (min(low, known[name][0]), max(high, known[name][1]))
-    return first.model_copy(update={"coverage": coverage})
 
 
 def shape_of(provenance: LayeredProvenance, settings: Any) -> Shape:
