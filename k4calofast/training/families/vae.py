@@ -96,6 +96,7 @@ class VAESettings(Settings):
     title: ClassVar[str] = "variational autoencoder"
     source: ClassVar[str] = "Buhmann et al., arXiv:2005.05334"
 
+    block: int = Field(default=64, ge=1, le=1 << 16)
     kind: Literal["vae", "bib_ae"] = "vae"
     latent: int = Field(default=24, ge=2, multiple_of=2)
     width: int = Field(default=256, ge=8)
