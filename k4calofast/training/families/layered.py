@@ -14,8 +14,8 @@ millisecond:
   likelihood to single hits, seen by cells at random places.
 - **Hits** are drawn by systematic sampling: with a probability for each cell, one random number per
   layer picks as many cells as there are hits, no more and no fewer. Their energies come from tables
-  (`k4calofast.training.layered.energies`), read at evenly spread numbers, so that their sum is near
-  the layer's energy; of several draws, the nearest is taken, and brought to it.
+  (`k4calofast.training.layered.energies`); of several draws, that is taken whose sum is nearest to
+  the layer's energy, and brought to it by its large hits.
 
 What differs from those publications: there is no network per hit, and hits are drawn in cells, not
 as points; so no two hits share a cell, and cells may lie as they like, layer by layer.
@@ -74,6 +74,7 @@ _FRONT = 0.5
 """Behind the front (mm) where particles may still enter."""
 
 _SMALL = 1e-3
+"""Chances below which they are the probability itself."""
 
 _LEAST_FACTOR, _LARGEST_FACTOR = 0.3, 3.0
 """By which hits' energies may change when their sum is brought to the layer's."""
@@ -319,11 +320,9 @@ class Layered(Family):
             uniform = torch.rand(len(hits), generator=generator)
             of_layer = self.energies.of_layer(hits, ways, uniform)[of]
             energies.append((of_layer, of_hits.chances, expected, ways[of], cells.energy))
-            of_layer = self.delays.of_layer(shown.energies, sample.momentum[rows], ways, uniform)[
-                of
-            ]
+            of_layer = self.delays.of_layer(shown.energies, sample.momentum[rows], ways, uniform)
             square = cells.x**2 + cells.y**2
-            delays.append((of_layer, cells.energy, square, cells.delay))
+            delays.append((of_layer[of], cells.energy, square, cells.delay))
         for tables, parts in ((self.energies, energies), (self.delays, delays)):
             tables.fit(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
@@ -339,18 +338,19 @@ class Layered(Family):
         for is not quite what comes, on average.
         """
         few = torch.arange(0, len(sample), -(-len(sample) // _CALIBRATED))
-        spreads, found = [], []
+        spreads = []
         for remains in (None, 0.0, 1.0):
             if remains is not None:
                 self.remains.fill_(remains)
-            deviations, _ = self._deviations(sample, few, remains is not None)
+            deviations, _ = self._deviations(sample, few, again=remains is not None)
             # Robust: single hits far away make long tails.
             spreads.append(((deviations.quantile(0.84, 0) - deviations.quantile(0.16, 0)) / 2) ** 2)
         true, without, with_all = spreads
         share = ((true - without) / (with_all - without).clamp(min=1e-6)).clamp(0.0, 1.5)
         self.remains.copy_(share.sqrt())
-        found = [self._deviations(sample, few, again) for again in (False, True)]
-        missing, columns = found[0][0] - found[1][0], found[0][1].double()
+        wanted, columns = self._deviations(sample, few, again=False)
+        found, _ = self._deviations(sample, few, again=True)
+        missing, columns = wanted - found, columns.double()
         low, high = missing.quantile(0.01, 0), missing.quantile(0.99, 0)
         missing = torch.minimum(torch.maximum(missing, low), high).double()
         square = columns.T @ columns + 1e-3 * len(few) * torch.eye(columns.shape[1])
