@@ -150,10 +150,10 @@ def assemble(
     key, order = _ordered(key)
     rows = rows[order]
     parts = deposits.take(rows)
-    first = np.flatnonzero(np.diff(key, prepend=-1))
+    first = _starts(key)
     if first.size < key.size:
         parts, key = _merged(parts, key)
-        first = np.flatnonzero(np.diff(key, prepend=-1))
+        first = _starts(key)
     energy = parts.energy.astype(np.float64)
     total = np.add.reduceat(energy, first) if first.size < key.size else energy
     below = total < threshold
@@ -161,7 +161,7 @@ def assemble(
     if below.any():
         stays = np.flatnonzero(np.repeat(~below, np.diff(np.append(first, len(key)))))
         parts, key, total = parts.take(stays), key[stays], total[~below]
-        first = np.flatnonzero(np.diff(key, prepend=-1))
+        first = _starts(key)
     shower, cell = parts.shower, parts.cell
     hit_cell, hit_event = cell[first], event[shower[first]]
     position = detector.centre(cell)
@@ -190,6 +190,11 @@ def assemble(
         lost,
     )
     return hits, contributions, balance
+
+
+def _starts(key: Indices) -> Indices:
+    """Where in sorted keys (D,), not negative, each begins."""
+    return np.flatnonzero(np.diff(key, prepend=-1))
 
 
 def _ordered(key: Indices) -> tuple[Indices, Indices]:

@@ -302,8 +302,7 @@ class Layered(Family):
     def _fit_tables(self, sample: LayeredSample) -> None:
         """Take the spectra of hits, and of their delays."""
         generator = torch.Generator().manual_seed(seed_of(self.settings.seed, "tables"))
-        size, count, cell = self.settings.window, len(self.layers), self.layers.cell
-        place = (torch.arange(size) - size // 2) * cell
+        size, count = self.settings.window, len(self.layers)
         energies, delays = [], []
         for rows in _portions(len(sample), _VIEWS):
             cells = self._cells_anywhere(sample, rows, generator)
@@ -311,8 +310,8 @@ class Layered(Family):
             shown = self.shown(cells, len(rows), slope)
             of = cells.shower * count + cells.layer
             mixtures = self.mixtures(shown, sample.momentum[rows], slope, electrons(sample, rows))
-            middle = cells.middle.flatten(0, 1)
-            grids = self._grids(mixtures, middle[:, :1] + place, middle[:, 1:] + place)
+            t, z = (cells.middle[:, :, axis, None] + self._ruler for axis in (0, 1))
+            grids = self._grids(mixtures, t.flatten(0, 1), z.flatten(0, 1))
             hits, ways = shown.hits.flatten(), _ways(slope, count)
             factor = least(hits / least(grids.probability.flatten(1).sum(1)))
             of_hits = grids.at((of * size + cells.column) * size + cells.row)
@@ -338,54 +337,51 @@ class Layered(Family):
         for is not quite what comes, on average.
         """
         few = torch.arange(0, len(sample), -(-len(sample) // _CALIBRATED))
-        spreads = []
-        for remains in (None, 0.0, 1.0):
-            if remains is not None:
-                self.remains.fill_(remains)
-            deviations, _ = self._deviations(sample, few, again=remains is not None)
-            # Robust: single hits far away make long tails.
-            spreads.append(((deviations.quantile(0.84, 0) - deviations.quantile(0.16, 0)) / 2) ** 2)
-        true, without, with_all = spreads
+        wanted = self._deviations(sample, few, again=False)
+        drawn = []
+        for remains in (0.0, 1.0):
+            self.remains.fill_(remains)
+            drawn.append(self._deviations(sample, few, again=True))
+        true, without, with_all = (_spread(deviations) ** 2 for deviations in (wanted, *drawn))
         share = ((true - without) / (with_all - without).clamp(min=1e-6)).clamp(0.0, 1.5)
         self.remains.copy_(share.sqrt())
-        wanted, columns = self._deviations(sample, few, again=False)
-        found, _ = self._deviations(sample, few, again=True)
-        missing, columns = wanted - found, columns.double()
+        missing = wanted - self._deviations(sample, few, again=True)
         low, high = missing.quantile(0.01, 0), missing.quantile(0.99, 0)
         missing = torch.minimum(torch.maximum(missing, low), high).double()
+        columns = _columns(sample.momentum[few], sample.slope[few], electrons(sample, few)).double()
         square = columns.T @ columns + 1e-3 * len(few) * torch.eye(columns.shape[1])
         self.missing.copy_(torch.linalg.solve(square, columns.T @ missing))
 
-    def _deviations(self, sample: LayeredSample, few: Tensor, again: bool) -> tuple[Tensor, Tensor]:
-        """Latent numbers of showers, or of hits drawn again, less what is usual; `_columns`."""
+    def _deviations(self, sample: LayeredSample, few: Tensor, again: bool) -> Tensor:
+        """Latent numbers of showers, or of hits drawn again, less what is usual."""
         generator = torch.Generator().manual_seed(seed_of(self.settings.seed, "calibration"))
-        found, columns = [], []
+        found = []
         for start in range(0, len(few), _AT_ONCE):
             rows = few[start : start + _AT_ONCE]
-            given = (sample.momentum[rows], sample.slope[rows], electrons(sample, rows))
-            phase = torch.randint(0, PHASES, (len(rows), 2), generator=generator)
-            cells = self.cells(sample, rows, phase)
-            shown = self.shown(cells, len(rows), given[1])
+            cells = self._cells_anywhere(sample, rows, generator)
+            shown = self.shown(cells, len(rows), sample.slope[rows])
             latents = shown.latents
             if again:
-                drawn = self._again(sample, rows, cells, torch.Generator().manual_seed(start))
-                latents = latents_of(drawn, len(rows), given[1])
-            found.append(latents - self.development.usual_of(shown, given[0]))
-            columns.append(_columns(*given))
-        return torch.cat(found), torch.cat(columns)
+                chance = torch.Generator().manual_seed(start)
+                drawn = self._again(sample, rows, cells, shown, chance)
+                latents = latents_of(drawn, len(rows), sample.slope[rows])
+            found.append(latents - self.development.usual_of(shown, sample.momentum[rows]))
+        return torch.cat(found)
 
     def _again(
-        self, sample: LayeredSample, rows: Tensor, cells: Cells, generator: torch.Generator
+        self,
+        sample: LayeredSample,
+        rows: Tensor,
+        cells: Cells,
+        shown: Developed,
+        generator: torch.Generator,
     ) -> Cells:
         """Draw the hits of showers again, given their layers."""
-        slope = sample.slope[rows]
-        shown = self.shown(cells, len(rows), slope)
         size = self.settings.window
-        place = (torch.arange(size) - size // 2) * self.layers.cell
-        t, z = (cells.middle[:, :, axis, None] + place for axis in (0, 1))
+        t, z = (cells.middle[:, :, axis, None] + self._ruler for axis in (0, 1))
         count = self.uniform - self.development.uniform
         uniform = torch.rand((len(rows), count), generator=generator)
-        given = (sample.momentum[rows], slope, electrons(sample, rows))
+        given = (sample.momentum[rows], sample.slope[rows], electrons(sample, rows))
         unturned = torch.zeros(len(rows), dtype=torch.bool)
         found = self._hits(shown, *given, t, z, uniform, unturned, unturned)
         shower, place, energy, delay = found
@@ -393,6 +389,12 @@ class Layered(Family):
         column, layer = of_row % size, of_row // size
         x, y = t[shower, layer, column], z[shower, layer, row]
         return Cells(shower, layer, column, row, energy, x, y, delay, cells.middle, cells.outside)
+
+    @property
+    def _ruler(self) -> Tensor:
+        """Centres (S,) of a window's columns, or rows, less that of the middle one (mm)."""
+        size = self.settings.window
+        return (torch.arange(size) - size // 2) * self.layers.cell
 
     # --- generating -------------------------------------------------------------------------
 
@@ -611,9 +613,7 @@ class Layered(Family):
 
     def signature(self, count: int) -> Signature:
         """Return example inputs for so many showers, and the names of all inputs and outputs."""
-        size, layers = self.settings.window, len(self.layers)
-        place = (torch.arange(size) - size // 2) * self.layers.cell
-        view = place.expand(count, layers, size).float()
+        view = self._ruler.expand(count, len(self.layers), self.settings.window).float()
         conditions = torch.zeros(count, 6)
         conditions[:, 0] = 10.0
         inputs = {
@@ -761,6 +761,11 @@ def _portions(count: int, times: int) -> Iterator[Tensor]:
     for _ in range(times):
         for start in range(0, count, _AT_ONCE):
             yield torch.arange(start, min(start + _AT_ONCE, count))
+
+
+def _spread(deviations: Tensor) -> Tensor:
+    """Half of the middle 68 % of each column: single hits far away make long tails."""
+    return (deviations.quantile(0.84, 0) - deviations.quantile(0.16, 0)) / 2
 
 
 def _columns(momentum: Tensor, slope: Tensor, electron: Tensor) -> Tensor:

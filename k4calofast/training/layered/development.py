@@ -346,7 +346,9 @@ class Development(nn.Module):
         last = lit & (rest <= 0)
         of_part = Mixture.of(self.part(hidden))
         value = (energies.clamp(min=_LEAST) / rest.clamp(min=_LEAST)).log().clamp(-_EDGE, _EDGE)
-        taken = (of_part.weight + _density(value[..., None], of_part.mean, of_part.width))[..., 2:]
+        taken = (of_part.weight + _density(value[..., None], of_part.mean, of_part.width))[
+            ..., _ENDS:
+        ]
         chance = torch.where(
             lit & ~last,
             taken.logsumexp(-1),
@@ -360,8 +362,9 @@ class Development(nn.Module):
         of_hits = Mixture.of(self._of_hits(hidden, energies[..., None], part))
         loss = loss - (_counted(of_hits, hits) * lit).sum()
 
-        numbers = self._deviation(shown, momentum)
-        known = torch.cat([context, known_of(shown, momentum)], 1)
+        known = known_of(shown, momentum)
+        numbers = (shown.latents - known @ self.usual) / self.usual_spread
+        known = torch.cat([context, known], 1)
         for number, network in enumerate(self.whole):
             mixture = Mixture.of(network(torch.cat([known, numbers[:, :number]], 1)))
             loss = loss - mixture.likelihood(numbers[:, number]).sum()
@@ -397,7 +400,6 @@ class Development(nn.Module):
         for layer, given in enumerate(self._given(context).unbind(1)):
             hidden = self._hidden(state, given)
             place = 1 + 2 * layer
-            last, empty = one, nothing
             take, keep = one, nothing
             if layer < self.layers - 1:
                 chosen, logit = draw(
@@ -454,9 +456,6 @@ class Development(nn.Module):
         logarithm = (energy / _SHIFT + 1).log()
         found: Tensor = self.hits(F.silu(self.of_hits(torch.cat([hidden, logarithm, part], -1))))
         return found
-
-    def _deviation(self, shown: Developed, momentum: Tensor) -> Tensor:
-        return (shown.latents - known_of(shown, momentum) @ self.usual) / self.usual_spread
 
 
 _KNOWN = 8

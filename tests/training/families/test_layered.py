@@ -131,6 +131,27 @@ def test_as_many_hits_are_picked_as_there_are(family, seed, hits):
     assert (frequency - wanted.flatten().clamp(max=1)).abs().max() < 2.5 / starts
 
 
+@torch.no_grad()
+def test_what_is_drawn_for_layers_is_all_in_their_hits(family):
+    torch.manual_seed(4)
+    given = family.signature(32).inputs
+    given["conditions"][:, 0] = 1 + 2 * torch.rand(32)
+    given["conditions"][:, 2] = 0.6 * torch.rand(32)
+    given["noise"], given["uniform"] = torch.randn(32, family.noise), torch.rand(32, family.uniform)
+    given["pdg"] = torch.where(torch.rand(32) < 0.5, 22, 11)
+    shower, place, energy, _ = family(**given)
+    size = family.settings.window
+    of = shower * len(family.layers) + place // size**2
+    found = torch.zeros(32 * len(family.layers)).index_add_(0, of, energy / family.layers.mip)
+    momentum, slope = given["conditions"][:, 0], given["conditions"][:, 1:3].tan()
+    electron = (given["pdg"] != 22).float()
+    features = family.features(electron, momentum, slope)
+    uniform = given["uniform"][:, : family.development.uniform]
+    drawn = family.development(given["noise"], uniform, features, momentum, slope, electron)
+    assert (drawn.energies > 0).sum() > 100
+    torch.testing.assert_close(found, drawn.energies.flatten(), rtol=1e-3, atol=1e-4)
+
+
 def test_tables_give_back_their_spectra():
     torch.manual_seed(1)
     values = torch.distributions.Exponential(1.0).sample((20_000,))
