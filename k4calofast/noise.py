@@ -153,14 +153,17 @@ def uniform_noise(
     """
     seed, run, event, particle = np.broadcast_arrays(seed, run, event, particle)
     words = -(-size // 2)
-    out = np.empty((len(event), 2 * words), np.float32)
+    bits = np.empty((len(event), words), np.uint64)
     for row, numbers in enumerate(
         zip(seed.tolist(), run.tolist(), event.tolist(), particle.tolist(), strict=True)
     ):
         # The lowest word of the counter counts the numbers of one particle.
         counter = np.array([0, numbers[3], numbers[2], _UNIFORM], np.uint64)
         stream = np.random.Philox(key=np.array(numbers[:2], np.uint64), counter=counter)
-        bits = stream.random_raw(words).view(np.uint32)
-        # 24 bits, in the middle of their steps: neither 0 nor 1.
-        out[row] = ((bits >> np.uint32(8)) + np.float32(0.5)) * np.float32(2.0**-24)
-    return out[:, :size]
+        bits[row] = stream.random_raw(words)
+    # 24 bits, in the middle of their steps: not 0, and where the last step rounds to 1, less.
+    uniform = (bits.view(np.uint32) >> np.uint32(8)).astype(np.float32)
+    uniform += np.float32(0.5)
+    uniform *= np.float32(2.0**-24)
+    np.minimum(uniform, np.float32(1 - 2.0**-24), out=uniform)
+    return uniform[:, :size]

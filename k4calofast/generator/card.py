@@ -90,8 +90,10 @@ class ModelCard(_Strict):
     uniform
         Numbers between 0 and 1 per shower, of generators of layered showers.
     block
-        Showers per inference call on a CPU; fixed, so that rounding does not depend on
-        what else is in the batch.
+        Inference calls on a CPU have this many showers, so that rounding does not depend on
+        what else is in the batch;
+    blocks_per_call
+        or up to so many times as many, if the model says that rounding is the same.
     training, validation
         How it was made, and how it compares with full simulation.
     gates
@@ -112,6 +114,7 @@ class ModelCard(_Strict):
     noise: Annotated[int, Field(ge=1, le=1 << 16)]
     uniform: Annotated[int, Field(ge=0, le=1 << 16)] = 0
     block: Annotated[int, Field(ge=1, le=1 << 16)]
+    blocks_per_call: Annotated[int, Field(ge=1, le=1 << 10)] = 1
     training: Training
     validation: dict[str, Any]
     gates: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)

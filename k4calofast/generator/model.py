@@ -113,7 +113,9 @@ class Model:
         if provider != "auto" and self.provider != wanted:
             raise ModelError(f"provider '{provider}' was asked for, but {self.provider} started")
         logger.info("inference provider: asked for %s, using %s", provider, self.provider)
-        self._block = self.card.block if self.provider == PROVIDERS["cpu"] else GPU_BLOCK
+        on_cpu = self.provider == PROVIDERS["cpu"]
+        self._block = self.card.block if on_cpu else GPU_BLOCK
+        self._most = self._block * (self.card.blocks_per_call if on_cpu else 1)
         self._inputs = self._check_interface(folder / self.card.file)
         self.threads = max(1, threads)
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
@@ -172,7 +174,7 @@ class Model:
             found = Generated(*self._session.run(list(_SPARSE), block))
             return found.first(rows.stop - rows.start).moved(rows.start)
 
-        return Generated.concatenate(list(self._over_blocks(generate, len(pdg))))
+        return Generated.concatenate(list(self._over_calls(generate, len(pdg))))
 
     def energies(
         self,
@@ -205,7 +207,7 @@ class Model:
             (generated,) = self._session.run(["energies"], block)
             out[rows] = np.asarray(generated)[:count]
 
-        list(self._over_blocks(generate, len(pdg)))
+        list(self._over_calls(generate, len(pdg)))
         return out
 
     @staticmethod
@@ -220,9 +222,9 @@ class Model:
             "pdg": pdg.astype(np.int64),
         }
 
-    def _over_blocks(self, work: Callable[[slice], Found], count: int) -> Iterator[Found]:
-        """Yield what is done for each block of rows, in their order."""
-        return (map if self._pool is None else self._pool.map)(work, _blocks(count, self._block))
+    def _over_calls(self, work: Callable[[slice], Found], count: int) -> Iterator[Found]:
+        """Yield what is done for the rows of each call, in their order."""
+        return (map if self._pool is None else self._pool.map)(work, _parts(count, self._most))
 
 
 def _wanted_provider(name: str) -> str:
@@ -245,12 +247,12 @@ def _described(tensor: tuple[str, list[int]] | None) -> str:
     return f"{tensor[0]} of shape {['N', *tensor[1]]}"
 
 
-def _blocks(count: int, size: int) -> Iterator[slice]:
+def _parts(count: int, size: int) -> Iterator[slice]:
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
 
 
 def _padded(rows: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    """Repeat the last row until there are `size` rows."""
-    missing = size - len(rows)
+    """Repeat the last row until there are whole blocks of `size` rows."""
+    missing = -len(rows) % size
     return rows if missing == 0 else np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)])

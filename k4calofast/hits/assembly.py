@@ -103,7 +103,7 @@ class Deposits:
 
     def take(self, rows: Indices) -> Deposits:
         """Return some of them."""
-        return Deposits(*(getattr(self, field.name)[rows] for field in fields(Deposits)))
+        return Deposits(*(getattr(self, field.name).take(rows) for field in fields(Deposits)))
 
     def moved(self, by: int) -> Deposits:
         """Return the same for showers with so much larger numbers."""
@@ -146,7 +146,7 @@ def assemble(
     rows = np.flatnonzero(deposits.cell >= 0)
     # Showers come ordered by event and particle, so a stable sort by event and cell leaves
     # the contributions of each cell in the order of their particles.
-    key = (event * detector.n_cells)[deposits.shower[rows]] + deposits.cell[rows]
+    key = (event * detector.n_cells).take(deposits.shower.take(rows)) + deposits.cell.take(rows)
     key, order = _ordered(key)
     rows = rows[order]
     parts = deposits.take(rows)
@@ -163,23 +163,27 @@ def assemble(
         parts, key, total = parts.take(stays), key[stays], total[~below]
         first = _starts(key)
     shower, cell = parts.shower, parts.cell
-    hit_cell, hit_event = cell[first], event[shower[first]]
-    position = detector.centre(cell)
+    centre = detector.centre(cell)
+    position = centre.astype(np.float32)
+    alone = first.size == key.size
     hits = Hits(
-        np.searchsorted(hit_event, np.arange(n_events + 1)),
-        detector.cell_id(hit_cell),
+        np.searchsorted(event.take(shower.take(first)), np.arange(n_events + 1)),
+        detector.cell_id(cell if alone else cell.take(first)),
         total.astype(np.float32),
-        np.take(position, first, axis=0).astype(np.float32),
+        position if alone else position.T.take(first, axis=1).T,
         np.append(first, len(key)),
     )
-    straight = position - arrivals.position[shower]
-    way: Floats = np.sqrt(np.einsum("ij,ij->i", straight, straight))
+    square = np.zeros(len(shower))
+    for there, start in zip(centre.T, arrivals.position.T, strict=True):
+        straight = there - start.take(shower)
+        square += straight * straight
+    way: Floats = np.sqrt(square)
     contributions = Contributions(
-        index_in_event[shower].astype(np.int32),
-        pdg[shower],
+        index_in_event.astype(np.int32).take(shower),
+        pdg.take(shower),
         parts.energy,
-        (arrivals.time[shower] + way / LIGHT_SPEED + parts.delay).astype(np.float32),
-        position.astype(np.float32),
+        (arrivals.time.take(shower) + way / LIGHT_SPEED + parts.delay).astype(np.float32),
+        position,
         np.zeros(len(shower), np.float32),
     )
     balance = EnergyBalance(
@@ -213,10 +217,13 @@ def _merged(parts: Deposits, key: Indices) -> tuple[Deposits, Indices]:
 
     At the border of modules, places of two layers can be one cell of the neighbour.
     """
-    again = (key[1:] == key[:-1]) & (parts.shower[1:] == parts.shower[:-1])
-    if not again.any():
+    again = np.flatnonzero((key[1:] == key[:-1]) & (parts.shower[1:] == parts.shower[:-1])) + 1
+    if not again.size:
         return parts, key
-    first = np.flatnonzero(np.append(True, ~again))
-    total = np.add.reduceat(parts.energy.astype(np.float64), first).astype(np.float32)
-    earliest = np.minimum.reduceat(parts.delay, first)
-    return Deposits(parts.shower[first], parts.cell[first], total, earliest), key[first]
+    # They are few.
+    stays = np.delete(np.arange(len(key)), again)
+    first = np.searchsorted(stays, again) - 1
+    merged, energy = parts.take(stays), parts.energy.take(stays).astype(np.float64)
+    np.add.at(energy, first, parts.energy[again])
+    np.minimum.at(merged.delay, first, parts.delay[again])
+    return replace(merged, energy=energy.astype(np.float32)), key.take(stays)

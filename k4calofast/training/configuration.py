@@ -34,7 +34,7 @@ class Settings(BaseModel):
         Epochs without a better figure after which a training stops, where a sample to choose
         epochs by is given; 0 is never.
     block
-        Showers per inference call on a CPU.
+        Showers per inference call on a CPU; see `k4calofast.generator.card.ModelCard`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

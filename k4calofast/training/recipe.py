@@ -418,6 +418,7 @@ def card_of(
         noise=family.noise,
         uniform=family.uniform,
         block=settings.block,
+        blocks_per_call=family.blocks_per_call,
         training=Training(
             method=history.methods,
             command=history.commands,

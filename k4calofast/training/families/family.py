@@ -86,9 +86,13 @@ class Family(nn.Module, ABC):
     ----------
     noise, uniform
         Standard normal numbers per shower, and numbers between 0 and 1.
+    blocks_per_call
+        Of showers, at most, in an inference call on a CPU: more than 1 where rounding does not
+        depend on how many they are.
     """
 
     Settings: ClassVar[type[Settings]]
+    blocks_per_call: ClassVar[int] = 1
     noise: int
     uniform = 0
 

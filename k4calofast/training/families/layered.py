@@ -60,10 +60,6 @@ from k4calofast.training.variables import sums
 _AT_ONCE = 64
 """Showers whose cells are looked at together."""
 
-_TOGETHER = 16
-"""Showers whose hits are drawn together in the exported graph: in a core's cache, what is expected
-in their cells leaves room for the networks."""
-
 _VIEWS = 2
 """Places of cells from which each shower is seen."""
 
@@ -110,7 +106,7 @@ class Grids(NamedTuple):
 
     def at(self, place: Tensor) -> Grids:
         """Return the same of some cells (D,) of all."""
-        return Grids(*(grid.flatten()[place] for grid in self))
+        return Grids(*(grid.flatten().gather(0, place) for grid in self))
 
     def if_hit(self, dense: Tensor) -> Tensor:
         """Energies (D,) that are expected in cells if they are hit.
@@ -124,6 +120,28 @@ class Grids(NamedTuple):
         # What is small was lost in the difference.
         probability = torch.where(self.chances < _SMALL, self.chances, self.probability)
         return dense * self.energy / least(probability)
+
+
+class Picked(NamedTuple):
+    """D hits among the cells of R layers.
+
+    Attributes
+    ----------
+    of
+        (D,) which layer.
+    number
+        (D,) of the hit, among all; those that came again are left out.
+    column, cell
+        (D,) of all layers' columns, and cells.
+    each
+        (R,) what the probabilities of a layer sum up to, over its number of hits.
+    """
+
+    of: Tensor
+    number: Tensor
+    column: Tensor
+    cell: Tensor
+    each: Tensor
 
 
 class LayeredSettings(Settings):
@@ -155,7 +173,7 @@ class LayeredSettings(Settings):
 
     threshold: float = Field(default=3e-6, ge=0)
     precision: Precision = "32-true"
-    block: int = Field(default=64, ge=1, le=1 << 16)
+    block: int = Field(default=32, ge=1, le=1 << 16)
     window: int = Field(default=33, ge=3, le=301)
     components: int = Field(default=7, ge=2)
     profile_width: int = Field(default=96, ge=8)
@@ -193,6 +211,8 @@ class Layered(Family):
     """Layers one after the other, hits from mixtures."""
 
     Settings = LayeredSettings
+    # Layers one after the other are many small operations: many showers share them.
+    blocks_per_call = 4
     settings: LayeredSettings
     features: Inside
     remains: Tensor
@@ -382,9 +402,7 @@ class Layered(Family):
         count = self.uniform - self.development.uniform
         uniform = torch.rand((len(rows), count), generator=generator)
         given = (sample.momentum[rows], sample.slope[rows], electrons(sample, rows))
-        unturned = torch.zeros(len(rows), dtype=torch.bool)
-        found = self._hits(shown, *given, t, z, uniform, unturned, unturned)
-        shower, place, energy, delay = found
+        shower, place, energy, delay = self._hits(shown, *given, t, z, uniform)
         row, of_row = place % size, place // size
         column, layer = of_row % size, of_row // size
         x, y = t[shower, layer, column], z[shower, layer, row]
@@ -434,19 +452,20 @@ class Layered(Family):
         across, along = mirrors(pdg, conditions[:, 2])
         signs = torch.stack([1.0 - 2.0 * across.float(), 1.0 - 2.0 * along.float()], 1)
         slope = conditions[:, 1:3].tan() * signs
-        t = torch.where(across[:, None, None], -t.flip(2), t)
-        z = torch.where(along[:, None, None], -z.flip(2), z)
+        t, z = t * signs[:, :1, None], z * signs[:, 1:, None]
         momentum = conditions[:, 0]
         given = (momentum, slope, (pdg != PHOTON).to(noise.dtype))
         first = self.development.uniform
         features = self.features(given[2], momentum, slope)
         shown = self.development(noise, uniform[:, :first], features, *given)
-        rest = (*given, t, z, uniform[:, first:], across, along)
+        rest = (*given, t, z, uniform[:, first:])
         parts = []
-        # A block has as many showers as its graph was made for; were there more, the last part
-        # would have them.
-        for start in range(0, self.settings.block, _TOGETHER):
-            stop = start + _TOGETHER if start + _TOGETHER < self.settings.block else None
+        # Hits are drawn block by block: in a core's cache, what is expected in their cells leaves
+        # room for the networks. Were there more showers, the last block would have them.
+        block, blocks = self.settings.block, self.blocks_per_call
+        for number in range(blocks):
+            start = number * block
+            stop = start + block if number < blocks - 1 else None
             of_part = Developed(*(one[start:stop] for one in shown))
             part = self._hits(of_part, *(one[start:stop] for one in rest))
             parts.append((part[0] + start, *part[1:]))
@@ -454,14 +473,17 @@ class Layered(Family):
         return shower, place, energy * self.layers.mip, delay
 
     def _along_rulers(self, mixtures: Mixtures, t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Shares (R, K, S) of each component in columns, and in rows."""
-        half = self.layers.cell / 2
+        """Twice the shares (R, K, S) of each component in columns, and in rows."""
+        half, size = self.layers.cell / 2, self.settings.window
+        scale = math.sqrt(0.5) / mixtures.width
+        lines = torch.stack([scale, -mixtures.centre * scale], 3)
         found = []
-        for axis, centres in enumerate((t, z)):
-            width, middle = mixtures.width[:, :, axis, None], mixtures.centre[:, :, axis, None]
-            place = centres[:, None] - middle
-            above = torch.erf((place + half) / (width * math.sqrt(2)))
-            found.append((above - torch.erf((place - half) / (width * math.sqrt(2)))) / 2)
+        for centres, line in zip((t, z), lines.unbind(2), strict=True):
+            edges = torch.cat([centres + half, centres - half], 1)
+            edges = torch.stack([edges, torch.ones_like(edges)], 1)
+            # Products with pairs are faster than sums that are spread over an array.
+            above, below = torch.split(torch.erf(line.matmul(edges)), size, 2)
+            found.append(above - below)
         return found[0], found[1]
 
     def _grids(self, mixtures: Mixtures, t: Tensor, z: Tensor) -> Grids:
@@ -470,7 +492,7 @@ class Layered(Family):
         both = sums(across.flatten(0, 1)) * sums(along.flatten(0, 1))
         window = sums(mixtures.energy * both.reshape(mixtures.energy.shape))
         weights = (
-            -mixtures.hits * mixtures.chances[:, None],
+            mixtures.hits * (-0.25 * mixtures.chances)[:, None],
             mixtures.energy / least(window)[:, None],
         )
         none, energy = (
@@ -478,9 +500,7 @@ class Layered(Family):
         )
         return Grids(none, 1 - torch.exp(none), energy)
 
-    def _picked(
-        self, probability: Tensor, hits: Tensor, start: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _picked(self, probability: Tensor, hits: Tensor, start: Tensor) -> Picked:
         """Pick hits by systematic sampling: where a sum passes whole numbers.
 
         Parameters
@@ -489,30 +509,31 @@ class Layered(Family):
             (R, S, S) of cells.
         hits, start
             (R,) how many, and where the sum starts, between 0 and 1.
-
-        Returns
-        -------
-        tuple of Tensor
-            (C,) layers and columns with hits, as one number; (D,) of which column a hit is, and its
-            row; (R,) factor by which probabilities were brought to so many hits.
         """
         size = self.settings.window
         # A product with a triangle: a cumulative sum whose order is fixed.
         triangle = torch.ones(size, size, device=probability.device).triu()
         along_rows = probability.matmul(triangle)
-        end = along_rows[:, :, -1].matmul(triangle)
-        factor = hits / least(end[:, -1])
-        before = torch.cat([torch.zeros_like(end[:, :1]), end[:, :-1]], 1)
-        first = (before * factor[:, None] + start[:, None]).floor()
-        last = (end * factor[:, None] + start[:, None]).floor()
-        # Few columns are hit: the others are not looked at.
-        place = (last > first).flatten().nonzero()[:, 0]
-        of = place.div(size, rounding_mode="floor")
-        starts = before.flatten()[place] * factor[of] + start[of]
-        passed = along_rows.flatten(0, 1)[place] * factor[of][:, None] + starts[:, None]
-        passed = torch.cat([first.flatten()[place][:, None], passed.floor()], 1)
-        hit = (passed[:, 1:] > passed[:, :-1]).nonzero()
-        return place, hit[:, 0], hit[:, 1], factor
+        ends = along_rows[:, :, size - 1 :].flatten(1).matmul(triangle)
+        each = least(ends[:, -1]) / least(hits)
+        count = hits.long()
+        after = count.cumsum(0)
+        number = torch.arange(count.sum() + 1, device=probability.device)  # type: ignore[call-overload]
+        of = torch.zeros_like(number).scatter_add(0, after, torch.ones_like(after)).cumsum(0)
+        of, number = of[:-1], number[:-1]
+        in_layer = (number - (after - count).gather(0, of)).to(start.dtype)
+        passes = (in_layer + (1 - start).gather(0, of)) * each.gather(0, of)
+        column = _searched(ends.flatten(), of * size, size, passes)
+        before = torch.cat([torch.zeros_like(ends[:, :1]), ends[:, :-1]], 1)
+        passes = passes - before.flatten().gather(0, column)
+        cell = _searched(along_rows.flatten(), column * size, size, passes)
+        # A cell that is passed twice is one hit.
+        new = torch.cat([torch.ones_like(cell[:1]), (cell[1:] != cell[:-1]).long()])
+        new = new.cumsum(0)
+        # Not by an index: there may be no hits.
+        last = torch.zeros_like(number).scatter(0, new - 1, number)[: new[-1:].sum()]
+        of, number, column, cell = (one.gather(0, last) for one in (of, number, column, cell))
+        return Picked(of, number, column, cell, each)
 
     def _hits(
         self,
@@ -523,71 +544,69 @@ class Layered(Family):
         t: Tensor,
         z: Tensor,
         uniform: Tensor,
-        across: Tensor,
-        along: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Draw hits: shower, place, energy (MIPs) and delay (ns); turned back across and along."""
+        """Draw hits: shower, place, energy (MIPs) and delay (ns)."""
         s, count = self.settings, len(self.layers)
         usual = self.development.usual_of(shown, momentum)
         latents = usual + self.remains * (shown.latents - usual)
         latents = latents + _columns(momentum, slope, electron).matmul(self.missing)
         shown = shown._replace(latents=latents)
         mixtures = self.mixtures(shown, momentum, slope, electron)
-        t, z = (ruler.flatten(0, 1) for ruler in (t[:, :, self.columns], z[:, :, self.rows]))
+        t, z = (
+            ruler.flatten(0, 1).matmul(order)
+            for ruler, order in ((t, _orderly(self.columns)), (z, _orderly(self.rows)))
+        )
         grids = self._grids(mixtures, t, z)
         in_layer, hits, ways = shown.energies.flatten(), shown.hits.flatten(), _ways(slope, count)
         start, between = (
             uniform[:, draw * count : (draw + 1) * count].flatten() for draw in range(_DRAWS)
         )
-        place, where, row, factor = self._picked(grids.probability, hits, start)
+        of, number, column, cell, each = self._picked(grids.probability, hits, start)
 
-        of = place.div(s.window, rounding_mode="floor")
-        shower, column = of.div(count, rounding_mode="floor"), self.columns[place % s.window]
-        column = torch.where(across[shower], s.window - 1 - column, column)
-        column = (of % count * s.window + column) * s.window
-        # Several numbers of a column, or of a layer, are looked up together: that is faster.
-        place, of, shower, column = torch.stack([place, of, shower, column], 1)[where].unbind(1)
+        nothing = torch.zeros_like(shown.hits)
+        showers = torch.ones_like(momentum).cumsum(0) - 1
+        lines = torch.arange(count, device=of.device) * s.window
         of_layers = [
-            in_layer / least(factor),
+            (nothing + showers[:, None]).flatten(),
+            (nothing + lines).flatten(),
+            in_layer * each,
             ways,
             self.energies.of_layer(hits, ways, between),
             self.delays.of_layer(shown.energies, momentum, ways, between),
-            along.repeat_interleave(count) * s.window,
         ]
-        together = torch.stack([column.to(ways.dtype) for column in of_layers], 1)[of]
-        dense, way, of_energy, of_delay, turned = together.unbind(1)
+        # Several numbers of a layer are looked up together: that is faster.
+        together = torch.stack([one.to(ways.dtype) for one in of_layers], 1)[of]
+        shower, line, dense, way, of_energy, of_delay = together.unbind(1)
+        shower, line = shower.long(), line.long()
 
-        here = grids.at(place * s.window + row)
+        here = grids.at(cell)
         expected = here.if_hit(dense)
         kind = self.energies.kind(of_energy.long(), here.chances, expected)
         scale = self.energies.scale(kind, expected, way)
-        draws = uniform[:, _DRAWS * count :]
-        first = shower * draws.shape[1] + self._numbers(shower, momentum)
-        draws = draws.flatten()
+        draws = uniform[:, _DRAWS * count :].flatten()
+        of_shower = shown.hits.long().sum(1)
+        number = number - (of_shower.cumsum(0) - of_shower).gather(0, shower)
+        # With more hits than numbers, these come again.
+        first = shower * (s.numbers + s.candidates * _PRIME) + number % s.numbers
         energies, totals = [], []
         for candidate in range(s.candidates):
-            energy = self.energies(kind, draws[first + candidate * _PRIME]) * scale
+            energy = self.energies(kind, draws.gather(0, first + candidate * _PRIME)) * scale
             energies.append(energy)
             totals.append(torch.zeros_like(in_layer).scatter_add(0, of, energy))
         energy, total = energies[0], totals[0]
         for other, its_total in zip(energies[1:], totals[1:], strict=True):
             nearer = _off(its_total, in_layer) < _off(total, in_layer)
-            energy = torch.where(nearer[of], other, energy)
+            energy = torch.where(nearer.gather(0, of), other, energy)
             total = torch.where(nearer, its_total, total)
         energy = _brought(energy, total, of, in_layer)
 
-        square = t.flatten()[place] ** 2 + z.flatten()[of * s.window + row] ** 2
+        row = cell - column * s.window
+        square = t.flatten().gather(0, column) ** 2
+        square = square + z.flatten().gather(0, of * s.window + row) ** 2
         kind = self.delays.kind(of_delay.long(), energy, square)
-        delay = self.delays(kind, draws[first + s.candidates * _PRIME])
-        rows = torch.cat([self.rows, s.window - 1 - self.rows])
-        return shower, column + rows[turned.long() + row], energy, delay
-
-    def _numbers(self, shower: Tensor, momentum: Tensor) -> Tensor:
-        """Number (D,) of each hit in its shower; from the start again when they are many."""
-        one = torch.ones_like(shower)
-        hits = torch.zeros_like(momentum, dtype=shower.dtype).scatter_add(0, shower, one)
-        first = hits.cumsum(0) - hits
-        return (one.cumsum(0) - 1 - first[shower]) % self.settings.numbers
+        delay = self.delays(kind, draws.gather(0, first + s.candidates * _PRIME))
+        line = line + self.columns.gather(0, column - of * s.window)
+        return shower, line * s.window + self.rows.gather(0, row), energy, delay
 
     @property
     def window(self) -> tuple[int, int, int]:
@@ -779,6 +798,28 @@ def _ways(slope: Tensor, layers: int) -> Tensor:
     return way
 
 
+def _orderly(order: Tensor) -> Tensor:
+    """Matrix by which columns are put into an order (S,): faster than to look them up."""
+    number = torch.arange(len(order), device=order.device)
+    return (number[:, None] == order).float()
+
+
+def _searched(sums: Tensor, start: Tensor, size: int, value: Tensor) -> Tensor:
+    """Where sums that rise reach values: the first of so many from starts (D,), or the last.
+
+    By halves. What is looked up is gathered: ONNX Runtime does that three times faster than by an
+    index.
+    """
+    step = 1 << (size.bit_length() - 1)
+    below = sums.gather(0, start + (step - 1)) < value
+    place = torch.where(below, start + (size - step), start)
+    while step > 1:
+        step //= 2
+        below = sums.gather(0, place + (step - 1)) < value
+        place = torch.where(below, place + step, place)
+    return place
+
+
 def _off(total: Tensor, wanted: Tensor) -> Tensor:
     """How far totals (R,) are from what is wanted."""
     return (least(total) / least(wanted)).log().abs()
@@ -791,6 +832,6 @@ def _brought(energy: Tensor, total: Tensor, of: Tensor, wanted: Tensor) -> Tenso
     """
     none = torch.zeros_like(wanted)
     pull = (wanted - total) / least(none.scatter_add(0, of, energy * energy * energy))
-    factor = 1 + pull[of] * energy * energy
+    factor = 1 + pull.gather(0, of) * energy * energy
     energy = energy * factor.clamp(_LEAST_FACTOR, _LARGEST_FACTOR)
-    return energy * (wanted / least(none.scatter_add(0, of, energy)))[of]
+    return energy * (wanted / least(none.scatter_add(0, of, energy))).gather(0, of)

@@ -80,7 +80,7 @@ class Quantiles(nn.Module):
     def forward(self, number: Tensor, uniform: Tensor) -> Tensor:
         """Values (C,) of tables (C,) at numbers (C,) between 0 and 1."""
         place = (uniform.sqrt() * self.points).long().clamp(max=self.points - 1)
-        return self.table[number * self.points + place]
+        return self.table.gather(0, number * self.points + place)
 
 
 class Bins(nn.Module):
@@ -119,8 +119,8 @@ class Bins(nn.Module):
         """Bins (C,) of values (C,), which are of the classes (C,)."""
         # Roots are the same wherever a value is in an array, and a logarithm is not.
         place = values.sqrt().sqrt().sqrt() * self.scale
-        found: Tensor = self.bin[number * _STEPS + place.clamp(max=_STEPS - 1.0).long()]
-        return found
+        place = place.clamp(max=_STEPS - 1.0).long()
+        return self.bin.gather(0, number * _STEPS + place)
 
 
 def _between(place: Tensor, uniform: Tensor, tables: int) -> Tensor:
@@ -225,7 +225,7 @@ class HitEnergies(nn.Module):
 
     def scale(self, kind: Tensor, expected: Tensor, way: Tensor) -> Tensor:
         """What the entries (C,) of tables (C,) are in units of (MIPs): see `fit`."""
-        return torch.where(self.proportional[kind], expected, way)
+        return torch.where(self.proportional.gather(0, kind), expected, way)
 
     def forward(self, kind: Tensor, uniform: Tensor) -> Tensor:
         """Energies (C,), in units of `scale`, at numbers (C,) between 0 and 1."""
