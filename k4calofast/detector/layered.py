@@ -427,7 +427,7 @@ class LayeredBarrel:
 
     @cached_property
     def _lines(self) -> tuple[Floats, Floats]:
-        """Place (lines,) in x, and in y (mm), of a column of a module's layer: its cells differ in z."""
+        """Place (lines,) in x, and in y (mm), of each column of a module's layer."""
         first = np.arange(self.n_modules * self.n_layers * self._most_columns)
         first *= len(self._row_ruler)
         x, y, _ = self.to_world(self.place(first)[0], self.local_centre(first)).T

@@ -171,7 +171,7 @@ class Model:
 
         def generate(rows: slice) -> Generated:
             block = {name: _padded(inputs[name][rows], self._block) for name in self._inputs}
-            found = Generated(*self._session.run(list(_SPARSE), block))
+            found = Generated(*self._run(list(_SPARSE), block))
             return found.first(rows.stop - rows.start).moved(rows.start)
 
         return Generated.concatenate(list(self._over_calls(generate, len(pdg))))
@@ -204,11 +204,19 @@ class Model:
         def generate(rows: slice) -> None:
             count = rows.stop - rows.start
             block = {name: _padded(inputs[name][rows], self._block) for name in self._inputs}
-            (generated,) = self._session.run(["energies"], block)
+            (generated,) = self._run(["energies"], block)
             out[rows] = np.asarray(generated)[:count]
 
         list(self._over_calls(generate, len(pdg)))
         return out
+
+    def _run(self, names: list[str], block: dict[str, npt.NDArray[Any]]) -> list[Any]:
+        try:
+            return list(self._session.run(names, block))
+        except Exception as error:
+            # onnxruntime raises its own, undocumented classes.
+            reason = str(error).strip().split("\n")[0]
+            raise ModelError(f"model '{self.card.name}' failed: {reason}") from error
 
     @staticmethod
     def _inputs_of(

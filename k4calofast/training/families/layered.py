@@ -14,8 +14,9 @@ millisecond:
   likelihood to single hits, seen by cells at random places.
 - **Hits** are drawn by systematic sampling: with a probability for each cell, one random number per
   layer picks as many cells as there are hits, no more and no fewer. Their energies come from tables
-  (`k4calofast.training.layered.energies`); of several draws, that is taken whose sum is nearest to
-  the layer's energy, and brought to it by its large hits.
+  (`k4calofast.training.layered.energies`), in layers of few hits the hottest's first; of several
+  draws, that is taken whose sum is nearest to the layer's energy, and brought to it by its large
+  hits.
 
 What differs from those publications: there is no network per hit, and hits are drawn in cells, not
 as points; so no two hits share a cell, and cells may lie as they like, layer by layer.
@@ -24,7 +25,7 @@ as points; so no two hits share a cell, and cells may lie as they like, layer by
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -34,7 +35,12 @@ from torch import Tensor, nn
 from k4calofast.training.configuration import Precision, Settings
 from k4calofast.training.families.family import Family, Range, Shape, Signature, Stage
 from k4calofast.training.layered.development import TRENDS, Developed, Development, trends
-from k4calofast.training.layered.energies import HitDelays, HitEnergies
+from k4calofast.training.layered.energies import (
+    HitDelays,
+    HitEnergies,
+    Hottest,
+    without_hottest,
+)
 from k4calofast.training.layered.profile import (
     LATENTS,
     Mixtures,
@@ -75,8 +81,9 @@ _SMALL = 1e-3
 _LEAST_FACTOR, _LARGEST_FACTOR = 0.3, 3.0
 """By which hits' energies may change when their sum is brought to the layer's."""
 
-_DRAWS = 2
-"""Uniform numbers of a layer: which cells are hit, and which tables are read."""
+_DRAWS = 4
+"""Uniform numbers of a layer: which cells are hit, which tables are read, which hit is the hottest,
+and its share."""
 
 _PRIME = 101
 """Uniform numbers of one draw lie so far from those of the next."""
@@ -103,6 +110,11 @@ class Grids(NamedTuple):
     def chances(self) -> Tensor:
         """Number of chances that hit the cell."""
         return -self.none
+
+    @property
+    def peak(self) -> Tensor:
+        """Largest share of energy (R,) in a cell."""
+        return self.energy.flatten(1).amax(1)
 
     def at(self, place: Tensor) -> Grids:
         """Return the same of some cells (D,) of all."""
@@ -229,6 +241,7 @@ class Layered(Family):
         self.development = Development(count, self.features.size, s.width, s.parts)
         self.profile = Profile(count, s.profile_width, s.components)
         self.energies, self.delays = HitEnergies(), HitDelays(count, *shape.ranges["momentum"])
+        self.hottest = Hottest(self.energies.count)
         self.noise = self.development.noise
         # Of layers, and of hits.
         self.uniform = self.development.uniform + _DRAWS * count + s.numbers + s.candidates * _PRIME
@@ -323,7 +336,8 @@ class Layered(Family):
         """Take the spectra of hits, and of their delays."""
         generator = torch.Generator().manual_seed(seed_of(self.settings.seed, "tables"))
         size, count = self.settings.window, len(self.layers)
-        energies, delays = [], []
+        lead_of_layers: list[tuple[Tensor, ...]] = []
+        lead_of_hits, energies, delays = [], [], []
         for rows in _portions(len(sample), _VIEWS):
             cells = self._cells_anywhere(sample, rows, generator)
             slope = sample.slope[rows]
@@ -332,18 +346,27 @@ class Layered(Family):
             mixtures = self.mixtures(shown, sample.momentum[rows], slope, electrons(sample, rows))
             t, z = (cells.middle[:, :, axis, None] + self._ruler for axis in (0, 1))
             grids = self._grids(mixtures, t.flatten(0, 1), z.flatten(0, 1))
-            hits, ways = shown.hits.flatten(), _ways(slope, count)
+            in_layer, hits = shown.energies.flatten(), shown.hits.flatten()
+            ways = _ways(slope, count)
             factor = least(hits / least(grids.probability.flatten(1).sum(1)))
             of_hits = grids.at((of * size + cells.column) * size + cells.row)
-            expected = of_hits.if_hit((shown.energies.flatten() / factor)[of])
+            expected = of_hits.if_hit((in_layer / factor)[of])
             uniform = torch.rand(len(hits), generator=generator)
-            of_layer = self.energies.of_layer(hits, ways, uniform)[of]
-            energies.append((of_layer, of_hits.chances, expected, ways[of], cells.energy))
+            of_layer = self.energies.of_layer(hits, ways, uniform)
+            relative = expected / (in_layer / least(hits))[of]
+            # Layers of all portions are counted.
+            before = sum(len(part[0]) for part in lead_of_layers)
+            lead_of_layers.append((of_layer, hits, in_layer, grids.peak))
+            lead_of_hits.append((of + before, relative, cells.energy))
+            others, left = without_hottest(of, cells.energy, hits, in_layer)
+            columns = (of_layer[of], of_hits.chances, expected * left[of], ways[of], cells.energy)
+            energies.append([column[others] for column in columns])
             of_layer = self.delays.of_layer(shown.energies, sample.momentum[rows], ways, uniform)
             square = cells.x**2 + cells.y**2
             delays.append((of_layer[of], cells.energy, square, cells.delay))
-        for tables, parts in ((self.energies, energies), (self.delays, delays)):
-            tables.fit(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        self.hottest.fit(*_joined(lead_of_layers), *_joined(lead_of_hits))
+        self.energies.fit(*_joined(energies))
+        self.delays.fit(*_joined(delays))
 
     def finish(self, sample: LayeredSample) -> None:  # type: ignore[override]
         """Take the spectra of hits, and learn what of the latent numbers is not chance."""
@@ -558,11 +581,13 @@ class Layered(Family):
         )
         grids = self._grids(mixtures, t, z)
         in_layer, hits, ways = shown.energies.flatten(), shown.hits.flatten(), _ways(slope, count)
-        start, between = (
+        start, between, which, how = (
             uniform[:, draw * count : (draw + 1) * count].flatten() for draw in range(_DRAWS)
         )
         of, number, column, cell, each = self._picked(grids.probability, hits, start)
 
+        of_energy = self.energies.of_layer(hits, ways, between)
+        lead = self.hottest.lead(of_energy, hits, in_layer, grids.peak, how)
         nothing = torch.zeros_like(shown.hits)
         showers = torch.ones_like(momentum).cumsum(0) - 1
         lines = torch.arange(count, device=of.device) * s.window
@@ -570,18 +595,26 @@ class Layered(Family):
             (nothing + showers[:, None]).flatten(),
             (nothing + lines).flatten(),
             in_layer * each,
+            hits / least(in_layer),
+            lead.most,
+            lead.along,
+            lead.left,
             ways,
-            self.energies.of_layer(hits, ways, between),
+            of_energy,
             self.delays.of_layer(shown.energies, momentum, ways, between),
         ]
         # Several numbers of a layer are looked up together: that is faster.
         together = torch.stack([one.to(ways.dtype) for one in of_layers], 1)[of]
-        shower, line, dense, way, of_energy, of_delay = together.unbind(1)
-        shower, line = shower.long(), line.long()
+        shower, line, dense, over_mean, most, along, left, way, of_energy, of_delay = (
+            together.unbind(1)
+        )
+        shower, line, of_energy = shower.long(), line.long(), of_energy.long()
 
         here = grids.at(cell)
         expected = here.if_hit(dense)
-        kind = self.energies.kind(of_energy.long(), here.chances, expected)
+        leads = self.hottest.among(of, of_energy, expected * over_mean, which) & (left < 1)
+        expected = expected * left
+        kind = self.energies.kind(of_energy, here.chances, expected)
         scale = self.energies.scale(kind, expected, way)
         draws = uniform[:, _DRAWS * count :].flatten()
         of_shower = shown.hits.long().sum(1)
@@ -591,14 +624,18 @@ class Layered(Family):
         energies, totals = [], []
         for candidate in range(s.candidates):
             energy = self.energies(kind, draws.gather(0, first + candidate * _PRIME)) * scale
+            energy = torch.where(leads, along, torch.minimum(energy, most))
             energies.append(energy)
             totals.append(torch.zeros_like(in_layer).scatter_add(0, of, energy))
         energy, total = energies[0], totals[0]
         for other, its_total in zip(energies[1:], totals[1:], strict=True):
-            nearer = _off(its_total, in_layer) < _off(total, in_layer)
+            nearer = _off(its_total, lead.wanted) < _off(total, lead.wanted)
             energy = torch.where(nearer.gather(0, of), other, energy)
             total = torch.where(nearer, its_total, total)
-        energy = _brought(energy, total, of, in_layer)
+        energy = _brought(energy, total, of, lead.wanted)
+        # Where there are no others, the hottest has all.
+        more = in_layer - torch.where(total > 0, lead.wanted, torch.zeros_like(total))
+        energy = torch.where(leads, energy + more.gather(0, of), energy)
 
         row = cell - column * s.window
         square = t.flatten().gather(0, column) ** 2
@@ -780,6 +817,11 @@ def _portions(count: int, times: int) -> Iterator[Tensor]:
     for _ in range(times):
         for start in range(0, count, _AT_ONCE):
             yield torch.arange(start, min(start + _AT_ONCE, count))
+
+
+def _joined(parts: Iterable[Iterable[Tensor]]) -> Iterator[Tensor]:
+    """Yield columns of which each part has a piece."""
+    return (torch.cat(column) for column in zip(*parts, strict=True))
 
 
 def _spread(deviations: Tensor) -> Tensor:

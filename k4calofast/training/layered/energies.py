@@ -1,5 +1,10 @@
 """Energies and delays of hits: tables of quantiles, by what is expected where a hit is.
 
+Where hits are few, a layer's hottest comes first: which share of the layer's energy it has, and
+which hit it is. The others share what it leaves. For hits that share an energy are not independent:
+one of two has what the other has not, and drawn apart and then brought to their sum, both would be
+alike too often.
+
 A hit's energy depends on four things: how many chances there were to hit its cell (a cell with one
 particle in it has the spectrum of one), how much energy is expected there, how many hits share the
 layer's energy, and how steeply particles cross it. Its delay, that of the first particle, depends
@@ -35,6 +40,13 @@ _FEWEST = 30
 _MIDDLE = 0.5
 _STEPS = 256
 """Of a lattice on which bins are looked up."""
+
+_THREE, _MANY = 2.5, 8.5
+"""Hits of a layer: below, the hottest and another one share its energy; above, hits are many enough
+to be drawn alike."""
+
+_MEANS, _PEAKS, _PLACES = 8, 8, 16
+_ROUNDS, _WIN, _HEAVIEST = 40, 1e-3, 1 << 20
 
 _LEAST = 1e-6
 _PROPORTIONAL = 0.8
@@ -79,7 +91,7 @@ class Quantiles(nn.Module):
 
     def forward(self, number: Tensor, uniform: Tensor) -> Tensor:
         """Values (C,) of tables (C,) at numbers (C,) between 0 and 1."""
-        place = (uniform.sqrt() * self.points).long().clamp(max=self.points - 1)
+        place = (uniform.sqrt() * self.points).clamp(max=self.points - 1.0).long()
         return self.table.gather(0, number * self.points + place)
 
 
@@ -231,6 +243,189 @@ class HitEnergies(nn.Module):
         """Energies (C,), in units of `scale`, at numbers (C,) between 0 and 1."""
         energies: Tensor = self.quantiles(kind, uniform)
         return energies
+
+
+class Lead(NamedTuple):
+    """What hottest hits have, in R layers; (R,) each.
+
+    Attributes
+    ----------
+    most
+        MIPs, that no other hit may have more of.
+    left
+        Share of the energy that is left for the others.
+    wanted
+        MIPs, to which hits are brought.
+    along
+        MIPs of the hottest among those: of two hits, one may stay what its table says. Elsewhere
+        nothing, as the hottest stays what it is.
+    """
+
+    most: Tensor
+    left: Tensor
+    wanted: Tensor
+    along: Tensor
+
+
+class Hottest(nn.Module):
+    """Which hit is a layer's hottest, and its share of the layer's energy.
+
+    Parameters
+    ----------
+    classes
+        How many classes of layers; see `HitEnergies.of_layer`.
+    """
+
+    weights: Tensor
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.means = Bins(classes, _MEANS, 1e3)
+        self.peaks = Bins(classes * _MEANS, _PEAKS, 1.0)
+        self.shares = Quantiles(classes * _MEANS * _PEAKS, _POINTS)
+        self.places = Bins(classes, _PLACES, 1e2)
+        self.register_buffer("weights", torch.ones(classes * _PLACES, dtype=torch.int64))
+
+    def fit(
+        self,
+        of_layer: Tensor,
+        hits: Tensor,
+        in_layer: Tensor,
+        peak: Tensor,
+        of: Tensor,
+        relative: Tensor,
+        energy: Tensor,
+    ) -> None:
+        """Take shares, and chances to be the hottest, from layers (R,) with hits (C,).
+
+        Parameters
+        ----------
+        of_layer, hits, in_layer
+            (R,) class, number of hits, and energy (MIPs).
+        peak
+            (R,) largest share of the energy that is expected in a cell: more in its middle than
+            where four cells meet, in all layers.
+        of
+            (C,) the hits' layers.
+        relative
+            (C,) energy that is expected where the hit is, over the mean of the layer's hits.
+        energy
+            (C,) MIPs.
+        """
+        several = (hits > 1) & (hits < _MANY)
+        share = _largest(of, energy, len(hits)) / in_layer.clamp(min=_LEAST)
+        mean = in_layer / hits.clamp(min=1.0)
+        of_all = self.shares.spectrum(share[several])
+        for number in range(self.classes):
+            rows = torch.nonzero(several & (of_layer == number))[:, 0]
+            self.means.fit(number, mean[rows])
+            place = self.means(of_layer[rows], mean[rows])
+            for k in range(_MEANS):
+                here, kind = rows[place == k], number * _MEANS + k
+                self.peaks.fit(kind, peak[here])
+                near = self.peaks(torch.full_like(here, kind), peak[here])
+                enough = len(here) >= _FEWEST
+                of_mean = self.shares.spectrum(share[here]) if enough else of_all
+                for j in range(_PEAKS):
+                    there = share[here[near == j]]
+                    enough = len(there) >= _FEWEST
+                    found = self.shares.spectrum(there) if enough else of_mean
+                    self.shares.put(kind * _PEAKS + j, found)
+        kept = several[of]
+        of, relative, energy = of[kept], relative[kept], energy[kept]
+        of_hits = of_layer[of]
+        for number in range(self.classes):
+            self.places.fit(number, relative[of_hits == number])
+        self._fit_weights(of, of_hits, relative, _hottest(of, energy, len(hits)))
+
+    def _fit_weights(self, of: Tensor, of_hits: Tensor, relative: Tensor, first: Tensor) -> None:
+        """Weights under which the hottest hits are the most probable.
+
+        Each step of the iteration makes them more probable (D. R. Hunter, Annals of Statistics 32
+        (2004) 384).
+        """
+        place = of_hits * _PLACES + self.places(of_hits, relative)
+        size = len(self.weights)
+        wins = torch.bincount(place[first], minlength=size).double()
+        weights = torch.ones(size, dtype=torch.float64)
+        layers = torch.zeros(int(of.max()) + 1 if len(of) else 1, dtype=torch.float64)
+        for _ in range(_ROUNDS):
+            total = layers.index_add(0, of, weights[place])
+            chances = torch.bincount(place, 1 / total[of], minlength=size)
+            weights = (wins + _WIN) / (chances + _WIN)
+            of_class = weights.reshape(self.classes, _PLACES)
+            weights = (of_class / of_class.max(1, keepdim=True).values).flatten()
+        # Whole numbers, whose sums are exact.
+        self.weights.copy_((weights * _HEAVIEST).round().clamp(min=1).long())
+
+    def lead(
+        self, of_layer: Tensor, hits: Tensor, in_layer: Tensor, peak: Tensor, uniform: Tensor
+    ) -> Lead:
+        """Draw what hottest hits have: arguments as of `fit`, and numbers (R,) from 0 to 1."""
+        few = hits < _MANY
+        mean = in_layer / hits.clamp(min=1.0)
+        kind = of_layer * _MEANS + self.means(of_layer, mean)
+        share = self.shares(kind * _PEAKS + self.peaks(kind, peak), uniform)
+        share = torch.where(few, share, torch.zeros_like(share))
+        first = in_layer * share
+        along = torch.where(hits < _THREE, first, torch.zeros_like(first))
+        return Lead(torch.where(few, first, in_layer), 1 - share, in_layer - first + along, along)
+
+    def among(self, of: Tensor, of_layer: Tensor, relative: Tensor, uniform: Tensor) -> Tensor:
+        """Whether hits (C,), in the order of their layers, are their layer's hottest.
+
+        Parameters
+        ----------
+        of, of_layer, relative
+            (C,) layers of the hits, those layers' classes; see `fit`.
+        uniform
+            (R,) numbers from 0 to 1.
+        """
+        weight = self.weights.gather(0, of_layer * _PLACES + self.places(of_layer, relative))
+        total = torch.zeros_like(uniform, dtype=torch.int64).scatter_add(0, of, weight)
+        before = total.cumsum(0) - total
+        chosen = torch.minimum((uniform * total).long(), total - 1) + before
+        chosen, passed = chosen.gather(0, of), weight.cumsum(0)
+        return (passed > chosen) & (passed - weight <= chosen)
+
+
+def without_hottest(
+    of: Tensor, energy: Tensor, hits: Tensor, in_layer: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Which hits (C,) share what the hottest leaves, and what that is.
+
+    Parameters
+    ----------
+    of, energy
+        (C,) layers of the hits, and MIPs.
+    hits, in_layer
+        (R,) how many a layer has, and MIPs.
+
+    Returns
+    -------
+    tuple of Tensor
+        (C,) all but the hottest, in layers of few hits; (R,) share of the energy that is theirs.
+    """
+    few = hits < _MANY
+    share = _largest(of, energy, len(hits)) / in_layer.clamp(min=_LEAST)
+    others = ~(_hottest(of, energy, len(hits)) & few[of])
+    return others, torch.where(few, 1 - share, torch.ones_like(share))
+
+
+def _largest(of: Tensor, energy: Tensor, count: int) -> Tensor:
+    """Largest energy (count,) of the hits of each layer."""
+    return torch.zeros(count).scatter_reduce(0, of, energy, "amax")
+
+
+def _hottest(of: Tensor, energy: Tensor, count: int) -> Tensor:
+    """Whether hits (C,) are their layer's hottest: the first, if there are two."""
+    is_largest = energy >= _largest(of, energy, count)[of]
+    number = torch.arange(len(of))
+    first = torch.full((count,), len(of)).scatter_reduce(
+        0, of[is_largest], number[is_largest], "amin"
+    )
+    return number == first[of]
 
 
 class HitDelays(nn.Module):

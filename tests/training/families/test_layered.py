@@ -25,7 +25,13 @@ from k4calofast.showers import layered
 from k4calofast.training import recipe
 from k4calofast.training.families import settings_of
 from k4calofast.training.layered import origin
-from k4calofast.training.layered.energies import HitEnergies, Quantiles
+from k4calofast.training.layered.energies import (
+    HitEnergies,
+    Hottest,
+    Quantiles,
+    _hottest,
+    without_hottest,
+)
 
 GEANT4 = Path(__file__).resolve().parents[2] / "data" / "layered_showers.h5"
 SMALL = {
@@ -173,6 +179,55 @@ def test_tables_give_back_their_spectra():
         assert again[rows].mean().item() == pytest.approx(energy[rows].mean().item(), rel=0.05)
 
 
+def layers_of(hits: int, count: int, seed: int):
+    """Layers of so many hits, the first of which is expected to have most; and their spectra."""
+    generator = torch.Generator().manual_seed(seed)
+    expected = torch.tensor([3.0] + [1.0] * (hits - 1)).repeat(count)
+    energy = expected * -torch.rand(len(expected), generator=generator).log()
+    of = torch.arange(count).repeat_interleave(hits)
+    return of, expected, energy, torch.zeros(count).index_add_(0, of, energy)
+
+
+def test_the_hottest_hit_is_where_more_is_expected_and_has_its_share():
+    count, hits = 20_000, 3
+    of, expected, energy, in_layer = layers_of(hits, count, 2)
+    energies = HitEnergies()
+    table = Hottest(energies.count)
+    numbers = torch.full((count,), float(hits))
+    of_layer = energies.of_layer(numbers, torch.ones(count), torch.rand(count))
+    relative, peak = expected * hits / in_layer[of], torch.full((count,), 0.6)
+    table.fit(of_layer, numbers, in_layer, peak, of, relative, energy)
+    # The hottest is the first more often than not; each layer has exactly one.
+    chosen = table.among(of, of_layer[of], relative, torch.rand(count))
+    assert (torch.bincount(of[chosen], minlength=count) == 1).all()
+    wins = [
+        hot.reshape(count, hits).float().mean(0) for hot in (chosen, _hottest(of, energy, count))
+    ]
+    assert wins[0].numpy() == pytest.approx(wins[1].numpy(), abs=0.02)
+    lead = table.lead(of_layer, numbers, in_layer, peak, torch.rand(count))
+    largest = energy.reshape(count, hits).amax(1)
+    drawn, true = ((most / in_layer).numpy() for most in (lead.most, largest))
+    assert drawn.mean() == pytest.approx(true.mean(), rel=0.01)
+    assert drawn.std() == pytest.approx(true.std(), rel=0.05)
+    assert lead.wanted.numpy() == pytest.approx((in_layer - lead.most).numpy(), abs=1e-3)
+    assert (lead.along == 0).all()
+
+
+@pytest.mark.parametrize(("hits", "apart"), [(1, True), (2, True), (8, True), (9, False)])
+def test_layers_of_many_hits_have_no_hottest_of_their_own(hits, apart):
+    count = 50
+    of, _, energy, in_layer = layers_of(hits, count, 3)
+    numbers = torch.full((count,), float(hits))
+    others, left = without_hottest(of, energy, numbers, in_layer)
+    assert others.sum() == count * (hits - apart)
+    assert (left == 1).all() != apart
+    lead = Hottest(44).lead(
+        torch.zeros(count, dtype=int), numbers, in_layer, left, torch.rand(count)
+    )
+    assert (lead.wanted <= in_layer).all()
+    assert apart or (lead.left == 1).all()
+
+
 def inputs(model: Model, count: int, seed: int = 3):
     """Particles at random angles and places, and their random numbers."""
     rng = np.random.default_rng(seed)
@@ -222,7 +277,7 @@ def test_a_shower_does_not_depend_on_its_neighbours(made):
     mixed = model.generate(
         pdg[order], conditions[order], noise[order], {k: v[order] for k, v in more.items()}
     )
-    for place, number in enumerate(order[::7]):
+    for place, number in list(enumerate(order))[::7]:
         rows, others = mixed.shower == place, together.shower == number
         for name in ("place", "energy", "delay"):
             np.testing.assert_array_equal(
