@@ -8,6 +8,8 @@ the particle's noise: a shower is the same in any batch, on any thread, in any o
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -154,12 +156,16 @@ def uniform_noise(
     seed, run, event, particle = np.broadcast_arrays(seed, run, event, particle)
     words = -(-size // 2)
     bits = np.empty((len(event), words), np.uint64)
+    # One stream that is put to where each particle's numbers are: faster than one for each.
+    stream = np.random.Philox(key=0)
+    state: Any = stream.state
     for row, numbers in enumerate(
         zip(seed.tolist(), run.tolist(), event.tolist(), particle.tolist(), strict=True)
     ):
+        state["state"]["key"][:] = numbers[:2]
         # The lowest word of the counter counts the numbers of one particle.
-        counter = np.array([0, numbers[3], numbers[2], _UNIFORM], np.uint64)
-        stream = np.random.Philox(key=np.array(numbers[:2], np.uint64), counter=counter)
+        state["state"]["counter"][:] = (0, numbers[3], numbers[2], _UNIFORM)
+        stream.state = state
         bits[row] = stream.random_raw(words)
     # 24 bits, in the middle of their steps: not 0, and where the last step rounds to 1, less.
     uniform = (bits.view(np.uint32) >> np.uint32(8)).astype(np.float32)

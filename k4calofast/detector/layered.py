@@ -10,6 +10,7 @@ rulers, which know where cells are, what lies dead between them, and how cell ID
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -53,16 +54,18 @@ class Ruler:
         return len(self.centre)
 
     @cached_property
-    def _step(self) -> float:
+    def step(self) -> float:
+        """From one cell to the next (mm), in the middle."""
         return 2 * float(self.half[len(self) // 2])
 
     @cached_property
-    def _borders(self) -> Floats:
+    def borders(self) -> Floats:
+        """(C - 1,) mm, between one cell and the next."""
         return (self.centre[1:] + self.centre[:-1]) / 2
 
     def nearest(self, position: Floats) -> Cells:
         """Cells (N,) whose centres are nearest to positions (N,) in mm."""
-        return np.searchsorted(self._borders, position)
+        return np.searchsorted(self.borders, position)
 
     def at(self, position: Floats) -> Cells:
         """Cells (N,) at positions (N,) in mm; -1 where there is nothing, or nothing sensitive."""
@@ -88,20 +91,8 @@ class Ruler:
         centres
             (N, size) mm.
         """
-        step, half = self._step, size // 2
-        first, last = self.centre[0], self.centre[-1]
-        middle = self.nearest(position)
-        before = np.flatnonzero(position < first - step / 2)
-        middle[before] = np.rint((position[before] - first) / step).astype(np.int64)
-        behind = np.flatnonzero(position > last + step / 2)
-        middle[behind] = len(self) - 1 + np.rint((position[behind] - last) / step).astype(np.int64)
-        cells = middle[:, None] + np.arange(-half, size - half)
-        # Most windows have all of their cells.
-        centre = self.centre.take(cells, mode="clip")
-        ends = np.flatnonzero((middle < half) | (middle >= len(self) - half))
-        over = np.minimum(cells[ends], 0) + np.maximum(cells[ends] - len(self) + 1, 0)
-        centre[ends] += step * over
-        return cells, centre
+        cells, centres = around([self], position[:, None], size)
+        return cells[:, 0], centres[:, 0]
 
 
 @dataclass(frozen=True)
@@ -151,6 +142,47 @@ class View:
         z = self.z[shower, layer, row[beside]] + self.crossing[shower, layer, 1]
         cells[beside] = self.barrel.beside(self.module[shower], layer, t, z)
         return cells
+
+
+def around(rulers: Sequence[Ruler], position: Floats, size: int) -> tuple[Cells, Floats]:
+    """Cells of R rulers around positions on each of them; see `Ruler.around`.
+
+    Parameters
+    ----------
+    position
+        (N, R) mm.
+
+    Returns
+    -------
+    cells, centres
+        (N, R, size).
+    """
+    half, last = size // 2, np.array([len(ruler) - 1 for ruler in rulers])
+    start, end = (np.array([ruler.centre[place] for ruler in rulers]) for place in (0, -1))
+    step = np.array([ruler.step for ruler in rulers])
+    # All rulers, one behind the other, are searched at once.
+    reach = 1 + np.maximum(np.abs(start), np.abs(end)).max()
+    behind = 2 * reach * np.arange(len(rulers))
+    borders = np.concatenate([ruler.borders + by for ruler, by in zip(rulers, behind, strict=True)])
+    middle = np.searchsorted(borders, np.clip(position, -reach, reach) + behind)
+    before = np.cumsum(last) - last
+    middle -= before
+    below, above = position < start - step / 2, position > end + step / 2
+    if below.any() or above.any():
+        middle = np.where(below, np.rint((position - start) / step), middle)
+        middle = np.where(above, last + np.rint((position - end) / step), middle).astype(np.int64)
+    cells = middle[:, :, None] + np.arange(-half, size - half)
+    # Most windows have all of their cells.
+    centres = np.concatenate([ruler.centre for ruler in rulers])
+    first = before + np.arange(len(rulers))
+    there = np.clip(cells, 0, last[:, None])
+    there += first[:, None]
+    found = centres.take(there)
+    row, ruler = np.nonzero((middle < half) | (middle > last - half))
+    places = cells[row, ruler]
+    over = np.minimum(places, 0) + np.maximum(places - last[ruler, None], 0)
+    found[row, ruler] += step[ruler, None] * over
+    return cells, found
 
 
 class LayeredBarrel:
@@ -486,9 +518,7 @@ class LayeredBarrel:
         slope = way[:, 1:] / np.maximum(way[:, :1], 1e-9)
         crossing = start[:, None, 1:] + slope[:, None] * (self.planes[:, None] - start[:, None, :1])
         shape = (len(module), self.n_layers, size)
-        columns, t = np.empty(shape, np.int64), np.empty(shape)
-        for layer, ruler in enumerate(self._column_rulers):
-            columns[:, layer], t[:, layer] = ruler.around(crossing[:, layer, 0], size)
+        columns, t = around(self._column_rulers, crossing[:, :, 0], size)
         rows, z = self._row_ruler.around(crossing[:, :, 1].ravel(), size)
         return View(
             self,
