@@ -36,7 +36,7 @@ from k4calofast.properties import CaloFastSimProperties
 logger = logging.getLogger(__name__)
 
 
-_LAYERED_AT_ONCE = 128
+_LAYERED_AT_ONCE = 256
 """Layered showers generated in one go, so that memory stays small."""
 
 

@@ -101,6 +101,9 @@ class Model:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # To plan which arrays may lie where others were takes 20 s for the thousands of small
+        # operations of layered showers, and saves nothing.
+        options.enable_mem_reuse = not self.card.layered
         providers = list(dict.fromkeys([wanted, PROVIDERS["cpu"]]))
         try:
             # From memory: a model cannot name files of its own.
