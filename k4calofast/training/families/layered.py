@@ -514,6 +514,7 @@ class Layered(Family):
         across, along = self._along_rulers(mixtures, t, z)
         both = sums(across.flatten(0, 1)) * sums(along.flatten(0, 1))
         window = sums(mixtures.energy * both.reshape(mixtures.energy.shape))
+        # Shares are twice what they are, along both: the sum over the window has that, too.
         weights = (
             mixtures.hits * (-0.25 * mixtures.chances)[:, None],
             mixtures.energy / least(window)[:, None],
