@@ -86,20 +86,23 @@ def sim_hits(buffers: Buffers, name: str) -> tuple[Hits, Contributions]:
 
 
 def hit_arrays(hits: Hits, contributions: Contributions, event: int = 0) -> Arrays:
-    """Columns of one event's hits, as `sim_hits` reads them but without the name."""
+    """Columns of one event's hits, as `sim_hits` reads them but without the name.
+
+    C++ reads them where they lie in memory: one row after the other.
+    """
     first, last = hits.offsets[event : event + 2]
     ends = hits.contributions[first : last + 1]
     rows = slice(ends[0], ends[-1])
     return {
         "hits.cellID": hits.cell_id[first:last],
         "hits.energy": hits.energy[first:last],
-        "hits.position": hits.position[first:last],
+        "hits.position": np.ascontiguousarray(hits.position[first:last]),
         "hits.contributions": ends - ends[0],
         "contributions.particle": contributions.particle[rows],
         "contributions.PDG": contributions.pdg[rows],
         "contributions.energy": contributions.energy[rows],
         "contributions.time": contributions.time[rows],
-        "contributions.stepPosition": contributions.position[rows],
+        "contributions.stepPosition": np.ascontiguousarray(contributions.position[rows]),
         "contributions.stepLength": contributions.step_length[rows],
     }
 
