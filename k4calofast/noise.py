@@ -120,14 +120,15 @@ def normal_noise(
     # The run enters through the key, which is itself a random function of seed and run.
     keys = philox((run, _high(particle), zero, ~zero), (_low(seed), _high(seed)))
     key = (keys[:, None, 0], keys[:, None, 1])
-    bits = particle_bits(key, event, _low(particle), -(-size // 4)).reshape(len(event), -1, 2)
+    blocks = -(-size // 4)
+    bits = particle_bits(key, event, _low(particle), blocks).reshape(len(event), 2 * blocks, 2)
     # Box-Muller; the first uniform is in (0, 1], so that its logarithm is finite. In single
     # precision, as the result, which takes a tenth of the time.
     even, odd = (bits[..., place].astype(np.float32) for place in (0, 1))
     radius = np.sqrt(np.float32(-2) * np.log((even + np.float32(1)) * np.float32(2.0**-32)))
     angle = odd * np.float32(2 * np.pi * 2.0**-32)
     pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-    return np.ascontiguousarray(pairs.reshape(len(event), -1)[:, :size])
+    return np.ascontiguousarray(pairs.reshape(len(event), 4 * blocks)[:, :size])
 
 
 def uniform_noise(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k4calofast.noise import normal_noise, philox
+from k4calofast.noise import normal_noise, philox, uniform_noise
 
 U32 = st.integers(0, 0xFFFFFFFF)
 
@@ -55,6 +55,15 @@ def test_noise_does_not_depend_on_what_else_is_drawn(seed, run, event, particle,
     assert alone.dtype == np.float32
     assert (among[2] == alone).all()
     assert (among[1] != alone).any()
+
+
+@pytest.mark.parametrize("noise", [normal_noise, uniform_noise])
+@pytest.mark.parametrize("size", [0, 1, 4, 5])
+@pytest.mark.parametrize("count", [0, 1])
+def test_nobody_and_nothing_may_be_asked_for(noise, count, size):
+    nobody = np.zeros(count, np.uint64)
+    drawn = noise(nobody, nobody.astype(np.uint32), nobody, nobody, size)
+    assert (drawn.shape, drawn.dtype) == ((count, size), np.float32)
 
 
 def test_each_part_of_the_key_matters():

@@ -96,6 +96,44 @@ def test_an_event_without_particles_has_no_hits(shot):
     assert arrays["hits.contributions"].tolist() == [0]
 
 
+NO_HITS = {
+    "hits.cellID": np.zeros(0, np.uint64),
+    "hits.energy": np.zeros(0, np.float32),
+    "hits.position": np.zeros((0, 3), np.float32),
+    "hits.contributions": np.zeros(1, np.int64),
+    "contributions.particle": np.zeros(0, np.int32),
+    "contributions.PDG": np.zeros(0, np.int32),
+    "contributions.energy": np.zeros(0, np.float32),
+    "contributions.time": np.zeros(0, np.float32),
+    "contributions.stepPosition": np.zeros((0, 3), np.float32),
+    "contributions.stepLength": np.zeros(0, np.float32),
+}
+
+
+def test_an_event_without_hits_has_no_digits():
+    header = {"header.run": np.ones(1, np.uint32), "header.event": np.ones(1, np.uint64)}
+    arrays = create("CaloDigitiser", {}).execute(
+        header | {f"sim.{name}": column for name, column in NO_HITS.items()}
+    )
+    assert {name: array.shape for name, array in arrays.items()} == {
+        name: (0, 3) if name == "digits.position" else (0,) for name in arrays
+    }
+
+
+def test_an_event_without_hits_stays_without_when_merged():
+    family = {
+        "particles.simulatorStatus": np.zeros(0, np.int32),
+        "parents.child": np.zeros(0, np.int64),
+        "parents.parent": np.zeros(0, np.int64),
+    }
+    both = {f"{of}.{name}": column for of in ("fast", "full") for name, column in NO_HITS.items()}
+    arrays = create("CaloHitMerger", {}).execute(family | both)
+    assert bits(arrays) == bits(NO_HITS)
+    assert {name: array.shape for name, array in arrays.items()} == {
+        name: column.shape for name, column in NO_HITS.items()
+    }
+
+
 def test_a_seed_of_the_event_takes_the_place_of_the_property(particles):
     def energies(properties, **more):
         arrays = create("CaloFastSim", properties).execute(buffers_of(particles, 0, **more))
