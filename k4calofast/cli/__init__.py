@@ -2,47 +2,52 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import NoReturn
 
-import typer
-
-from k4calofast.cli import (
-    compare,
-    convert,
-    ensemble,
-    fullsim,
-    reduce,
-    refine,
-    request,
-    train,
-    tune,
-    validate,
-)
 from k4calofast.exceptions import K4CaloFastError
+from k4calofast.stopping import Stopped, stopped_by_signals
 
-app = typer.Typer(
-    name="k4calofast",
-    help="Calorimeter fast simulation: samples, training and validation of generators. "
-    "The simulation itself runs with `k4run options/fastsim.py`.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command("fullsim")(fullsim.fullsim)
-app.command("train")(train.train)
-app.command("tune")(tune.tune)
-app.command("refine")(refine.refine)
-app.command("reduce")(reduce.reduce)
-app.command("validate")(validate.validate)
-app.command("request")(request.request)
-app.command("compare")(compare.compare)
-app.command("ensemble")(ensemble.ensemble)
-app.command("convert")(convert.convert)
+_RESUMABLE = ("train", "refine", "tune")
+"""Commands that go on where a signal stopped them."""
 
 
 def main() -> None:
-    """Run the command; errors of the input are one line and exit code 1."""
+    """Run the command; whatever goes wrong is one line, and the exit code is not 0."""
     try:
-        app()
+        with stopped_by_signals():
+            # Loading takes long enough for a signal to arrive.
+            from k4calofast.cli.commands import app
+
+            try:
+                app()
+            finally:
+                # What cannot be printed is known here, not when Python has ended.
+                if sys.stdout is not None:
+                    sys.stdout.flush()
     except K4CaloFastError as error:
-        sys.exit(f"k4calofast: {error}")
+        _fail(str(error), 1)
+    except Stopped as stopped:
+        again = sys.argv[1:] and sys.argv[1] in _RESUMABLE
+        what = "the same command again goes on from there" if again else "no output is kept"
+        _fail(f"{stopped}, {what}", stopped.code)
+    except OSError as error:
+        # Disks, pipes and names: what the system refuses is no fault of the program.
+        _leave_stdout()
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        where = "cannot read or write" if error.filename is None else error.filename
+        _fail(f"{where}: {error.strerror or error}", 1)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    print(f"k4calofast: {sentence}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _leave_stdout() -> None:
+    """Let Python throw away what it could not print: it would try again at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

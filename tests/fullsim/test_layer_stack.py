@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from k4calofast.cli import app
+from k4calofast.cli.commands import app
 from k4calofast.detector.description import describe, names
 from k4calofast.exceptions import FullSimulationError, SteeringError, UnknownDetectorError
 from k4calofast.fullsim.layer_stack import LayerStack, _binned

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 from typer.testing import CliRunner
 
-from k4calofast.cli import app
+from k4calofast.cli.commands import app
 from k4calofast.exceptions import FileFormatError, SteeringError
 from k4calofast.fullsim import besiii, production, request
 from k4calofast.fullsim.request import Axis, OfKind, Request

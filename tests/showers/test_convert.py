@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 from typer.testing import CliRunner
 
-from k4calofast.cli import app
+from k4calofast.cli.commands import app
 from k4calofast.showers import reading
 
 GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"

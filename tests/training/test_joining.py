@@ -7,7 +7,7 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from k4calofast.cli import app
+from k4calofast.cli.commands import app
 from k4calofast.exceptions import ModelError, TrainingError
 from k4calofast.generator.card import read_card
 from k4calofast.showers import hdf5

@@ -11,7 +11,7 @@ import pytest
 import uproot
 from typer.testing import CliRunner
 
-from k4calofast.cli import app
+from k4calofast.cli.commands import app
 from k4calofast.exceptions import FileFormatError, TrainingError, UnknownDetectorError
 from k4calofast.generator.card import read_card
 from k4calofast.incidence import CONDITIONS

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from typer.testing import CliRunner, Result
 
 from k4calofast import detector
-from k4calofast.cli import app
+from k4calofast.cli.commands import app
 from k4calofast.exceptions import SteeringError, TrainingError
 from k4calofast.generator.card import read_card
 from k4calofast.showers import hdf5

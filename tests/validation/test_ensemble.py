@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from k4calofast.cli import app
+from k4calofast.cli.commands import app
 from k4calofast.exceptions import FileFormatError
 from k4calofast.validation import side_by_side
 from k4calofast.validation.ensemble import line, lines, markdown

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from k4calofast import detector
-from k4calofast.cli import app
+from k4calofast.cli.commands import app
 from k4calofast.detector import LayeredBarrel
 from k4calofast.exceptions import FileFormatError, ModelError, SteeringError
 from k4calofast.generator.card import ModelCard, Training, read_card, write_card

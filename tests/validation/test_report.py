@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from k4calofast.cli import app
+from k4calofast.cli.commands import app
 from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import find_model
 from k4calofast.generator.card import read_card, write_card

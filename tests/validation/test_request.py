@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from k4calofast.cli import app
+from k4calofast.cli.commands import app
 from k4calofast.exceptions import ModelError
 from k4calofast.fullsim import request as requests
 from k4calofast.incidence import CONDITIONS

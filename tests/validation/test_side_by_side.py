@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from k4calofast.cli import app
+from k4calofast.cli.commands import app
 from k4calofast.validation import side_by_side
 from k4calofast.validation.side_by_side import Summary
 
