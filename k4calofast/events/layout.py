@@ -79,8 +79,8 @@ def numbers(values: npt.ArrayLike, dtype: npt.DTypeLike) -> Layout:
     return ak.contents.NumpyArray(np.ascontiguousarray(values, dtype))
 
 
-def object_ids(index: npt.ArrayLike, collection: int) -> Layout:
-    """``podio::ObjectID`` records that point into one collection (`UNSET` for nowhere)."""
+def object_ids(index: npt.ArrayLike, collection: npt.ArrayLike) -> Layout:
+    """``podio::ObjectID`` records from indices (`UNSET` for nowhere) and collections' IDs."""
     index = np.asarray(index, np.int32)
     ids = np.where(index < 0, 0, collection)
     return record(
@@ -94,7 +94,8 @@ def collection(
     data_type: DataType,
     offsets: npt.NDArray[np.int64],
     members: Mapping[str, npt.ArrayLike],
-    relations: Mapping[str, tuple[npt.NDArray[np.int64], npt.ArrayLike, int]] | None = None,
+    relations: Mapping[str, tuple[npt.NDArray[np.int64], npt.ArrayLike, npt.ArrayLike]]
+    | None = None,
 ) -> dict[str, Layout]:
     """Fields of a collection.
 
@@ -111,7 +112,7 @@ def collection(
     relations
         For each relation: (objects + 1,) offsets of the targets of each object, the
         targets' indices in their collection and event (`UNSET` for nowhere), and the ID of
-        that collection. Relations that are not given are empty, or unset.
+        that collection, one for all or one for each. Relations that are not given are empty, or unset.
 
     Returns
     -------

@@ -88,24 +88,25 @@ def particles(frames: Frames, name: str) -> Particles:
     )
 
 
-def relations(frames: Frames, name: str, relation: str) -> tuple[Indices, Indices]:
-    """Read a to-many relation of a collection to itself.
+def relations(frames: Frames, info: CollectionInfo, relation: str) -> tuple[Indices, Indices]:
+    """Read a to-many relation of a collection to itself; what points elsewhere is left out.
 
     Returns
     -------
     source, target
         (relations,) numbers of the objects at both ends, counted over all events.
     """
-    objects = frames.array(name).layout.to_packed()
+    objects = frames.array(info.name).layout.to_packed()
     source, row = _ranges(
         _column(objects.content, f"{relation}_begin"), _column(objects.content, f"{relation}_end")
     )
-    targets = frames.array(f"_{name}_{relation}").layout.to_packed()
+    targets = frames.array(f"_{info.name}_{relation}").layout.to_packed()
     begin = np.asarray(objects.offsets.data, np.int64)
     event = np.searchsorted(begin, source, side="right") - 1
     row += np.asarray(targets.offsets.data, np.int64)[event]
     index = _column(targets.content, "index").astype(np.int64)[row]
-    inside = (index >= 0) & (index < np.diff(begin)[event])
+    inside = _column(targets.content, "collectionID")[row] == info.collection_id
+    inside &= (index >= 0) & (index < np.diff(begin)[event])
     return source[inside], (index + begin[event])[inside]
 
 

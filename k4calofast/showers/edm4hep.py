@@ -202,7 +202,8 @@ def _showers(
     chosen = np.isin(pdg, wanted.kinds)
     arrival = np.full(len(particles), -1, np.int64)
     arrival[arrivals.particle] = np.arange(len(arrivals))
-    parents = typed.relations(frames, wanted.particles, "parents")
+    info = typed.find_collection(infos, wanted.particles, MC_PARTICLE.collection)
+    parents = typed.relations(frames, info, "parents")
     of_particle = nearest_arrival(arrival, *parents)
     # The last entry is for -1: nobody.
     number = np.append(np.where(chosen, np.cumsum(chosen) - 1, _OTHER_KIND), _NO_ARRIVAL)

@@ -125,7 +125,7 @@ def _columns(frames, info, infos) -> dict[str, object]:
     if info.data_type == "edm4hep::MCParticleCollection":
         these = particles(frames, name)
         return {f"{name}.{f.name}": getattr(these, f.name) for f in fields(these)} | {
-            f"{name}.{relation}": np.stack(relations(frames, name, relation))
+            f"{name}.{relation}": np.stack(relations(frames, info, relation))
             for relation in ("parents", "daughters")
         }
     if info.data_type == "edm4hep::CalorimeterHitCollection":

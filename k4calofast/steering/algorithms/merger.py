@@ -45,7 +45,7 @@ class CaloHitMerger:
         """See `Algorithm`."""
         p = self._p
         name = p.InputMCParticles[0]
-        child, parent = relations(frames, name, "parents")
+        child, parent = relations(frames, self._particles, "parents")
         these = particles(frames, name)
         hits, contributions = self._merger.merge(
             np.asarray(these.offsets),
