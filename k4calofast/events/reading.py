@@ -12,6 +12,7 @@ import uproot
 
 from k4calofast.events import rntuple, ttree
 from k4calofast.events.frames import EVENTS, CollectionInfo, FileInfo, Frames, owner
+from k4calofast.events.uproot_rntuple import CLASSES
 from k4calofast.exceptions import FileFormatError, K4CaloFastError, MissingCollectionError
 
 Category = ttree.TreeCategory | rntuple.NTupleCategory
@@ -47,7 +48,9 @@ class EventFile:
             if start.read(4) != b"root":
                 raise FileFormatError(f"{file}: not a ROOT file")
         with readable(file, "the file cannot be read"):
-            self._directory = uproot.open(file, object_cache=None, array_cache=None)
+            self._directory = uproot.open(
+                file, object_cache=None, array_cache=None, custom_classes=CLASSES
+            )
             classes = {
                 key.split(";")[0]: name for key, name in self._directory.classnames().items()
             }

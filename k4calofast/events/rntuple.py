@@ -10,9 +10,7 @@ import awkward as ak
 from k4calofast.events.frames import CollectionInfo, FileInfo, Frames
 from k4calofast.events.layout import Layout, Struct
 from k4calofast.events.ttree import storage_type
-
-NO_VERSION = 0xFFFFFFFF
-"""Version that ROOT writes for structs without one."""
+from k4calofast.events.uproot_rntuple import NO_VERSION
 
 
 class NTupleCategory:
@@ -54,6 +52,7 @@ class NTupleCategory:
                 },
                 last - first,
             )
+            self._ntuple.page_link_list.clear()
             for at in range(0, max(read.count, 1), size):
                 yield read.slice(at, min(at + size, read.count))
 
