@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from k4calofast.exceptions import OutputError
+from k4calofast import output
 
 
 def compare(
@@ -25,22 +25,19 @@ def compare(
     """Compare generators in one table: size, training, time per shower, and fidelity."""
     from k4calofast.validation import side_by_side
 
+    pictures = {
+        kind: markdown.with_suffix(f".{kind}") for kind in ("png", "svg") if markdown is not None
+    }
+    inputs = [*reports, *(report / "report.json" for report in reports)]
+    for file in (out, markdown, *pictures.values()):
+        if file is not None:
+            output.check(file, inputs)
     found = [side_by_side.read(report) for report in reports]
     typer.echo(side_by_side.markdown(found))
     if out is not None:
-        _write(out, side_by_side.html(found).encode())
+        output.write(out, side_by_side.html(found))
     if markdown is not None:
         for kind, picture in side_by_side.pictures(found).items():
-            _write(markdown.with_suffix(f".{kind}"), picture)
-        name = markdown.with_suffix(".svg").name
-        _write(markdown, (side_by_side.markdown(found, name) + "\n").encode())
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Write a file that has its name only when it is complete."""
-    unfinished = file.with_name(file.name + ".part")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(file)
-    except OSError as error:
-        raise OutputError(f"cannot write {file}: {error.strerror}") from error
+            output.write(pictures[kind], picture)
+        name = pictures["svg"].name
+        output.write(markdown, side_by_side.markdown(found, name) + "\n")

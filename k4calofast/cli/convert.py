@@ -21,13 +21,16 @@ def convert(
     ] = "EMCBarrelCollection",
 ) -> None:
     """Write showers in the layout of the CaloChallenge: incident_energies and showers, in MeV."""
+    from k4calofast.output import check
     from k4calofast.showers import calochallenge, reading
 
+    binning = output.with_suffix(".xml")
+    for file in (output, binning):
+        check(file, [sample])
     showers, source = reading.read(sample, hits=hits)
     chosen = showers.take(showers.pdg == pdg)
     if not len(chosen):
         kinds = ", ".join(map(str, sorted(set(showers.pdg.tolist()))))
         raise FileFormatError(f"{sample}: no showers of PDG {pdg}; there are {kinds}")
-    binning = output.with_suffix(".xml")
     calochallenge.write(output, binning, chosen, source.detector, source.description)
     typer.echo(f"{output}, {binning}: {len(chosen)} showers of PDG {pdg}")

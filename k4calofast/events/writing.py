@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,7 +15,7 @@ import uproot
 from k4calofast.events.frames import CollectionInfo, FileInfo, Frames
 from k4calofast.events.layout import Layout, Struct, jagged, numbers, record, strings
 from k4calofast.events.uproot_rntuple import NTupleWriter
-from k4calofast.exceptions import OutputError
+from k4calofast.output import NewFile, explained
 
 _COMPRESSION = uproot.ZSTD(1)
 """On simulated hits level 1 is within 3 % of the size of ROOT's level 5, three times as fast."""
@@ -26,7 +27,8 @@ class EventFileWriter:
     Parameters
     ----------
     file
-        The file, replaced if it exists. Until `close` it is ``<file>.part``.
+        The file, replaced if it exists; until the end of the ``with`` statement it is what
+        `k4calofast.output.NewFile` says.
     info
         What to say about the software.
 
@@ -38,41 +40,27 @@ class EventFileWriter:
 
     def __init__(self, file: Path, info: FileInfo) -> None:
         self._file, self._info = file, info
-        self._unfinished = file.with_name(file.name + ".part")
+        self._new = NewFile(file)
         self._ntuples: dict[str, NTupleWriter] = {}
         self._infos: dict[str, tuple[CollectionInfo, ...]] = {}
-        self._root: Any = None
-        with _Writing(self._file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._root = uproot.recreate(self._unfinished, compression=_COMPRESSION)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the file has its name."""
+        return self._new.complete
 
     def write(self, category: str, frames: Frames, infos: Sequence[CollectionInfo]) -> None:
         """Append frames to a category; the first call for each fixes its fields."""
-        with _Writing(self._file):
+        with explained(self._file):
             self._append(category, frames.fields, frames.count)
         self._infos.setdefault(category, tuple(infos))
 
-    def close(self) -> None:
-        """Write what podio needs to know, and give the file its name."""
-        with _Writing(self._file):
-            self._append("podio_metadata", self._podio_metadata(), 1)
-            for ntuple in self._ntuples.values():
-                ntuple.finish()
-            if self._info.streamers:
-                self._root._file.update_streamers(list(self._info.streamers))
-            self._root.close()
-            self._unfinished.replace(self._file)
-
-    def discard(self) -> None:
-        """Give up: nothing remains."""
-        try:
-            if self._root is not None:
-                self._root.close()
-        except OSError:
-            pass  # The disk that made us give up can refuse the rest, too.
-        self._unfinished.unlink(missing_ok=True)
-
     def __enter__(self) -> EventFileWriter:
+        with explained(self._file), ExitStack() as stack:
+            unfinished = stack.enter_context(self._new)
+            self._root = uproot.recreate(unfinished, compression=_COMPRESSION)
+            stack.push(self._close)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -81,14 +69,26 @@ class EventFileWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None:
-            self.discard()
+        self._stack.__exit__(kind, error, trace)
+
+    def _close(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """Write what podio needs to know, if all went well."""
+        if error is not None:
+            with suppress(OSError):  # The disk that made us give up can refuse the rest, too.
+                self._root.close()
             return
-        try:
-            self.close()
-        except BaseException:
-            self.discard()
-            raise
+        with explained(self._file):
+            self._append("podio_metadata", self._podio_metadata(), 1)
+            for ntuple in self._ntuples.values():
+                ntuple.finish()
+            if self._info.streamers:
+                self._root._file.update_streamers(list(self._info.streamers))
+            self._root.close()
 
     def _append(self, name: str, fields: Any, count: int) -> None:
         data = ak.contents.RecordArray(list(fields.values()), list(fields), length=count)
@@ -125,23 +125,3 @@ class EventFileWriter:
                 record(Struct("podio::root_utils::CollectionWriteInfo"), columns)
             )
         return fields
-
-
-class _Writing:
-    """Turns what the operating system says into one sentence."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if isinstance(error, OSError):
-            reason = error.strerror or str(error)
-            raise OutputError(f"{self._file} cannot be written: {reason}") from error

@@ -248,8 +248,7 @@ def produce(
             yield showers
         if failures:
             raise FullSimulationError(
-                f"{len(failures)} of {len(chunks)} chunks are missing in {hdf5.unfinished(file)}: "
-                + "; ".join(failures)
+                f"{len(failures)} of {len(chunks)} chunks are missing: " + "; ".join(failures)
             )
 
     setup.write(file, chunks, parts(), origin)

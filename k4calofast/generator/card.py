@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from k4calofast import output
 from k4calofast.exceptions import ModelError
 from k4calofast.incidence import CONDITIONS, LAYER_CONDITIONS, Condition
 
@@ -186,9 +187,15 @@ def read_card(folder: Path) -> ModelCard:
 
 
 def write_card(folder: Path, card: ModelCard) -> None:
-    """Write the card of a model folder."""
+    """Write the card of a model folder.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
     text = yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, width=88)
-    (folder / CARD_FILE).write_text(text, encoding="utf-8")
+    output.write(folder / CARD_FILE, text)
 
 
 def digest(content: bytes) -> str:

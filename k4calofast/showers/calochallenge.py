@@ -33,8 +33,9 @@ from particle import Particle
 
 from k4calofast.exceptions import FileFormatError, OutputError
 from k4calofast.incidence import CONDITIONS
+from k4calofast.output import NewFile
 from k4calofast.showers.columns import Showers
-from k4calofast.showers.hdf5 import load_h5py, own_dataset, unfinished
+from k4calofast.showers.hdf5 import load_h5py, own_dataset
 
 _GEV = 1e-3
 """GeV per MeV."""
@@ -102,7 +103,11 @@ def write(
     h5py = load_h5py()
     try:
         energy = np.hypot(showers.momentum, _mass(kinds[0]))
-        with h5py.File(unfinished(file), "w") as out:
+        with (
+            NewFile(file) as unfinished,
+            NewFile(binning) as unfinished_binning,
+            h5py.File(unfinished, "w", locking=False) as out,
+        ):
             for name, values, unit, meaning in (
                 ("incident_energies", energy[:, None] / _GEV, "MeV", "total energy at the face"),
                 ("showers", voxels / np.float64(_GEV), "MeV", "energy deposited in each voxel"),
@@ -114,9 +119,8 @@ def write(
                 column.attrs["unit"], column.attrs["description"] = unit, meaning
             out.attrs["detector"] = detector or ""
             out.attrs["description"] = description
-        unfinished(binning).write_text(_xml(kinds[0], rows, columns), encoding="utf-8")
-        unfinished(binning).replace(binning)
-        unfinished(file).replace(file)
+            xml = _xml(kinds[0], rows, columns)
+            unfinished_binning.write_text(xml, encoding="utf-8")
     except (OSError, RuntimeError) as error:
         # Particles that nobody knows are RuntimeErrors.
         raise OutputError(f"cannot write {file} and {binning}: {error}") from error

@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from k4calofast.exceptions import FileFormatError, MissingExtraError, OutputError
+from k4calofast.exceptions import FileFormatError, K4CaloFastError, MissingExtraError, OutputError
 from k4calofast.incidence import CONDITIONS
+from k4calofast.output import NewFile
 from k4calofast.showers.columns import Showers
 from k4calofast.showers.deposits import refuse_impossible
+from k4calofast.stopping import Stopped
 
 LAYOUT = "k4calofast showers 1"
 
@@ -98,11 +100,6 @@ class Provenance(Origin):
 SomeOrigin = TypeVar("SomeOrigin", bound=Origin)
 
 
-def unfinished(file: Path) -> Path:
-    """Name of a sample until all of it is written."""
-    return file.with_name(file.name + ".part")
-
-
 def write(file: Path, parts: Iterable[Showers], provenance: Provenance) -> int:
     """Write showers, part by part, under a temporary name that is changed at the end.
 
@@ -153,8 +150,10 @@ def write_columns(
     """
     h5py = load_h5py()
     count = 0
+    new = NewFile(file, keep=(K4CaloFastError, Stopped))
     try:
-        with h5py.File(unfinished(file), "w") as out:
+        # Its own locks would contradict those of the unfinished file.
+        with new as unfinished, h5py.File(unfinished, "w", locking=False) as out:
             out.attrs["layout"] = layout
             out.attrs["provenance"] = provenance.model_dump_json()
             for part in parts:
@@ -176,7 +175,6 @@ def write_columns(
                     column.resize(start + len(values), axis=0)
                     column[start:] = values
                 count += len(part[next(iter(columns))])
-        unfinished(file).replace(file)
     except OSError as error:
         raise OutputError(f"cannot write {file}: {error}") from error
     return count

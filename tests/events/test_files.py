@@ -149,10 +149,11 @@ def test_a_file_has_its_name_only_when_it_is_complete(edm4hep_file, tmp_path):
     target = tmp_path / "out.root"
     events = EventSource([edm4hep_file("jpsi_rhopi.edm4hep.root")])
     (frames,) = events.chunks(0, 10, 10)
-    writer = EventFileWriter(target, events.info)
-    writer.write(EVENTS, frames, events.infos)
-    assert not target.exists()
-    writer.close()
+    with EventFileWriter(target, events.info) as writer:
+        writer.write(EVENTS, frames, events.infos)
+        assert not target.exists()
+        assert not writer.complete
+    assert writer.complete
     assert [path.name for path in tmp_path.iterdir()] == ["out.root"]
 
 
@@ -170,8 +171,9 @@ def test_an_error_while_writing_leaves_the_old_file(edm4hep_file, tmp_path):
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     info = FileInfo(PODIO_VERSION, {"edm4hep": definition()}, {"edm4hep": EDM4HEP_VERSION})
-    with pytest.raises(OutputError):
-        EventFileWriter(tmp_path / "file" / "out.root", info)
+    writer = EventFileWriter(tmp_path / "file" / "out.root", info)
+    with pytest.raises(OutputError, match="Not a directory"), writer:
+        pass
 
 
 VALUES = {

@@ -33,6 +33,15 @@ def fails(sentence: str, *arguments: object, folder: Path, **keywords) -> None:
     assert not list(folder.glob("*.root"))
 
 
+def at_work(job: subprocess.Popen[str], folder: Path) -> Path:
+    """Wait until the job writes events, and return its unfinished file."""
+    while not any(part.stat().st_size > 1 << 16 for part in folder.glob("*.part")):
+        assert job.poll() is None
+        time.sleep(0.05)
+    (part,) = folder.glob("*.part")
+    return part
+
+
 def numbers(file: Path) -> list[int]:
     """Event numbers in a file."""
     events = EventSource([file])
@@ -163,10 +172,7 @@ def test_mistakes_in_a_steering_file_are_one_sentence(sentence, text, tmp_path):
 def test_a_killed_job_leaves_no_file_that_looks_complete(tmp_path):
     command = [str(K4RUN), str(OPTIONS / "particle_gun.py"), "-n", "10000000"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=-1, stderr=-1) as job:
-        part = tmp_path / "particles.edm4hep.root.part"
-        while not (part.exists() and part.stat().st_size > 1 << 16):
-            assert job.poll() is None
-            time.sleep(0.05)
+        part = at_work(job, tmp_path)
         job.send_signal(signal.SIGKILL)
     assert [path.name for path in tmp_path.iterdir()] == [part.name]
 
@@ -174,10 +180,7 @@ def test_a_killed_job_leaves_no_file_that_looks_complete(tmp_path):
 def test_an_interrupted_job_says_so_and_cleans_up(tmp_path):
     command = [str(K4RUN), str(OPTIONS / "particle_gun.py"), "-n", "10000000"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=-1, stderr=-1, text=True) as job:
-        part = tmp_path / "particles.edm4hep.root.part"
-        while not (part.exists() and part.stat().st_size > 1 << 16):
-            assert job.poll() is None
-            time.sleep(0.05)
+        at_work(job, tmp_path)
         job.send_signal(signal.SIGINT)
         _, errors = job.communicate()
     assert job.returncode != 0
