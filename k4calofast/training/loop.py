@@ -20,13 +20,12 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from k4calofast import output
 from k4calofast.exceptions import TrainingError
 from k4calofast.training.choice import Judge
 from k4calofast.training.families.family import Stage
 from k4calofast.training.seeds import seed_of
-
-LAST, BEST = "last.ckpt", "best.pt"
-"""In a stage's folder: where it can go on, and the weights of the best epoch."""
+from k4calofast.training.workfolder import BEST, LAST, first_line, weights
 
 _EVERY = 20
 """Steps between two lines of the log."""
@@ -90,6 +89,11 @@ def fit(
         Says how good an epoch is, for stages that can be judged.
     report, watch
         Called after each step and after each epoch; what they raise ends the training.
+
+    Raises
+    ------
+    TrainingError
+        If a checkpoint is damaged, or the training diverges.
     """
     folder = work / stage.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,12 +126,16 @@ def fit(
             num_sanity_val_steps=0,
         )
         last = folder / LAST
-        trainer.fit(
-            stage,
-            loader,
-            ckpt_path=last if last.is_file() else None,
-            weights_only=True,
-        )
+        goes_on = last.is_file()
+        try:
+            trainer.fit(stage, loader, ckpt_path=last if goes_on else None, weights_only=True)
+        except Exception as error:
+            if course.started or not goes_on:
+                raise
+            # Lightning and torch raise whatever comes to them for files that are damaged.
+            raise TrainingError(
+                f"{last}: nothing to go on from ({first_line(error)}); {_remedy(folder)}"
+            ) from error
     stage.to("cpu")
     course.conclude()
 
@@ -164,15 +172,17 @@ class _Course(Callback):
         self.stage, self.folder, self.seed, self.patience = stage, folder, seed, patience
         self.judge, self.report, self.watch = judge, report, watch
         self.best, self.since, self.smoothed = math.inf, 0, math.nan
+        self.started = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "since": self.since, "smoothed": self.smoothed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.since = state_dict["best"], state_dict["since"]
-        self.smoothed = state_dict["smoothed"]
+        self.best, self.since = float(state_dict["best"]), int(state_dict["since"])
+        self.smoothed = float(state_dict["smoothed"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = True
         self.stage.sample = self.stage.sample.to(self.stage.device)
         if self._is_over():
             trainer.should_stop = True
@@ -211,28 +221,30 @@ class _Course(Callback):
             self.since += 1
             if figure < self.best:
                 self.best, self.since = figure, 0
-                _replace(self.folder / BEST, lambda file: torch.save(self._averages(), file))
+                with output.NewFile(self.folder / BEST) as unfinished:
+                    torch.save(self.stage.average.state_dict(), unfinished)
             if self._is_over():
                 trainer.should_stop = True
-        _replace(self.folder / LAST, trainer.save_checkpoint)
+        with output.NewFile(self.folder / LAST) as unfinished:
+            trainer.save_checkpoint(unfinished)
         self.watch(self.stage.name, int(self.stage.steps_done), self.stage.steps, figure)
 
     def conclude(self) -> None:
         """Put the averages in place, those of the best epoch if epochs were judged."""
         best = self.folder / BEST
         if self.judge is not None and best.is_file():
-            self.stage.average.load_state_dict(torch.load(best, weights_only=True))
+            found = weights(best, _remedy(self.folder))
+            try:
+                self.stage.average.load_state_dict(found)
+            except RuntimeError as error:
+                raise TrainingError(
+                    f"{best}: not of this stage ({first_line(error)}); {_remedy(self.folder)}"
+                ) from error
         self.stage.conclude()
-
-    def _averages(self) -> dict[str, Tensor]:
-        return self.stage.average.state_dict()
 
     def _is_over(self) -> bool:
         return 0 < self.patience <= self.since
 
 
-def _replace(file: Path, save: Callable[[Path], object]) -> None:
-    """Save under another name first: a kill leaves the old file or the new one."""
-    unfinished = file.with_name(file.name + ".part")
-    save(unfinished)
-    unfinished.replace(file)
+def _remedy(folder: Path) -> str:
+    return f"remove {folder}, and the same command trains this stage again"

@@ -1,15 +1,13 @@
 """From a shower sample to a model folder: what is the same for every family of generators.
 
-Everything that a training leaves besides its product is in the work folder: the settings, a folder
-per stage with checkpoints and logs, and the trained family.
+Everything that a training leaves besides its product is in `k4calofast.training.workfolder`.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import torch
 
 from k4calofast import __version__
+from k4calofast import output as outputs
 from k4calofast.exceptions import TrainingError
 from k4calofast.generator.card import ModelCard, Training, digest
 from k4calofast.incidence import CONDITIONS
@@ -25,72 +24,23 @@ from k4calofast.machine import processor
 from k4calofast.showers import layered
 from k4calofast.showers.hdf5 import Origin, Provenance
 from k4calofast.showers.reading import Hints, read_with_provenance
-from k4calofast.training import configuration, export, joining, loop
+from k4calofast.training import export, joining, loop, workfolder
 from k4calofast.training.choice import Judge
 from k4calofast.training.configuration import Settings
-from k4calofast.training.families import OF_LAYERS, check, settings_of
+from k4calofast.training.families import OF_LAYERS, check
 from k4calofast.training.families.family import Family, Shape
 from k4calofast.training.layered import origin
 from k4calofast.training.layered.sample import LayeredSample
 from k4calofast.training.refinement import Refined, RefinementSettings
 from k4calofast.training.sample import Sample
 from k4calofast.training.seeds import seed_of
-
-TRAINED, CONFIGURATION, IDENTITY = "family.pt", "configuration.yaml", "identity.json"
-"""In the work folder: the trained family, its settings, and what it was trained on."""
+from k4calofast.training.workfolder import TRAINED, History, WorkFolder
 
 _NOT_OF_THE_RESULT = {"block"}
 """Settings that do not change what is trained."""
 
-
-@dataclass(frozen=True)
-class History:
-    """How a generator came to be.
-
-    Attributes
-    ----------
-    command, method
-        Of this training.
-    minutes
-        Spent on it so far.
-    seeds
-        Of the samples.
-    earlier_command, earlier_method, earlier_minutes
-        Of the trainings that it started from.
-    """
-
-    command: str
-    method: str
-    minutes: float
-    seeds: Sequence[int] = ()
-    earlier_command: str = ""
-    earlier_method: str = ""
-    earlier_minutes: float = 0.0
-
-    @property
-    def commands(self) -> str:
-        """All commands, in their order."""
-        return " && ".join(filter(None, (self.earlier_command, self.command)))
-
-    @property
-    def methods(self) -> str:
-        """What was done, in its order."""
-        return "; then ".join(filter(None, (self.earlier_method, self.method)))
-
-    @property
-    def all_minutes(self) -> float:
-        """Minutes of all trainings."""
-        return self.earlier_minutes + self.minutes
-
-    def after(self, earlier: History) -> History:
-        """Return this history, after another one."""
-        return replace(
-            self,
-            seeds=sorted({*earlier.seeds, *self.seeds}),
-            earlier_command=earlier.commands,
-            earlier_method=earlier.methods,
-            earlier_minutes=earlier.all_minutes,
-        )
+_FINISH = "train it again to its end, into the same work folder"
+"""What to do where a trained family cannot be read."""
 
 
 def build(name: str, settings: Settings, shape: Shape) -> Family:
@@ -149,40 +99,41 @@ def train(
     FileFormatError, TrainingError
         If a sample cannot be read or used.
     """
-    of_layers = name in OF_LAYERS
-    reader = layered.read if of_layers else partial(read_with_provenance, hints=hints)
-    joined = joining.read(sample_file, more, reader)
-    judge: Judge | None = None
-    sample: Sample | LayeredSample
-    if of_layers:
+    outputs.check_folder(output)
+    with workfolder.opened(work) as place:
+        of_layers = name in OF_LAYERS
+        reader = layered.read if of_layers else partial(read_with_provenance, hints=hints)
+        joined = joining.read(sample_file, more, reader)
+        judge: Judge | None = None
+        sample: Sample | LayeredSample
+        if of_layers:
+            if choose is not None:
+                raise TrainingError(f"family '{name}' has no epochs to choose: leave --choose away")
+            shape = origin.shape_of(joined.provenance, settings)
+            sample = origin.sample_of(joined.showers, shape)
+        else:
+            shape = shape_of(joined.provenance)
+            sample = Sample.of(joined.showers, settings.threshold)
         if choose is not None:
-            raise TrainingError(f"family '{name}' has no epochs to choose: leave --choose away")
-        shape = origin.shape_of(joined.provenance, settings)
-        sample = origin.sample_of(joined.showers, shape)
-    else:
-        shape = shape_of(joined.provenance)
-        sample = Sample.of(joined.showers, settings.threshold)
-    if choose is not None:
-        others, other = read_with_provenance(choose, hints)
-        for part in joined.parts:
-            refuse_trained_on(choose, other, part.file, part.provenance)
-        judge = Judge(Sample.of(others, settings.threshold), settings.seed)
-    identity = _identity(sample_file, name, settings, start, choose, hints)
-    spent = _take_up(work, identity | joined.identity())
-    (work / CONFIGURATION).write_text(configuration.text(name, settings), encoding="utf-8")
-    family = build(name, settings, shape)
-    seeds = [part.provenance.seed for part in joined.parts if part.provenance.seed is not None]
-    history = History(command, family.method(), spent, seeds)
-    if start is not None:
-        _start_from(family, start)
-        history = history.after(_history(start))
-    history = _prepare(family, sample, history)
-    history = _run(family, sample, work, history, device, judge, report, watch)
-    content = export.to_onnx(family)
-    card = card_of(output, content, joined.provenance, family, len(sample), history)
-    card = joined.noted(card)
-    export.write_model(output, content, card)
-    return card
+            others, other = read_with_provenance(choose, hints)
+            for part in joined.parts:
+                refuse_trained_on(choose, other, part.file, part.provenance)
+            judge = Judge(Sample.of(others, settings.threshold), settings.seed)
+        identity = _identity(sample_file, name, settings, start, choose, hints)
+        spent = place.take_up(identity | joined.identity(), name, settings)
+        family = build(name, settings, shape)
+        seeds = [part.provenance.seed for part in joined.parts]
+        history = _history(command, family, spent, seeds)
+        if start is not None:
+            _start_from(family, start)
+            history = history.after(workfolder.notes(start))
+        history = _prepare(family, sample, history)
+        history = _run(family, sample, place, history, device, judge, report, watch)
+        content = export.to_onnx(family)
+        card = card_of(output, content, joined.provenance, family, len(sample), history)
+        card = joined.noted(card)
+        export.write_model(output, content, card)
+        return card
 
 
 def refine(
@@ -211,36 +162,37 @@ def refine(
     FileFormatError, TrainingError
         If there is no trained generator, or the sample cannot be read or used.
     """
-    showers, provenance = read_with_provenance(sample_file)
-    name, generator = trained(generator_work, provenance)
-    there = json.loads((generator_work / IDENTITY).read_text(encoding="utf-8"))
-    identity = _identity(sample_file, f"refined {name}", settings, generator_work, None)
-    spent = _take_up(work, identity | {"generator": there["identity"]})
-    (work / CONFIGURATION).write_text(configuration.text("refined", settings), encoding="utf-8")
-    sample = Sample.of(showers, generator.settings.threshold)
-    torch.manual_seed(seed_of(settings.seed, "start"))
-    family = Refined(settings, generator)
-    seeds = [] if provenance.seed is None else [provenance.seed]
-    history = History(command, family.method(), spent, seeds).after(_history(generator_work))
-    history = _prepare(family, sample, history)
-    history = _run(family, sample, work, history, device, None, report)
-    content = export.to_onnx(family)
-    card = card_of(output, content, provenance, family, len(sample), history)
-    export.write_model(output, content, card)
-    return card
+    outputs.check_folder(output)
+    with workfolder.opened(work) as place:
+        showers, provenance = read_with_provenance(sample_file)
+        name, generator = trained(generator_work, provenance)
+        earlier = workfolder.notes(generator_work)
+        identity = _identity(sample_file, f"refined {name}", settings, generator_work, None)
+        identity |= {"generator": earlier.identity}
+        spent = place.take_up(identity, "refined", settings)
+        sample = Sample.of(showers, generator.settings.threshold)
+        torch.manual_seed(seed_of(settings.seed, "start"))
+        family = Refined(settings, generator)
+        history = _history(command, family, spent, [provenance.seed]).after(earlier)
+        history = _prepare(family, sample, history)
+        history = _run(family, sample, place, history, device, None, report)
+        content = export.to_onnx(family)
+        card = card_of(output, content, provenance, family, len(sample), history)
+        export.write_model(output, content, card)
+        return card
 
 
 def _prepare(family: Family, sample: Any, history: History) -> History:
     """Let a family take its scales from the sample; return the history with the minutes spent."""
     began = time.monotonic()
     family.prepare(sample)
-    return replace(history, minutes=history.minutes + (time.monotonic() - began) / 60)
+    return history.at(history.minutes + (time.monotonic() - began) / 60)
 
 
 def _run(
     family: Family,
     sample: Any,
-    work: Path,
+    place: WorkFolder,
     history: History,
     device: str,
     judge: Judge | None,
@@ -254,7 +206,7 @@ def _run(
     for stage in family.stages(sample):
         loop.fit(
             stage,
-            work,
+            place.folder,
             settings.seed,
             settings.precision,
             settings.epoch,
@@ -264,14 +216,14 @@ def _run(
             report,
             watch,
         )
-        history = replace(history, minutes=spent + (time.monotonic() - began) / 60)
-        _note(work, **asdict(history))
+        history = history.at(spent + (time.monotonic() - began) / 60)
+        place.note(history)
     family.eval()
     with torch.no_grad():
         family.finish(sample)
-    history = replace(history, minutes=spent + (time.monotonic() - began) / 60)
-    _note(work, **asdict(history))
-    torch.save(family.state_dict(), work / TRAINED)
+    history = history.at(spent + (time.monotonic() - began) / 60)
+    place.note(history)
+    place.keep(family.state_dict())
     return history
 
 
@@ -315,35 +267,35 @@ def trained(work: Path, provenance: Provenance) -> tuple[str, Family]:
     TrainingError
         If there is none.
     """
-    found = configuration.read(None, work / CONFIGURATION, [], "")
-    settings = found.settings(settings_of(found.family))
-    family = build(found.family, settings, shape_of(provenance))
+    name, settings = workfolder.settings(work)
+    family = build(name, settings, shape_of(provenance))
+    weights = workfolder.weights(work / TRAINED, _FINISH)
     try:
-        family.load_state_dict(torch.load(work / TRAINED, weights_only=True))
-    except (OSError, RuntimeError) as error:
-        raise TrainingError(f"{work}: no trained generator: {_first_line(error)}") from None
-    return found.family, family.eval()
+        family.load_state_dict(weights)
+    except RuntimeError as error:
+        raise TrainingError(
+            f"{work / TRAINED}: not of these settings: {workfolder.first_line(error)}"
+        ) from None
+    return name, family.eval()
 
 
 def _start_from(family: Family, work: Path) -> None:
     """Take the networks of another training; scales and tables stay those of the sample."""
+    weights = workfolder.weights(work / TRAINED, _FINISH)
     try:
-        family.start_from(torch.load(work / TRAINED, weights_only=True))
-    except (OSError, KeyError, RuntimeError) as error:
+        family.start_from(weights)
+    except (KeyError, RuntimeError) as error:
         raise TrainingError(
-            f"{work}: no generator of these networks to start from: {_first_line(error)}"
+            f"{work}: no generator of these networks to start from: {workfolder.first_line(error)}"
         ) from None
 
 
-def _history(work: Path) -> History:
-    """What the work folder of an earlier training says."""
-    there = json.loads((work / IDENTITY).read_text(encoding="utf-8"))
-    names = [field.name for field in fields(History)]
-    return History(**{name: there[name] for name in names if name in there})
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip("'\"").splitlines()[0]
+def _history(
+    command: str, family: Family, minutes: float, samples: Sequence[int | None]
+) -> History:
+    """History of a training that goes on after so many minutes, on samples with these seeds."""
+    seeds = tuple(seed for seed in samples if seed is not None)
+    return History(command=command, method=family.method(), minutes=minutes, seeds=seeds)
 
 
 def _identity(
@@ -364,30 +316,6 @@ def _identity(
         "hints": {key: str(value) for key, value in asdict(hints or Hints()).items()},
         "version": __version__,
     }
-
-
-def _take_up(work: Path, identity: dict[str, object]) -> float:
-    """Minutes that were spent here already, after making sure that it was for the same."""
-    file = work / IDENTITY
-    work.mkdir(parents=True, exist_ok=True)
-    if not file.is_file():
-        file.write_text(json.dumps({"identity": identity, "minutes": 0.0}), encoding="utf-8")
-        return 0.0
-    there = json.loads(file.read_text(encoding="utf-8"))
-    if there["identity"] != identity:
-        changed = [key for key in identity if there["identity"].get(key) != identity[key]]
-        raise TrainingError(
-            f"{work} is of a training with another {', '.join(changed)}; "
-            "remove it, or choose another --work folder"
-        )
-    return float(there["minutes"])
-
-
-def _note(work: Path, **what: object) -> None:
-    """Note something in the work folder, beside what is trained there."""
-    file = work / IDENTITY
-    content = json.loads(file.read_text(encoding="utf-8")) | what
-    file.write_text(json.dumps(content), encoding="utf-8")
 
 
 def card_of(

@@ -8,7 +8,6 @@ killed goes on, from its last checkpoint, when the search does.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -17,7 +16,7 @@ import re
 import shutil
 import statistics
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -29,9 +28,9 @@ import optuna
 import torch
 from optuna.trial import TrialState
 
-from k4calofast import detector
+from k4calofast import detector, output
 from k4calofast.detector import CrystalBarrel
-from k4calofast.exceptions import OutputError, TrainingError
+from k4calofast.exceptions import TrainingError
 from k4calofast.generator import Model
 from k4calofast.showers import Showers
 from k4calofast.showers.reading import Hints, read_with_provenance
@@ -41,6 +40,7 @@ from k4calofast.training.configuration import Settings
 from k4calofast.training.sample import Sample
 from k4calofast.training.seeds import seed_of
 from k4calofast.training.space import Range, Space, chosen
+from k4calofast.training.workfolder import first_line, locked
 from k4calofast.validation.closure import COMPARED, closure
 from k4calofast.validation.figures import plotting
 from k4calofast.validation.metrics import frechet_distance, separation, standardised
@@ -216,7 +216,7 @@ def tune(
     if not completed(study):
         errors = [one.user_attrs.get("error") for one in study.get_trials(deepcopy=False)]
         raise TrainingError(f"no trial was completed; the last one said: {errors[-1]}")
-    _write(out / HISTORY, history(study, search.objective))
+    output.write(out / HISTORY, history(study, search.objective))
     return study
 
 
@@ -330,7 +330,7 @@ def _study(search: Search, out: Path, storage: str | None, name: str) -> optuna.
     url = storage or f"sqlite:///{(out / STORAGE).resolve()}"
     # Of several processes, one at a time makes the tables; with SQLite, others wait for a while.
     patience = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-    with _locked(out / f"{name}.lock", wait=True):
+    with locked(out / f"{name}.lock", wait=True):
         try:
             study = optuna.create_study(
                 storage=optuna.storages.RDBStorage(url, engine_kwargs=patience),
@@ -340,7 +340,7 @@ def _study(search: Search, out: Path, storage: str | None, name: str) -> optuna.
             )
         except Exception as error:
             # Each database has its own classes of errors.
-            raise TrainingError(f"no study in this storage: {_first_line(error)}") from None
+            raise TrainingError(f"no study in this storage: {first_line(error)}") from None
         identity = search.identity()
         there = study.user_attrs.get("identity")
         if there is None:
@@ -358,27 +358,15 @@ def _to_run(study: optuna.Study, folders: _Folders, trials: int) -> Iterator[opt
     for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if not folders.lock(left.number).is_file():
             continue
-        with _locked(folders.lock(left.number)) as ours:
+        with locked(folders.lock(left.number)) as ours:
             now = study.get_trials(deepcopy=False)[left.number]
             if ours and now.state == TrialState.RUNNING:
                 yield optuna.Trial(study, left._trial_id)
     while len(study.get_trials(deepcopy=False)) < trials:
         trial = study.ask()
-        with _locked(folders.lock(trial.number)) as ours:
+        with locked(folders.lock(trial.number)) as ours:
             if ours:
                 yield trial
-
-
-@contextmanager
-def _locked(file: Path, wait: bool = False) -> Iterator[bool]:
-    """Have a lock, which a killed process has no more; or say that another process has it."""
-    with file.open("a") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 def _run(
@@ -390,13 +378,13 @@ def _run(
     progress: Progress,
 ) -> str:
     """Train with a trial's settings, say how good that is, and return a line about it."""
-    output = folders.model(trial.number)
+    model = folders.model(trial.number)
     try:
         settings = search.suggest(trial)
         with progress() as report:
             card = recipe.train(
                 search.sample,
-                output,
+                model,
                 folders.work(trial.number),
                 search.family,
                 settings,
@@ -407,7 +395,7 @@ def _run(
                 hints=search.hints,
                 watch=_Watch(trial, search.prune),
             )
-        value = measured(search.objective, Model(output, "cpu"), reference)
+        value = measured(search.objective, Model(model, "cpu"), reference)
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
         return f"trial {trial.number}: pruned"
@@ -450,21 +438,7 @@ def _keep_the_best(search: Search, study: optuna.Study, folders: _Folders) -> No
             folders.remove(one.number)
     if best is not None:
         text = configuration.text(search.family, search.settings(best))
-        _write(folders.out / BEST, text.encode())
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Write a file that has its name only when it is complete."""
-    unfinished = file.with_name(file.name + ".part")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(file)
-    except OSError as error:
-        raise OutputError(f"cannot write {file}: {error.strerror}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        output.write(folders.out / BEST, text)
 
 
 def _chi2(there: Showers, here: Showers, _: CrystalBarrel) -> float:

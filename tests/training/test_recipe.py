@@ -15,7 +15,7 @@ from k4calofast.exceptions import TrainingError
 from k4calofast.generator import Model
 from k4calofast.generator.card import read_card
 from k4calofast.showers import hdf5
-from k4calofast.training import recipe
+from k4calofast.training import recipe, workfolder
 from k4calofast.training.families import FAMILIES, OF_LAYERS, settings_of
 
 K4CALOFAST = Path(sys.executable).with_name("k4calofast")
@@ -131,14 +131,16 @@ def test_a_training_starts_from_another(geant4, small, tmp_path):
     settings = settings_of(name)(**small[name] | slow)
     recipe.train(geant4, output, first, name, settings.model_copy(update={"seed": 1}), "first")
     recipe.train(geant4, output, second, name, settings, "second", start=first)
-    there, here = (torch.load(work / recipe.TRAINED, weights_only=True) for work in (first, second))
+    there, here = (
+        torch.load(work / workfolder.TRAINED, weights_only=True) for work in (first, second)
+    )
     key = "velocity.first.weight"
     torch.testing.assert_close(here[key], there[key], atol=1e-6, rtol=0)
     training = read_card(output).training
     assert training.command == "first && second"
     assert "; then " in training.method
     assert training.more_seeds == ()
-    with pytest.raises(TrainingError, match="no generator of these networks"):
+    with pytest.raises(TrainingError, match="so nothing trained"):
         recipe.train(geant4, output, tmp_path / "third", name, settings, "", start=tmp_path)
 
 

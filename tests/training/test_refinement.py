@@ -14,7 +14,7 @@ import torch
 from k4calofast.generator import Model
 from k4calofast.generator.card import read_card
 from k4calofast.showers import hdf5
-from k4calofast.training import export, recipe
+from k4calofast.training import export, recipe, workfolder
 from k4calofast.training.families import settings_of
 from k4calofast.training.refinement import Refined, RefinementSettings, Telling, pick
 
@@ -112,7 +112,7 @@ def test_a_refined_model_runs_like_any_other(geant4, generator_work, tmp_path):
     # Again: from the last checkpoint, to the same.
     recipe.refine(generator_work, geant4, output, work, SMALL, "second")
     assert (output / card.file).read_bytes() == first
-    assert json.loads((work / recipe.IDENTITY).read_text())["minutes"] > 0
+    assert json.loads((work / workfolder.IDENTITY).read_text())["minutes"] > 0
 
 
 def test_the_command_line_refines(geant4, generator_work, tmp_path):

@@ -22,7 +22,7 @@ from k4calofast.incidence.transport import LIGHT_SPEED, first_hits
 from k4calofast.noise import normal_noise, uniform_noise
 from k4calofast.properties import CaloFastSimProperties
 from k4calofast.showers import layered
-from k4calofast.training import recipe
+from k4calofast.training import recipe, workfolder
 from k4calofast.training.families import settings_of
 from k4calofast.training.layered import origin
 from k4calofast.training.layered.energies import (
@@ -68,7 +68,7 @@ def family(made):
     _, provenance = layered.read(GEANT4)
     chosen = settings_of("layered")(**SMALL)
     family = recipe.build("layered", chosen, origin.shape_of(provenance, chosen))
-    family.load_state_dict(torch.load(work / recipe.TRAINED, weights_only=True))
+    family.load_state_dict(torch.load(work / workfolder.TRAINED, weights_only=True))
     return family.eval()
 
 
@@ -298,8 +298,8 @@ def test_a_training_that_was_killed_goes_on_to_the_same_result(made, tmp_path):
     with pytest.raises(RuntimeError):
         recipe.train(*arguments, report=killed)
     recipe.train(*arguments)
-    again = torch.load(tmp_path / "work" / recipe.TRAINED, weights_only=True)
-    once = torch.load(made[1] / recipe.TRAINED, weights_only=True)
+    again = torch.load(tmp_path / "work" / workfolder.TRAINED, weights_only=True)
+    once = torch.load(made[1] / workfolder.TRAINED, weights_only=True)
     assert set(again) == set(once)
     for name, value in once.items():
         torch.testing.assert_close(again[name], value, rtol=0, atol=0, msg=name)
