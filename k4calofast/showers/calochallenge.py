@@ -1,7 +1,7 @@
 """Shower samples in the layout of the Fast Calorimeter Simulation Challenge 2022.
 
 Layout (arXiv:2410.21611; github.com/CaloChallenge/homepage): an HDF5 file with the datasets
-``incident_energies`` (N, 1) and ``showers`` (N, voxels), both in MeV, and an XML file
+``incident_energies`` (N, 1) or (N,) and ``showers`` (N, voxels), both in MeV, and an XML file
 
     <Bins>
       <Bin pid="11" name="electron">
@@ -35,7 +35,8 @@ from k4calofast.exceptions import FileFormatError, OutputError
 from k4calofast.incidence import CONDITIONS
 from k4calofast.output import NewFile
 from k4calofast.showers.columns import Showers
-from k4calofast.showers.hdf5 import load_h5py, own_dataset
+from k4calofast.showers.deposits import LARGEST, impossible
+from k4calofast.showers.hdf5 import load_h5py, opened, own_dataset
 
 _GEV = 1e-3
 """GeV per MeV."""
@@ -162,57 +163,49 @@ def read(file: Path, binning: Path, only_energies: bool = False) -> Showers:
         raise FileFormatError(
             f"{binning}: layers with different bins, {_counted(bins.layers)}, make no window"
         )
-    h5py = load_h5py()
-    if not file.is_file():
-        raise FileFormatError(f"{file}: no such file")
-    try:
-        with h5py.File(file) as sample:
-            incident = own_dataset(file, sample, "incident_energies", 2)
-            deposits = own_dataset(file, sample, "showers", 2)
-            count = len(deposits)
-            if not count:
-                raise FileFormatError(f"{file}: dataset 'showers' is empty")
-            if incident.shape != (count, 1):
+    with opened(file) as sample:
+        incident = own_dataset(file, sample, "incident_energies", 1, 2)
+        deposits = own_dataset(file, sample, "showers", 2)
+        count = len(deposits)
+        if not count:
+            raise FileFormatError(f"{file}: dataset 'showers' is empty")
+        if incident.shape not in ((count, 1), (count,)):
+            raise FileFormatError(
+                f"{file}: dataset 'incident_energies' has the shape {incident.shape}, not "
+                f"{(count, 1)}"
+            )
+        if deposits.shape[1] != bins.voxels:
+            raise FileFormatError(
+                f"{file}: dataset 'showers' has {deposits.shape[1]} voxels, {binning} has "
+                f"{bins.voxels}"
+            )
+        momentum = _momentum(file, incident[:].reshape(count), bins.pdg)
+        energies = _energies(file, deposits, bins)
+        extra = {"conditions", "cell", "beside"} & set(sample)
+        if not extra and not only_energies:
+            raise FileFormatError(
+                f"{file}: no dataset 'conditions', so nothing is known of the particles but "
+                "their energies, which is too little to train or validate with; "
+                "k4calofast.showers.calochallenge.read takes it with only_energies"
+            )
+        if extra:
+            conditions = _extra(file, sample, "conditions", (count, len(CONDITIONS)))
+            cell = _extra(file, sample, "cell", (count,))
+            beside = _extra(file, sample, "beside", (count,))
+            if conditions.attrs.get("description") != _CONDITIONS:
                 raise FileFormatError(
-                    f"{file}: dataset 'incident_energies' has the shape {incident.shape}, not "
-                    f"{(count, 1)}"
+                    f"{file}: dataset 'conditions' does not say that it holds {_CONDITIONS}"
                 )
-            if deposits.shape[1] != bins.voxels:
-                raise FileFormatError(
-                    f"{file}: dataset 'showers' has {deposits.shape[1]} voxels, {binning} has "
-                    f"{bins.voxels}"
-                )
-            momentum = _momentum(file, incident[:, 0], bins.pdg)
-            energies = _energies(file, deposits, bins)
-            extra = {"conditions", "cell", "beside"} & set(sample)
-            if not extra and not only_energies:
-                raise FileFormatError(
-                    f"{file}: no dataset 'conditions', so nothing is known of the particles but "
-                    "their energies; whoever needs no more must say so (only_energies)"
-                )
-            if extra:
-                conditions = _extra(file, sample, "conditions", (count, len(CONDITIONS)))
-                cell = _extra(file, sample, "cell", (count,))
-                beside = _extra(file, sample, "beside", (count,))
-                if conditions.attrs.get("description") != _CONDITIONS:
-                    raise FileFormatError(
-                        f"{file}: dataset 'conditions' does not say that it holds {_CONDITIONS}"
-                    )
-                known = conditions[:], cell[:], beside[:]
-            else:
-                known = _nothing_known(momentum)
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        # h5py raises any of them for damaged files.
-        raise FileFormatError(
-            f"{file}: cannot be read as a sample of the CaloChallenge: {error}"
-        ) from error
+            known = conditions[:], cell[:], beside[:]
+        else:
+            known = _nothing_known(momentum)
     if not np.isfinite(known[0]).all():
         raise FileFormatError(f"{file}: dataset 'conditions' holds NaN")
     _check_energies(file, "beside", known[2])
     return Showers(
         np.full(count, bins.pdg, np.int32),
-        known[1].astype(np.int32),
-        known[0].astype(np.float64),
+        known[1],
+        _doubles(known[0]),
         energies,
         known[2].astype(np.float32),
     )
@@ -226,16 +219,13 @@ def is_sample(file: Path) -> bool:
     FileFormatError
         If it cannot be read.
     """
-    try:
-        with load_h5py().File(file) as sample:
-            return {"incident_energies", "showers"} <= set(sample)
-    except OSError as error:
-        raise FileFormatError(f"{file}: cannot be read, is it damaged? ({error})") from error
+    with opened(file) as sample:
+        return {"incident_energies", "showers"} <= set(sample)
 
 
 def origin(file: Path) -> tuple[str | None, str]:
     """Detector and description of a sample, as far as the file says: None and '' otherwise."""
-    with load_h5py().File(file) as sample:
+    with opened(file) as sample:
         said = [sample.attrs.get(name) for name in ("detector", "description")]
     detector, description = (one if isinstance(one, str) else "" for one in said)
     return detector or None, description
@@ -268,8 +258,8 @@ def read_binning(file: Path) -> Binning:
             kinds.append(int(attributes["pid"]))
         elif name == "Layer":
             edges = np.array([float(edge) for edge in attributes["r_edges"].split(",")])
-            if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
-                raise ValueError("r_edges do not increase")
+            if not (np.isfinite(edges).all() and edges[0] >= 0 and (np.diff(edges) > 0).all()):
+                raise ValueError("r_edges are no radii that increase")
             alpha = int(attributes["n_bin_alpha"])
             if alpha < 1:
                 raise ValueError("n_bin_alpha is not positive")
@@ -280,10 +270,18 @@ def read_binning(file: Path) -> Binning:
     parser.StartElementHandler = starts
     try:
         parser.Parse(file.read_bytes(), True)
+    except KeyError as error:
+        raise FileFormatError(f"{file}: cannot be read as a binning: no {error}") from error
     except (OSError, expat.ExpatError, LookupError, ValueError) as error:
-        raise FileFormatError(f"{file}: cannot be read as a binning: {error}") from error
+        said = " ".join(str(error).split())
+        raise FileFormatError(f"{file}: cannot be read as a binning: {said}") from error
     if len(kinds) != 1:
         raise FileFormatError(f"{file}: a Bin for one kind of particle is needed, not {len(kinds)}")
+    try:
+        _mass(kinds[0])
+    except RuntimeError:
+        # Of classes of the package particle.
+        raise FileFormatError(f"{file}: no particle has the number {kinds[0]}") from None
     binning = Binning(kinds[0], tuple(layer for layer in layers if layer[0]))
     if not binning.voxels:
         raise FileFormatError(f"{file}: no layer has voxels")
@@ -308,6 +306,8 @@ def _mass(pdg: int) -> float:
 
 def _extra(file: Path, sample: Any, name: str, shape: tuple[int, ...]) -> Any:
     found = own_dataset(file, sample, name, len(shape))
+    if name == "cell" and found.dtype != np.int32:
+        raise FileFormatError(f"{file}: dataset 'cell' is {found.dtype}, not int32")
     if found.shape != shape:
         raise FileFormatError(f"{file}: dataset '{name}' has the shape {found.shape}, not {shape}")
     return found
@@ -315,12 +315,12 @@ def _extra(file: Path, sample: Any, name: str, shape: tuple[int, ...]) -> Any:
 
 def _momentum(file: Path, incident: npt.NDArray[Any], pdg: int) -> npt.NDArray[np.float64]:
     """(N,) GeV, from the total energies in MeV."""
-    energy = incident.astype(np.float64) * _GEV
+    energy = _doubles(incident) * _GEV
     mass = _mass(pdg)
-    if not (np.isfinite(energy) & (energy > mass)).all():
+    if not ((energy > mass) & (energy <= LARGEST)).all():
         raise FileFormatError(
-            f"{file}: dataset 'incident_energies' holds NaN, or energies not above the mass of the "
-            f"particle {pdg}"
+            f"{file}: dataset 'incident_energies' holds NaN, or energies that are not between the "
+            f"mass of the particle {pdg} and {LARGEST:g} GeV"
         )
     momentum: npt.NDArray[np.float64] = np.sqrt((energy - mass) * (energy + mass))
     return momentum
@@ -334,15 +334,25 @@ def _energies(file: Path, deposits: Any, bins: Binning) -> npt.NDArray[np.float3
     step = max(_VALUES_AT_ONCE // bins.voxels, 1)
     for start in range(0, count, step):
         part = deposits[start : start + step].reshape(-1, columns, rows).transpose(0, 2, 1)
-        _check_energies(file, "showers", part)
         # Division undoes the multiplication of `write` to the last bit of single precision.
-        energies[start : start + step] = part.astype(np.float64) / (1 / _GEV)
+        part = _doubles(part) / (1 / _GEV)
+        _check_energies(file, "showers", part)
+        energies[start : start + step] = part
     return energies
 
 
 def _check_energies(file: Path, name: str, values: npt.NDArray[Any]) -> None:
-    if not (np.isfinite(values).all() and (values >= 0).all()):
-        raise FileFormatError(f"{file}: dataset '{name}' holds NaN or negative energies")
+    if impossible(values):
+        raise FileFormatError(
+            f"{file}: dataset '{name}' holds NaN or negative energies, or some above "
+            f"{LARGEST:g} GeV"
+        )
+
+
+def _doubles(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The numbers in double precision; that some are none is for others to say."""
+    with np.errstate(invalid="ignore"):
+        return values.astype(np.float64)
 
 
 def _nothing_known(

@@ -80,9 +80,13 @@ def in_windows(
     return energies.reshape(count, *window).astype(np.float32), beside.astype(np.float32)
 
 
+LARGEST, SMALLEST = 1e6, 1e-12
+"""Energies and momenta (GeV) of particles that are no mistake of who wrote them."""
+
+
 def impossible(energy: npt.NDArray[np.floating]) -> int:
-    """Count energies that are NaN, infinite or negative."""
-    return int((~(np.isfinite(energy) & (energy >= 0))).sum())
+    """Count energies that are NaN, negative or absurdly large."""
+    return int((~((energy >= 0) & (energy <= LARGEST))).sum())
 
 
 def refuse_impossible(file: Path, showers: Showers) -> None:
@@ -91,10 +95,16 @@ def refuse_impossible(file: Path, showers: Showers) -> None:
     Raises
     ------
     FileFormatError
-        If energies are NaN or negative, or conditions NaN; the message names file and column.
+        If energies are NaN, negative or absurd, or conditions NaN or absurd; the message names file
+        and column.
     """
     for name in ("energies", "beside"):
         if impossible(getattr(showers, name)):
-            raise FileFormatError(f"{file}: column {name} holds NaN or negative energies")
-    if not np.isfinite(showers.conditions).all():
-        raise FileFormatError(f"{file}: column conditions holds NaN")
+            raise FileFormatError(
+                f"{file}: column {name} holds NaN or negative energies, or some above "
+                f"{LARGEST:g} GeV"
+            )
+    if not (np.abs(showers.conditions) <= LARGEST).all():
+        raise FileFormatError(f"{file}: column conditions holds NaN, or values above {LARGEST:g}")
+    if not (showers.momentum >= SMALLEST).all():
+        raise FileFormatError(f"{file}: column conditions holds momenta below {SMALLEST:g} GeV")

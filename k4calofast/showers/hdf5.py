@@ -6,19 +6,22 @@ attributes ``unit`` and ``description``; the provenance as attributes of the fil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from k4calofast.exceptions import FileFormatError, K4CaloFastError, MissingExtraError, OutputError
 from k4calofast.incidence import CONDITIONS
 from k4calofast.output import NewFile
 from k4calofast.showers.columns import Showers
 from k4calofast.showers.deposits import refuse_impossible
+from k4calofast.showers.visit import refuse_unsound
 from k4calofast.stopping import Stopped
 
 LAYOUT = "k4calofast showers 1"
@@ -36,9 +39,38 @@ _COLUMNS = {
 
 
 _DIMENSIONS = {"pdg": 1, "cell": 1, "conditions": 2, "energies": 3, "beside": 1}
+_TYPES = {
+    "pdg": np.int32,
+    "cell": np.int32,
+    "conditions": np.float64,
+    "energies": np.float32,
+    "beside": np.float32,
+}
 
 _MOST_VALUES = 2**31
 """Energies in a sample: 8 GiB in memory. The challenge's largest file has 2.0e9."""
+
+_LARGEST_NUMBER = 8
+"""Bytes: double precision."""
+
+_LARGEST_CHUNK = 1 << 28
+"""Bytes that are unpacked together."""
+
+_MOST_PACKED = 1032
+"""Bytes that one byte can stand for; deflate's own limit."""
+
+_PACKERS = {1, 32000}
+_FILTERS = {*_PACKERS, 2, 3}
+"""What values may have gone through, by HDF5's numbers: deflate and lzf, shuffle, fletcher32."""
+
+_ATTRIBUTES = ("layout", "provenance", "detector", "description")
+"""Of files: those that any reader wants."""
+
+_READING = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
+"""What h5py raises for damaged files."""
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Origin(BaseModel):
@@ -73,14 +105,28 @@ class Origin(BaseModel):
     simulation: str
     physics: str
     physics_data: str
-    range_cut: float | None
-    magnetic_field: float | None
+    range_cut: Finite | None
+    magnetic_field: Finite | None
     geometry: str
     sampling: str
-    coverage: dict[int, dict[str, tuple[float, float]]]
+    coverage: Annotated[dict[int, dict[str, tuple[Finite, Finite]]], Field(min_length=1)]
     seed: int | None
     repetition: int = 0
     software: str
+
+    covered: ClassVar[frozenset[str]] = frozenset(condition.name for condition in CONDITIONS)
+    """What the coverage has ranges of."""
+
+    @field_validator("coverage")
+    @classmethod
+    def _of_all_conditions(cls, coverage: dict[int, Any]) -> dict[int, Any]:
+        for pdg, ranges in coverage.items():
+            if set(ranges) != cls.covered:
+                needed = ", ".join(sorted(cls.covered))
+                raise ValueError(f"kind {pdg} must have ranges for {needed}")
+            if any(low > high for low, high in ranges.values()):
+                raise ValueError(f"kind {pdg} has a range that ends before it begins")
+        return coverage
 
 
 class Provenance(Origin):
@@ -186,9 +232,18 @@ def read(file: Path) -> tuple[Showers, Provenance]:
     Raises
     ------
     FileFormatError
-        If the file is missing, is not such a sample, or holds NaN or negative energies.
+        If the file is missing, is not such a sample, is empty, or holds NaN or negative energies.
     """
-    columns, provenance = read_columns(file, LAYOUT, _DIMENSIONS, Provenance)
+
+    def fits(sizes: Mapping[str, tuple[int, ...]], provenance: Provenance) -> None:
+        count = sizes["pdg"][0]
+        of_one = {"conditions": (len(CONDITIONS),), "energies": provenance.window}
+        for name, size in sizes.items():
+            needed = (count, *of_one.get(name, ()))
+            if size != needed:
+                raise FileFormatError(f"{file}: column {name} has the shape {size}, not {needed}")
+
+    columns, provenance = read_columns(file, LAYOUT, _DIMENSIONS, Provenance, fits, _TYPES)
     showers = Showers(**columns)
     refuse_impossible(file, showers)
     return showers, provenance
@@ -199,7 +254,8 @@ def read_columns(
     layout: str,
     dimensions: Mapping[str, int],
     origin: type[SomeOrigin],
-    types: Mapping[str, npt.DTypeLike] | None = None,
+    fits: Callable[[Mapping[str, tuple[int, ...]], SomeOrigin], None],
+    types: Mapping[str, npt.DTypeLike],
 ) -> tuple[dict[str, npt.NDArray[Any]], SomeOrigin]:
     """Read columns of numbers.
 
@@ -208,37 +264,64 @@ def read_columns(
     layout
         The one that the file must have.
     dimensions, types
-        Of each column; types are checked where they are given.
+        Of each column.
     origin
         What the provenance must be.
+    fits
+        Refuses shapes of columns that do not fit each other or the provenance, before any column
+        is read.
 
     Raises
     ------
     FileFormatError
         If the file is missing, is not such a sample, or its columns are not those.
     """
-    h5py = load_h5py()
-    if not file.is_file():
-        raise FileFormatError(f"{file}: no such file")
-    try:
-        with h5py.File(file) as sample:
-            if str(sample.attrs.get("layout")) != layout:
-                raise FileFormatError(f"{file}: not a shower sample ('{layout}')")
+    with opened(file) as sample:
+        if str(sample.attrs.get("layout")) != layout:
+            raise FileFormatError(f"{file}: not a shower sample ('{layout}')")
+        try:
             provenance = origin.model_validate_json(sample.attrs.get("provenance", ""))
-            missing = [name for name in dimensions if name not in sample]
-            if missing:
-                raise FileFormatError(f"{file}: no column {', '.join(missing)}")
-            datasets = {
-                name: own_dataset(file, sample, name, needed) for name, needed in dimensions.items()
-            }
-            for name, type_ in (types or {}).items():
-                if datasets[name].dtype != type_:
-                    raise FileFormatError(
-                        f"{file}: column {name} is {datasets[name].dtype}, not {np.dtype(type_)}"
-                    )
-            return {name: dataset[:] for name, dataset in datasets.items()}, provenance
-    except (OSError, ValidationError) as error:
-        raise FileFormatError(f"{file}: cannot be read as a shower sample: {error}") from error
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, ("provenance", *first["loc"])))
+            said = " ".join(first["msg"].split())
+            raise FileFormatError(
+                f"{file}: cannot be read as a shower sample: {where}: {said}"
+            ) from None
+        missing = [name for name in dimensions if name not in sample]
+        if missing:
+            raise FileFormatError(f"{file}: no column {', '.join(missing)}")
+        datasets = {
+            name: own_dataset(file, sample, name, needed) for name, needed in dimensions.items()
+        }
+        for name, type_ in types.items():
+            if datasets[name].dtype != type_:
+                raise FileFormatError(
+                    f"{file}: column {name} is {datasets[name].dtype}, not {np.dtype(type_)}"
+                )
+        fits({name: dataset.shape for name, dataset in datasets.items()}, provenance)
+        if not datasets["pdg"].size:
+            raise FileFormatError(f"{file}: holds no showers")
+        return {name: dataset[:] for name, dataset in datasets.items()}, provenance
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[Any]:
+    """Open an HDF5 file of others; see `k4calofast.showers.visit`.
+
+    Raises
+    ------
+    FileFormatError
+        If it is missing or damaged, also if that shows inside the ``with`` statement.
+    """
+    h5py = load_h5py()
+    refuse_unsound(file, _ATTRIBUTES)
+    try:
+        with h5py.File(file, locking=False) as found:
+            yield found
+    except _READING as error:
+        said = " ".join(str(error).split())
+        raise FileFormatError(f"{file}: cannot be read, is it damaged? ({said})") from error
 
 
 def load_h5py() -> Any:
@@ -258,13 +341,19 @@ def load_h5py() -> Any:
     return h5py
 
 
-def own_dataset(file: Path, sample: Any, name: str, dimensions: int) -> Any:
+def own_dataset(file: Path, sample: Any, name: str, *dimensions: int) -> Any:
     """Dataset of numbers that is in this very file: a file of others can point to any.
+
+    Parameters
+    ----------
+    dimensions
+        How many it may have.
 
     Raises
     ------
     FileFormatError
-        If there is none of this name and so many dimensions, or if it is elsewhere or too large.
+        If there is none of this name with so many dimensions, or if it is elsewhere, too large, or
+        larger than what is in the file.
     """
     h5py = load_h5py()
     link = sample.get(name, getlink=True)
@@ -273,19 +362,42 @@ def own_dataset(file: Path, sample: Any, name: str, dimensions: int) -> Any:
     if not isinstance(link, h5py.HardLink):
         raise FileFormatError(f"{file}: '{name}' is a link to elsewhere, which is not followed")
     found = sample[name]
-    if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiu":
+    if (
+        not isinstance(found, h5py.Dataset)
+        or found.dtype.kind not in "fiu"
+        or found.dtype.itemsize > _LARGEST_NUMBER
+    ):
         raise FileFormatError(f"{file}: '{name}' is not a dataset of numbers")
     if found.external or found.is_virtual:
         raise FileFormatError(
             f"{file}: dataset '{name}' is stored in other files, which are not read"
         )
-    if found.ndim != dimensions:
+    if found.ndim not in dimensions:
         raise FileFormatError(
-            f"{file}: dataset '{name}' has the shape {found.shape}, {dimensions} dimensions are "
-            "needed"
+            f"{file}: dataset '{name}' has the shape {found.shape}, {dimensions[-1]} dimensions "
+            "are needed"
         )
     if found.size > _MOST_VALUES:
         raise FileFormatError(
             f"{file}: dataset '{name}' has {found.size} values, more than {_MOST_VALUES}"
+        )
+    made = found.id.get_create_plist()
+    filters = {made.get_filter(place)[0] for place in range(made.get_nfilters())}
+    if filters - _FILTERS:
+        raise FileFormatError(
+            f"{file}: dataset '{name}' went through HDF5's filter {min(filters - _FILTERS)}; "
+            "deflate, lzf, shuffle and fletcher32 are read"
+        )
+    size = found.dtype.itemsize
+    if found.chunks is not None and math.prod(found.chunks) * size > _LARGEST_CHUNK:
+        raise FileFormatError(
+            f"{file}: dataset '{name}' has chunks {found.chunks}, more than {_LARGEST_CHUNK} bytes"
+        )
+    stored = found.id.get_storage_size()
+    most = min(stored, file.stat().st_size) * (_MOST_PACKED if filters & _PACKERS else 1)
+    if found.size * size > most:
+        raise FileFormatError(
+            f"{file}: dataset '{name}' has {found.size} values, and {stored} bytes in the file: "
+            "some were never written, or it is damaged"
         )
     return found

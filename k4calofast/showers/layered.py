@@ -6,7 +6,7 @@ Layout, version 1: one dataset per column of `LayeredShowers`, with the attribut
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from k4calofast.exceptions import FileFormatError
-from k4calofast.showers.deposits import impossible
+from k4calofast.showers.deposits import LARGEST, impossible
 from k4calofast.showers.hdf5 import Origin, read_columns, write_columns
 
 LAYOUT = "k4calofast layered showers 1"
@@ -133,6 +133,8 @@ class LayeredProvenance(Origin):
 
     pitch: float = Field(gt=0, allow_inf_nan=False)
 
+    covered = frozenset(("momentum", "angle_t", "angle_z"))
+
 
 def write(file: Path, parts: Iterable[LayeredShowers], provenance: LayeredProvenance) -> int:
     """Write showers, part by part, under a temporary name that is changed at the end.
@@ -169,8 +171,19 @@ def read(file: Path) -> tuple[LayeredShowers, LayeredProvenance]:
         If the file is missing, is not such a sample, or holds what cannot be: offsets that do not
         fit, NaN, negative energies.
     """
+
+    def fits(sizes: Mapping[str, tuple[int, ...]], _: LayeredProvenance) -> None:
+        for names in (_OF_SHOWERS, _OF_POINTS):
+            for name in names:
+                if sizes[name] != sizes[names[0]]:
+                    raise FileFormatError(
+                        f"{file}: column {name} is not as long as column {names[0]}"
+                    )
+        if sizes["offsets"][0] != sizes["pdg"][0] + 1:
+            raise FileFormatError(f"{file}: column offsets does not fit the showers")
+
     columns, provenance = read_columns(
-        file, LAYOUT, dict.fromkeys(_COLUMNS, 1), LayeredProvenance, _TYPES
+        file, LAYOUT, dict.fromkeys(_COLUMNS, 1), LayeredProvenance, fits, _TYPES
     )
     showers = LayeredShowers(**columns)
     _refuse_misfits(file, showers)
@@ -178,21 +191,14 @@ def read(file: Path) -> tuple[LayeredShowers, LayeredProvenance]:
 
 
 def _refuse_misfits(file: Path, showers: LayeredShowers) -> None:
-    for names, length in ((_OF_SHOWERS, len(showers.pdg)), (_OF_POINTS, len(showers.layer))):
-        for name in names:
-            if len(getattr(showers, name)) != length:
-                raise FileFormatError(f"{file}: column {name} is not as long as column {names[0]}")
     offsets = showers.offsets
-    if (
-        len(offsets) != len(showers.pdg) + 1
-        or offsets[0] != 0
-        or offsets[-1] != len(showers.layer)
-        or (np.diff(offsets) < 0).any()
-    ):
+    if offsets[0] != 0 or offsets[-1] != len(showers.layer) or (np.diff(offsets) < 0).any():
         raise FileFormatError(f"{file}: column offsets does not fit the showers and their points")
     for name in ("momentum", "energy"):
         if impossible(getattr(showers, name)):
-            raise FileFormatError(f"{file}: column {name} holds NaN or negative values")
+            raise FileFormatError(
+                f"{file}: column {name} holds NaN or negative values, or some above {LARGEST:g}"
+            )
     for name in ("angle_t", "angle_z", "time"):
-        if not np.isfinite(getattr(showers, name)).all():
-            raise FileFormatError(f"{file}: column {name} holds NaN")
+        if not (np.abs(getattr(showers, name)) <= LARGEST).all():
+            raise FileFormatError(f"{file}: column {name} holds NaN, or values above {LARGEST:g}")
