@@ -105,7 +105,13 @@ class CaloHitMergerProperties(Properties):
     InputMCParticles: Collection = Field(
         ["MCParticles"],
         description="MCParticles that the merged contributions point to, with those of the fast "
-        "simulation flagged; indices are those of the particles that the hits were made from",
+        "simulation flagged; contributions may point to copies of them, such as the particles "
+        "without flags. Contributions of other particles are kept and counted",
+    )
+    InputNotHandled: Collection = Field(
+        ["MCParticlesNotHandled"],
+        description="subset of them that the fast simulation has handed on: what the full "
+        "simulation knows of them and their descendants stays",
     )
     InputFastHits: Collection = Field(
         ["EMCBarrelCollectionFast"], description="SimCalorimeterHits of the fast simulation"
@@ -122,8 +128,8 @@ class CaloHitMergerProperties(Properties):
     Overlap: Literal["drop", "keep", "fail"] = Field(
         "drop",
         description="what to do with the full simulation's contributions of particles that the "
-        "fast one has simulated, or of their descendants: leave them out, keep both, or stop the "
-        "job",
+        "fast one has simulated, or of descendants that set out from behind the face: leave them "
+        "out, keep both, or stop the job",
     )
 
 

@@ -4,7 +4,8 @@ k4run options/mixed_with_fullsim.py
 k4run options/mixed_with_fullsim.py --IOSvc.Input fullsim.edm4hep.root --CaloFastSim.PDG 22 11 -11
 
 The input holds hits of a full simulation, of all particles or of the others alone: what it knows of
-the chosen particles and their descendants is left out, so nothing is there twice.
+the chosen particles and their showers is left out, so nothing is there twice, and what it knows of
+those that the fast simulation handed on stays.
 """
 
 from pathlib import Path
@@ -37,6 +38,7 @@ fastsim.Seed = 1
 
 merger = CaloHitMerger("CaloHitMerger")
 merger.InputMCParticles = ["MCParticlesFlagged"]
+merger.InputNotHandled = ["MCParticlesNotHandled"]
 merger.InputFastHits = ["EMCBarrelCollectionFast"]
 merger.InputFullHits = ["EMCBarrelCollectionFull"]
 merger.OutputHits = ["EMCBarrelCollection"]

@@ -34,7 +34,7 @@ public:
         flagged.push_back(withStatus(particles, arrays.get<std::int32_t>("simulatorStatus")));
       }
       const auto& targets = flagged.empty() ? particles : flagged.front();
-      auto [hits, contributions] = makeSimHits(arrays, targets);
+      auto [hits, contributions] = makeSimHits(arrays, ParticleRows{targets});
       edm4hep::MCParticleCollection notHandled;
       notHandled.setSubsetCollection();
       for (const auto index : arrays.get<std::int32_t>("notHandled")) {

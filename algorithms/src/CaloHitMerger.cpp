@@ -7,49 +7,66 @@ namespace k4calofast {
 class CaloHitMerger final
     : public Component<
           std::tuple<edm4hep::SimCalorimeterHitCollection, edm4hep::CaloHitContributionCollection>(
-              const edm4hep::MCParticleCollection&, const edm4hep::SimCalorimeterHitCollection&,
-              const edm4hep::SimCalorimeterHitCollection&),
+              const EventContext&, const edm4hep::MCParticleCollection&, const edm4hep::MCParticleCollection&,
+              const edm4hep::SimCalorimeterHitCollection&, const edm4hep::SimCalorimeterHitCollection&),
           CaloHitMergerProperties> {
 public:
   CaloHitMerger(const std::string& name, ISvcLocator* locator) : Component(name, locator, "CaloHitMerger") {}
 
   std::tuple<edm4hep::SimCalorimeterHitCollection, edm4hep::CaloHitContributionCollection>
-  operator()(const edm4hep::MCParticleCollection& particles, const edm4hep::SimCalorimeterHitCollection& fast,
+  operator()(const EventContext& context, const edm4hep::MCParticleCollection& particles,
+             const edm4hep::MCParticleCollection& notHandled, const edm4hep::SimCalorimeterHitCollection& fast,
              const edm4hep::SimCalorimeterHitCollection& full) const override {
+    if (particles.isSubsetCollection()) {
+      throw GaudiException("InputMCParticles: '" + inputLocations(0).front() +
+                               "' is a subset collection; the collection itself is needed",
+                           name(), StatusCode::FAILURE);
+    }
+    ParticleRows rows{particles};
     const auto fill = [&](Columns& columns) {
-      addFamily(columns, particles);
-      addSimHits(columns, "fast", fast);
-      addSimHits(columns, "full", full);
+      columns.add("number", std::vector<std::uint64_t>{context.evt()});
+      addParticles(columns, particles);
+      addParents(columns, particles, rows);
+      addSubset(columns, notHandled, rows);
+      addSimHits(columns, "fast", fast, &rows);
+      addSimHits(columns, "full", full, &rows);
+      // When all that point to them are known.
+      addOthers(columns, rows);
     };
     return work(fill, [&](const Arrays& arrays) {
-      auto [hits, contributions] = makeSimHits(arrays, particles);
+      auto [hits, contributions] = makeSimHits(arrays, rows);
       return std::make_tuple(std::move(hits), std::move(contributions));
     });
   }
 
 private:
-  /// Who was simulated, and who stems from whom.
-  static void addFamily(Columns& columns, const edm4hep::MCParticleCollection& particles) {
-    std::vector<std::int32_t> status;
+  /// Who stems from whom.
+  static void addParents(Columns& columns, const edm4hep::MCParticleCollection& particles, const ParticleRows& rows) {
     std::vector<std::int64_t> child, parent;
+    std::int64_t row = 0;
     for (const auto& particle : particles) {
       for (const auto& other : particle.getParents()) {
-        const auto id = other.getObjectID();
-        if (id.collectionID == particle.getObjectID().collectionID && id.index >= 0 &&
-            static_cast<std::size_t>(id.index) < particles.size()) {
-          child.push_back(static_cast<std::int64_t>(status.size()));
-          parent.push_back(id.index);
+        if (rows.isOurs(other)) {
+          child.push_back(row);
+          parent.push_back(other.getObjectID().index);
         }
       }
-      status.push_back(particle.getSimulatorStatus());
+      ++row;
     }
-    columns.add("particles.simulatorStatus", std::move(status));
     columns.add("parents.child", std::move(child));
     columns.add("parents.parent", std::move(parent));
   }
 
+  static void addSubset(Columns& columns, const edm4hep::MCParticleCollection& notHandled, ParticleRows& rows) {
+    std::vector<std::int32_t> waiting;
+    for (const auto& particle : notHandled) {
+      waiting.push_back(rows.rowOf(particle));
+    }
+    columns.add("notHandled", std::move(waiting));
+  }
+
   void putMetadata(const std::map<std::string, std::string>&) override {
-    shareEncoding(*this, {inputLocations(1).front(), inputLocations(2).front()}, outputLocations(0).front());
+    shareEncoding(*this, {inputLocations(2).front(), inputLocations(3).front()}, outputLocations(0).front());
   }
 };
 

@@ -22,7 +22,74 @@ namespace {
     return column;
   }
 
+  template <typename Particles>
+  void addParticlesAs(Columns& columns, const std::string& name, const Particles& particles) {
+    const auto count = particles.size();
+    auto pdg = columnOf<std::int32_t>(count);
+    auto generatorStatus = columnOf<std::int32_t>(count);
+    auto simulatorStatus = columnOf<std::int32_t>(count);
+    auto charge = columnOf<float>(count);
+    auto time = columnOf<float>(count);
+    auto mass = columnOf<double>(count);
+    auto vertex = columnOf<double>(3 * count);
+    auto endpoint = columnOf<double>(3 * count);
+    auto momentum = columnOf<double>(3 * count);
+    auto momentumAtEndpoint = columnOf<double>(3 * count);
+    for (const auto& particle : particles) {
+      pdg.push_back(particle.getPDG());
+      generatorStatus.push_back(particle.getGeneratorStatus());
+      simulatorStatus.push_back(particle.getSimulatorStatus());
+      charge.push_back(particle.getCharge());
+      time.push_back(particle.getTime());
+      mass.push_back(particle.getMass());
+      append(vertex, particle.getVertex());
+      append(endpoint, particle.getEndpoint());
+      append(momentum, particle.getMomentum());
+      append(momentumAtEndpoint, particle.getMomentumAtEndpoint());
+    }
+    columns.add(name + ".PDG", std::move(pdg));
+    columns.add(name + ".generatorStatus", std::move(generatorStatus));
+    columns.add(name + ".simulatorStatus", std::move(simulatorStatus));
+    columns.add(name + ".charge", std::move(charge));
+    columns.add(name + ".time", std::move(time));
+    columns.add(name + ".mass", std::move(mass));
+    columns.add(name + ".vertex", std::move(vertex), 3);
+    columns.add(name + ".endpoint", std::move(endpoint), 3);
+    columns.add(name + ".momentum", std::move(momentum), 3);
+    columns.add(name + ".momentumAtEndpoint", std::move(momentumAtEndpoint), 3);
+  }
+
+  bool isIn(const edm4hep::MCParticleCollection& particles, const edm4hep::MCParticle& particle) {
+    if (!particle.isAvailable()) {
+      return false;
+    }
+    const auto index = particle.getObjectID().index;
+    return index >= 0 && static_cast<std::size_t>(index) < particles.size() &&
+           particles[static_cast<std::size_t>(index)] == particle;
+  }
+
 } // namespace
+
+bool ParticleRows::isOurs(const edm4hep::MCParticle& particle) const { return isIn(m_particles, particle); }
+
+std::int32_t ParticleRows::rowOf(const edm4hep::MCParticle& particle) {
+  if (!particle.isAvailable()) {
+    return -1;
+  }
+  if (isOurs(particle)) {
+    return particle.getObjectID().index;
+  }
+  const auto next = static_cast<std::int32_t>(m_particles.size() + m_others.size());
+  const auto [found, isNew] = m_rows.try_emplace(particle, next);
+  if (isNew) {
+    m_others.push_back(particle);
+  }
+  return found->second;
+}
+
+edm4hep::MCParticle ParticleRows::at(std::size_t row) const {
+  return row < m_particles.size() ? m_particles[row] : m_others.at(row - m_particles.size());
+}
 
 void addHeader(Columns& columns, const edm4hep::EventHeaderCollection& headers) {
   std::vector<std::uint32_t> run;
@@ -36,42 +103,20 @@ void addHeader(Columns& columns, const edm4hep::EventHeaderCollection& headers) 
 }
 
 void addParticles(Columns& columns, const edm4hep::MCParticleCollection& particles) {
-  const auto count = particles.size();
-  auto pdg = columnOf<std::int32_t>(count);
-  auto generatorStatus = columnOf<std::int32_t>(count);
-  auto simulatorStatus = columnOf<std::int32_t>(count);
-  auto charge = columnOf<float>(count);
-  auto time = columnOf<float>(count);
-  auto mass = columnOf<double>(count);
-  auto vertex = columnOf<double>(3 * count);
-  auto endpoint = columnOf<double>(3 * count);
-  auto momentum = columnOf<double>(3 * count);
-  auto momentumAtEndpoint = columnOf<double>(3 * count);
-  for (const auto& particle : particles) {
-    pdg.push_back(particle.getPDG());
-    generatorStatus.push_back(particle.getGeneratorStatus());
-    simulatorStatus.push_back(particle.getSimulatorStatus());
-    charge.push_back(particle.getCharge());
-    time.push_back(particle.getTime());
-    mass.push_back(particle.getMass());
-    append(vertex, particle.getVertex());
-    append(endpoint, particle.getEndpoint());
-    append(momentum, particle.getMomentum());
-    append(momentumAtEndpoint, particle.getMomentumAtEndpoint());
-  }
-  columns.add("particles.PDG", std::move(pdg));
-  columns.add("particles.generatorStatus", std::move(generatorStatus));
-  columns.add("particles.simulatorStatus", std::move(simulatorStatus));
-  columns.add("particles.charge", std::move(charge));
-  columns.add("particles.time", std::move(time));
-  columns.add("particles.mass", std::move(mass));
-  columns.add("particles.vertex", std::move(vertex), 3);
-  columns.add("particles.endpoint", std::move(endpoint), 3);
-  columns.add("particles.momentum", std::move(momentum), 3);
-  columns.add("particles.momentumAtEndpoint", std::move(momentumAtEndpoint), 3);
+  addParticlesAs(columns, "particles", particles);
 }
 
-void addSimHits(Columns& columns, const std::string& name, const edm4hep::SimCalorimeterHitCollection& hits) {
+void addOthers(Columns& columns, const ParticleRows& rows) {
+  addParticlesAs(columns, "others", rows.others());
+  auto index = columnOf<std::int64_t>(rows.others().size());
+  for (const auto& particle : rows.others()) {
+    index.push_back(particle.getObjectID().index);
+  }
+  columns.add("others.index", std::move(index));
+}
+
+void addSimHits(Columns& columns, const std::string& name, const edm4hep::SimCalorimeterHitCollection& hits,
+                ParticleRows* rows) {
   const auto count = hits.size();
   auto cellID = columnOf<std::uint64_t>(count);
   auto energy = columnOf<float>(count);
@@ -85,8 +130,7 @@ void addSimHits(Columns& columns, const std::string& name, const edm4hep::SimCal
     energy.push_back(hit.getEnergy());
     append(position, hit.getPosition());
     for (const auto& contribution : hit.getContributions()) {
-      const auto from = contribution.getParticle();
-      particle.push_back(from.isAvailable() ? from.getObjectID().index : -1);
+      particle.push_back(rows ? rows->rowOf(contribution.getParticle()) : -1);
       pdg.push_back(contribution.getPDG());
       deposit.push_back(contribution.getEnergy());
       time.push_back(contribution.getTime());
@@ -107,7 +151,7 @@ void addSimHits(Columns& columns, const std::string& name, const edm4hep::SimCal
   columns.add(name + ".contributions.stepLength", std::move(stepLength));
 }
 
-SimHits makeSimHits(const Arrays& arrays, const edm4hep::MCParticleCollection& particles) {
+SimHits makeSimHits(const Arrays& arrays, const ParticleRows& rows) {
   const auto cellID = arrays.get<std::uint64_t>("hits.cellID");
   const auto energy = arrays.get<float>("hits.energy");
   const auto position = arrays.get<float>("hits.position", 3);
@@ -134,7 +178,7 @@ SimHits makeSimHits(const Arrays& arrays, const edm4hep::MCParticleCollection& p
       contribution.setStepPosition(vectorAt(stepPosition, j));
       contribution.setStepLength(stepLength[j]);
       if (particle[j] >= 0) {
-        contribution.setParticle(particles.at(static_cast<std::size_t>(particle[j])));
+        contribution.setParticle(rows.at(static_cast<std::size_t>(particle[j])));
       }
       hit.addToContributions(contribution);
     }
@@ -151,19 +195,17 @@ edm4hep::MCParticleCollection withStatus(const edm4hep::MCParticleCollection& pa
     copies.push_back(copy);
   }
   // A relation to another collection stays as it is.
-  const auto copyOf = [&](const edm4hep::MCParticle& particle, const edm4hep::MCParticle& from) -> edm4hep::MCParticle {
-    const auto id = particle.getObjectID();
-    const bool isOurs = id.collectionID == from.getObjectID().collectionID && id.index >= 0 &&
-                        static_cast<std::size_t>(id.index) < copies.size();
-    return isOurs ? edm4hep::MCParticle{copies[static_cast<std::size_t>(id.index)]} : particle;
+  const auto copyOf = [&](const edm4hep::MCParticle& particle) -> edm4hep::MCParticle {
+    const auto index = static_cast<std::size_t>(particle.getObjectID().index);
+    return isIn(particles, particle) ? edm4hep::MCParticle{copies[index]} : particle;
   };
   for (std::size_t i = 0; i < particles.size(); ++i) {
     auto copy = copies[i];
     for (const auto& parent : particles[i].getParents()) {
-      copy.addToParents(copyOf(parent, particles[i]));
+      copy.addToParents(copyOf(parent));
     }
     for (const auto& daughter : particles[i].getDaughters()) {
-      copy.addToDaughters(copyOf(daughter, particles[i]));
+      copy.addToDaughters(copyOf(daughter));
     }
   }
   return copies;

@@ -97,10 +97,12 @@ struct CaloFastSimProperties {
 
 /// Hits of the fast and of a full simulation become one collection.
 struct CaloHitMergerProperties {
-  static std::array<CollectionProperty, 3> inputs() {
+  static std::array<CollectionProperty, 4> inputs() {
     return {
         CollectionProperty{"InputMCParticles", {"MCParticles"},
-                           "MCParticles that the merged contributions point to, with those of the fast simulation flagged; indices are those of the particles that the hits were made from"},
+                           "MCParticles that the merged contributions point to, with those of the fast simulation flagged; contributions may point to copies of them, such as the particles without flags. Contributions of other particles are kept and counted"},
+        CollectionProperty{"InputNotHandled", {"MCParticlesNotHandled"},
+                           "subset of them that the fast simulation has handed on: what the full simulation knows of them and their descendants stays"},
         CollectionProperty{"InputFastHits", {"EMCBarrelCollectionFast"},
                            "SimCalorimeterHits of the fast simulation"},
         CollectionProperty{"InputFullHits", {"EMCBarrelCollectionFull"},
@@ -120,7 +122,7 @@ struct CaloHitMergerProperties {
   template <typename Owner>
   explicit CaloHitMergerProperties(Owner* owner)
       : Overlap{owner, "Overlap", "drop",
-        "what to do with the full simulation's contributions of particles that the fast one has simulated, or of their descendants: leave them out, keep both, or stop the job"} {}
+        "what to do with the full simulation's contributions of particles that the fast one has simulated, or of descendants that set out from behind the face: leave them out, keep both, or stop the job"} {}
 
   /// Calls `visit` with the name and value of each property that names no collection.
   template <typename Visitor>

@@ -14,6 +14,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 Indices = npt.NDArray[np.int64]
 
+OWN_COLLECTION = 0
+"""Stands for the collection of particles that is worked on; the ID of no collection."""
+
 
 @dataclass(frozen=True)
 class EventKeys:
@@ -81,6 +84,26 @@ class Particles:
         """Event (0 to E - 1) of each of these particles."""
         return np.searchsorted(self.offsets, particles, side="right") - 1
 
+    def copied_in(self, others: Particles, place: Indices) -> npt.NDArray[np.bool_]:
+        """Tell which particles have a copy, flagged by a simulation say: it sets out as they do.
+
+        Parameters
+        ----------
+        others
+            Where the copies are.
+        place
+            (N,) where to look for the copy of each, counted over all events; -1 for nowhere.
+        """
+        found = (place >= 0) & (place < len(others))
+        place = place[found]
+        same = self.pdg[found] == others.pdg[place]
+        same &= self.generator_status[found] == others.generator_status[place]
+        same &= self.time[found] == others.time[place]
+        same &= (self.vertex[found] == others.vertex[place]).all(1)
+        same &= (self.momentum[found] == others.momentum[place]).all(1)
+        found[found] = same
+        return found
+
     def first_not_finite(self, among: Indices) -> int | None:
         """Return the first of these particles with a NaN or infinity where none may be."""
         finite = np.isfinite(self.momentum[among]).all(1)
@@ -102,7 +125,7 @@ class Hits:
     cell_id
         (H,) cell IDs.
     energy
-        (H,) GeV, the sum of the contributions'.
+        (H,) GeV. Our own are the sum of the contributions'; a full simulation's may be more.
     position
         (H, 3) mm, cell centres.
     contributions
@@ -115,6 +138,17 @@ class Hits:
     position: npt.NDArray[np.float32]
     contributions: Indices
 
+    @property
+    def event(self) -> Indices:
+        """(H,) the event of each hit."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    @property
+    def event_of_contributions(self) -> Indices:
+        """(C,) the event of each contribution."""
+        of_events = self.contributions[self.offsets]
+        return np.repeat(np.arange(len(of_events) - 1), np.diff(of_events))
+
 
 @dataclass(frozen=True)
 class Contributions:
@@ -123,7 +157,9 @@ class Contributions:
     Attributes
     ----------
     particle
-        (C,) index of the particle in its event's collection.
+        (C,) index of the particle in its event's collection; negative if none is known.
+    collection
+        (C,) ID of that collection, `OWN_COLLECTION` for the one that is worked on.
     pdg
         (C,) its PDG number.
     energy
@@ -137,6 +173,7 @@ class Contributions:
     """
 
     particle: npt.NDArray[np.int32]
+    collection: npt.NDArray[np.uint32]
     pdg: npt.NDArray[np.int32]
     energy: npt.NDArray[np.float32]
     time: npt.NDArray[np.float32]

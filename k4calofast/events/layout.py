@@ -112,7 +112,8 @@ def collection(
     relations
         For each relation: (objects + 1,) offsets of the targets of each object, the
         targets' indices in their collection and event (`UNSET` for nowhere), and the ID of
-        that collection, one for all or one for each. Relations that are not given are empty, or unset.
+        that collection, one for all or one for each. Relations that are not given are empty,
+        or unset.
 
     Returns
     -------

@@ -20,13 +20,16 @@ from k4calofast.events.frames import CollectionInfo, Frames
 from k4calofast.exceptions import InvalidEventError, MissingCollectionError
 
 
-def find_collection(infos: tuple[CollectionInfo, ...], name: str, data_type: str) -> CollectionInfo:
-    """Return a collection's description.
+def find_collection(
+    infos: tuple[CollectionInfo, ...], name: str, data_type: str, *, is_subset: bool = False
+) -> CollectionInfo:
+    """Return the description of a collection, or of a subset.
 
     Raises
     ------
     MissingCollectionError
-        If there is none of this name, or it is of another type, or only a subset.
+        If there is none of this name, or it is of another type, or a subset where a collection
+        is wanted, or the reverse.
     """
     for info in infos:
         if info.name == name:
@@ -35,9 +38,12 @@ def find_collection(infos: tuple[CollectionInfo, ...], name: str, data_type: str
         same = [info.name for info in infos if info.data_type == data_type]
         hint = f"; of that type there is {', '.join(same)}" if same else ""
         raise MissingCollectionError(f"no collection '{name}' of type {data_type}{hint}")
-    if info.data_type != data_type or info.is_subset:
-        kind = f"a subset of {info.data_type}" if info.is_subset else info.data_type
-        raise MissingCollectionError(f"collection '{name}' is {kind}, not {data_type}")
+    if info.data_type != data_type or info.is_subset != is_subset:
+        wanted, found = (
+            f"a subset of {kind}" if subset else kind
+            for kind, subset in ((data_type, is_subset), (info.data_type, info.is_subset))
+        )
+        raise MissingCollectionError(f"collection '{name}' is {found}, not {wanted}")
     return info
 
 
@@ -115,24 +121,23 @@ def sim_hits(
 ) -> tuple[Hits, Contributions]:
     """Read a collection of SimCalorimeterHits with its contributions.
 
+    These may be in several collections, and may point to particles of several.
+
     Raises
     ------
     MissingCollectionError
         If the file lacks the contributions.
     InvalidEventError
-        If contributions are spread over several collections, or point nowhere.
+        If a hit points to a contribution that is not there.
     """
     objects = frames.array(name).layout.to_packed()
     flat, offsets = objects.content, np.asarray(objects.offsets.data, np.int64)
     targets = frames.array(f"_{name}_contributions").layout.to_packed()
-    ids = np.unique(_column(targets.content, "collectionID"))
-    if ids.size > 1:
-        raise InvalidEventError(f"the contributions of '{name}' are in several collections")
     hit, row = _ranges(_column(flat, "contributions_begin"), _column(flat, "contributions_end"))
     event = np.searchsorted(offsets, hit, side="right") - 1
-    index = _column(targets.content, "index").astype(np.int64)[
-        row + np.asarray(targets.offsets.data, np.int64)[event]
-    ]
+    row += np.asarray(targets.offsets.data, np.int64)[event]
+    index = _column(targets.content, "index").astype(np.int64)[row]
+    collection = _column(targets.content, "collectionID")[row]
     counts = np.bincount(hit, minlength=len(flat))
     hits = Hits(
         offsets,
@@ -141,29 +146,56 @@ def sim_hits(
         _vectors(flat, "position").astype(np.float32),
         np.concatenate([[0], np.cumsum(counts)]),
     )
-    known = [info for info in infos if ids.size and info.collection_id == ids[0]]
-    if ids.size and not known:
-        raise MissingCollectionError(f"the contributions of '{name}' are not in the file")
-    if not known:
-        nothing = np.zeros(0, np.float32)
-        none = np.zeros(0, np.int32)
-        return hits, Contributions(none, none, nothing, nothing, nothing.reshape(0, 3), nothing)
-    parts = frames.array(known[0].name).layout.to_packed()
-    begin = np.asarray(parts.offsets.data, np.int64)
-    if ((index < 0) | (index >= np.diff(begin)[event])).any():
-        raise InvalidEventError(f"a hit of '{name}' points to a contribution that is not there")
-    rows = index + begin[event]
-    particle = frames.array(f"_{known[0].name}_particle").layout.to_packed().content
-    content = parts.content
-    return hits, Contributions(
-        _column(particle, "index").astype(np.int32)[rows],
-        _column(content, "PDG").astype(np.int32)[rows],
-        _column(content, "energy").astype(np.float32)[rows],
-        _column(content, "time").astype(np.float32)[rows],
-        _vectors(content, "stepPosition").astype(np.float32)[rows],
-        _column(content, "stepLength").astype(np.float32)[rows]
-        if "stepLength" in content.fields
-        else np.zeros(len(rows), np.float32),
+    count = len(row)
+    contributions = Contributions(
+        particle=np.empty(count, np.int32),
+        collection=np.empty(count, np.uint32),
+        pdg=np.empty(count, np.int32),
+        energy=np.empty(count, np.float32),
+        time=np.empty(count, np.float32),
+        position=np.empty((count, 3), np.float32),
+        step_length=np.zeros(count, np.float32),
+    )
+    names = {info.collection_id: info.name for info in infos}
+    for number in np.unique(collection).tolist():
+        if number not in names:
+            raise MissingCollectionError(f"the contributions of '{name}' are not in the file")
+        parts = frames.array(names[number]).layout.to_packed()
+        begin = np.asarray(parts.offsets.data, np.int64)
+        here = np.flatnonzero(collection == number)
+        if ((index[here] < 0) | (index[here] >= np.diff(begin)[event[here]])).any():
+            raise InvalidEventError(f"a hit of '{name}' points to a contribution that is not there")
+        rows = index[here] + begin[event[here]]
+        particle = frames.array(f"_{names[number]}_particle").layout.to_packed().content
+        content = parts.content
+        contributions.particle[here] = _column(particle, "index")[rows]
+        contributions.collection[here] = _column(particle, "collectionID")[rows]
+        contributions.pdg[here] = _column(content, "PDG")[rows]
+        contributions.energy[here] = _column(content, "energy")[rows]
+        contributions.time[here] = _column(content, "time")[rows]
+        contributions.position[here] = _vectors(content, "stepPosition")[rows]
+        if "stepLength" in content.fields:
+            contributions.step_length[here] = _column(content, "stepLength")[rows]
+    return hits, contributions
+
+
+def subset(
+    frames: Frames, name: str
+) -> tuple[Indices, npt.NDArray[np.int32], npt.NDArray[np.uint32]]:
+    """Read a subset collection.
+
+    Returns
+    -------
+    offsets
+        (events + 1,) the objects of event i are ``offsets[i]:offsets[i + 1]``.
+    index, collection
+        (objects,) each: where each object is.
+    """
+    jagged = frames.array(f"{name}_objIdx").layout.to_packed()
+    return (
+        np.asarray(jagged.offsets.data, np.int64),
+        _column(jagged.content, "index").astype(np.int32),
+        _column(jagged.content, "collectionID").astype(np.uint32),
     )
 
 

@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.events.columns import Contributions, EventKeys, Hits, Particles
+from k4calofast.events.columns import (
+    OWN_COLLECTION,
+    Contributions,
+    EventKeys,
+    Hits,
+    Particles,
+)
 from k4calofast.exceptions import InvalidEventError
 
 Buffers = Mapping[str, Any]
@@ -39,11 +45,11 @@ def event_keys(buffers: Buffers, header: str) -> EventKeys:
     return EventKeys(run, np.array(buffers["header.event"], np.uint64), seed)
 
 
-def particles(buffers: Buffers) -> Particles:
-    """Read ``particles.<member>`` of MCParticles."""
+def particles(buffers: Buffers, name: str = "particles") -> Particles:
+    """Read ``<name>.<member>`` of MCParticles."""
 
     def read(member: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
-        return np.array(buffers[f"particles.{member}"], dtype)
+        return np.array(buffers[f"{name}.{member}"], dtype)
 
     pdg = read("PDG", np.int32)
     return Particles(
@@ -63,6 +69,7 @@ def particles(buffers: Buffers) -> Particles:
 
 def sim_hits(buffers: Buffers, name: str) -> tuple[Hits, Contributions]:
     """Read ``<name>.hits.<member>`` and ``<name>.contributions.<member>``."""
+    # Which collections there are, C++ knows: it counts particles through all of them.
 
     def read(member: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
         return np.array(buffers[f"{name}.{member}"], dtype)
@@ -75,8 +82,10 @@ def sim_hits(buffers: Buffers, name: str) -> tuple[Hits, Contributions]:
         read("hits.position", np.float32),
         read("hits.contributions", np.int64),
     )
+    particle = read("contributions.particle", np.int32)
     return hits, Contributions(
-        read("contributions.particle", np.int32),
+        particle,
+        np.full(len(particle), OWN_COLLECTION, np.uint32),
         read("contributions.PDG", np.int32),
         read("contributions.energy", np.float32),
         read("contributions.time", np.float32),

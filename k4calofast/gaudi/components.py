@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
 from pydantic import ValidationError
 
-from k4calofast.events.columns import EventKeys, Particles
-from k4calofast.exceptions import SteeringError
+from k4calofast.events.columns import (
+    OWN_COLLECTION,
+    Contributions,
+    EventKeys,
+    Hits,
+    Indices,
+    Particles,
+)
+from k4calofast.exceptions import InvalidEventError, SteeringError
 from k4calofast.gaudi.collecting import Collector
 from k4calofast.gaudi.columns import (
     Arrays,
@@ -30,6 +38,9 @@ from k4calofast.properties import (
 )
 
 _S_PER_MS = 1e-3
+
+_OTHERS = OWN_COLLECTION + 1
+"""Stands for all other collections, which C++ tells apart."""
 
 
 class Component(Protocol):
@@ -162,13 +173,17 @@ class CaloParticleGun:
 class CaloHitMerger:
     """`k4calofast.hits.merging`, event by event.
 
-    Takes ``particles.simulatorStatus``, ``parents.child`` and ``parents.parent`` (indices),
-    ``fast`` and ``full`` hits; returns ``hits`` and ``contributions``.
+    Takes ``number`` (how many events came before), ``particles``, ``parents.child`` and
+    ``parents.parent`` (indices), ``notHandled``, ``fast`` and ``full`` hits, and ``others``: the
+    particles of other collections that these point to, with ``others.index`` in theirs. Where hits
+    and ``notHandled`` point to them, they are counted after ``particles``. Returns ``hits`` and
+    ``contributions``, which count in the same way.
     """
 
     def __init__(self, properties: CaloHitMergerProperties) -> None:
         from k4calofast.hits.merging import Merger
 
+        self._p = properties
         self._merger = Merger(properties)
         self._one_at_a_time = Lock()
 
@@ -178,18 +193,47 @@ class CaloHitMerger:
 
     def execute(self, buffers: Buffers) -> Arrays:
         """See `Component`."""
-        status = np.array(buffers["particles.simulatorStatus"], np.int32)
+        number = int(np.array(buffers["number"])[0])
+        these, others = particles(buffers), particles(buffers, "others")
+        index = np.array(buffers["others.index"], np.int64)
+        copied = others.copied_in(these, index)
+        # The last entry is for -1: no particle.
+        ours = np.concatenate([np.arange(len(these)), np.where(copied, index, -1), [-1]])
+        not_handled = ours[np.array(buffers["notHandled"], np.int64)]
+        if (not_handled < 0).any():
+            raise InvalidEventError(
+                f"event entry {number}: '{self._p.InputNotHandled[0]}' holds particles that are "
+                f"not in '{self._p.InputMCParticles[0]}'"
+            )
         child = np.array(buffers["parents.child"], np.int64)
         parent = np.array(buffers["parents.parent"], np.int64)
-        fast, full = sim_hits(buffers, "fast"), sim_hits(buffers, "full")
-        particles = np.array([0, len(status)])
+        fast, full = (_known(ours, *sim_hits(buffers, name)) for name in ("fast", "full"))
         with self._one_at_a_time:
-            merged = self._merger.merge(particles, status, (child, parent), fast, full)
+            merged = self._merger.merge(
+                these, (child, parent), not_handled, fast, full, lambda _: f"event entry {number}"
+            )
         return hit_arrays(*merged)
 
     def finish(self) -> Sequence[str]:
         """See `Component`."""
         return self._merger.lines()
+
+
+def _known(ours: Indices, hits: Hits, contributions: Contributions) -> tuple[Hits, Contributions]:
+    """Contributions of copies become those of the particle, those of others stay theirs.
+
+    Parameters
+    ----------
+    ours
+        Index of each particle that can be pointed to, -1 where it is not ours.
+    """
+    own = ours[contributions.particle]
+    strange = (own < 0) & (contributions.particle >= 0)
+    return hits, replace(
+        contributions,
+        particle=np.where(strange, contributions.particle, own).astype(np.int32),
+        collection=np.where(strange, _OTHERS, OWN_COLLECTION).astype(np.uint32),
+    )
 
 
 class CaloDigitiser:

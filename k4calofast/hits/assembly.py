@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector import Calorimeter, Surroundings
-from k4calofast.events.columns import Contributions, Floats, Hits, Indices
+from k4calofast.events.columns import OWN_COLLECTION, Contributions, Floats, Hits, Indices
 from k4calofast.incidence import Arrivals
 from k4calofast.incidence.transport import LIGHT_SPEED
 
@@ -180,6 +180,7 @@ def assemble(
     way: Floats = np.sqrt(square)
     contributions = Contributions(
         index_in_event.astype(np.int32).take(shower),
+        np.full(len(shower), OWN_COLLECTION, np.uint32),
         pdg.take(shower),
         parts.energy,
         (arrivals.time.take(shower) + way / LIGHT_SPEED + parts.delay).astype(np.float32),

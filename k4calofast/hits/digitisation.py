@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.events.columns import Contributions, EventKeys, Floats, Hits, Indices
+from k4calofast.hits.energies import check_energies
 from k4calofast.noise import normal_noise
 from k4calofast.properties import CaloDigitiserProperties
 
@@ -80,9 +81,21 @@ class Digitiser:
         self.read_out = ReadOut()
 
     def digitise(self, keys: EventKeys, hits: Hits, contributions: Contributions) -> Digits:
-        """Digitise the hits of E events."""
+        """Digitise the hits of E events.
+
+        Raises
+        ------
+        InvalidEventError
+            If an energy is NaN, infinite or negative.
+        """
         p = self.properties
-        event = np.repeat(np.arange(len(keys)), np.diff(hits.offsets))
+        check_energies(
+            p.InputHits[0],
+            hits,
+            contributions,
+            lambda i: f"run {keys.run[i]}, event {keys.event[i]}",
+        )
+        event = hits.event
         deposit = hits.energy.astype(np.float64)
         errors = self._errors(deposit)
         draws = normal_noise(

@@ -1,33 +1,80 @@
-"""Hits of several collections become one: one hit per cell, with the contributions of all."""
+"""Hits of several collections become one: one hit per cell, with the contributions of all.
+
+What a full simulation knows of particles that the fast one has simulated would be there twice.
+It is left out for these particles and for all that stems from them, but for descendants that set
+out for the calorimeter by themselves, born in front of it: those that wait for another simulation
+(the fast one's particles not handled), those that ended in the tracker, and theirs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.events.columns import Contributions, Hits, Indices
+from k4calofast.events.columns import (
+    OWN_COLLECTION,
+    Contributions,
+    Floats,
+    Hits,
+    Indices,
+    Particles,
+)
 from k4calofast.exceptions import InvalidEventError
-from k4calofast.incidence.start import FAST_SIMULATED_BIT
+from k4calofast.hits.energies import EventName, check_energies
+from k4calofast.incidence.start import DECAYED_IN_TRACKER_BIT, FAST_SIMULATED_BIT
 from k4calofast.properties import CaloHitMergerProperties
 
 SAME_PLACE = 1.0
 """mm; the centre of a cell is the same in all collections up to rounding."""
 
+BACKSCATTER_BIT = 29
+"""Bit of MCParticle.simulatorStatus, from EDM4hep's definition: came out of the calorimeter."""
+
+_ROUNDING = 1e-4
+"""Relative; the energy of a hit may be the sum of thousands of numbers in single precision."""
+
+
+@dataclass
+class Amount:
+    """How many, and their energy (GeV)."""
+
+    number: int = 0
+    energy: float = 0.0
+
+    def add(self, energies: npt.NDArray[np.floating]) -> None:
+        """Add these, with their energies."""
+        self.number += len(energies)
+        self.energy += float(energies.sum(dtype=np.float64))
+
 
 @dataclass
 class Merged:
-    """What was merged in a run: hits, and energies (GeV)."""
+    """What was merged in a run.
 
-    fast_hits: int = 0
-    full_hits: int = 0
-    hits: int = 0
-    fast: float = 0.0
-    full: float = 0.0
-    left_out: float = 0.0
-    written: float = 0.0
+    Attributes
+    ----------
+    fast, full, written
+        Hits that came in and went out.
+    twice
+        Contributions that were left out as simulated twice; the energy is what hits have lost.
+    elsewhere, nobody
+        Contributions to the full simulation's hits, of particles of other collections and of
+        none: nothing says whether the fast simulation has simulated them.
+    more, less
+        Hits that hold more or less than their contributions, and by how much.
+    """
+
+    fast: Amount = field(default_factory=Amount)
+    full: Amount = field(default_factory=Amount)
+    written: Amount = field(default_factory=Amount)
+    twice: Amount = field(default_factory=Amount)
+    elsewhere: Amount = field(default_factory=Amount)
+    nobody: Amount = field(default_factory=Amount)
+    more: Amount = field(default_factory=Amount)
+    less: Amount = field(default_factory=Amount)
 
 
 class Merger:
@@ -39,92 +86,130 @@ class Merger:
 
     def merge(
         self,
-        particles: Indices,
-        simulator_status: npt.NDArray[np.int32],
+        particles: Particles,
         parents: tuple[Indices, Indices],
+        not_handled: Indices,
         fast: tuple[Hits, Contributions],
         full: tuple[Hits, Contributions],
+        name_of: EventName,
     ) -> tuple[Hits, Contributions]:
         """Merge hits of E events.
 
         Parameters
         ----------
         particles
-            (E + 1,) the particles of event i are ``particles[i]:particles[i + 1]``.
-        simulator_status
-            (particles,) as in EDM4hep, with the bit of the fast simulation.
+            Of these events, with the bit of the fast simulation.
         parents
             (R,) each: children and their parents, counted over all events.
+        not_handled
+            Particles, counted over all events, that the fast simulation has handed on.
         fast, full
             The hits of the two.
 
         Raises
         ------
         InvalidEventError
-            If a contribution points to no particle, if the two disagree on where a cell is, or
-            if both have simulated a particle and ``Overlap`` is 'fail'.
+            If an energy cannot be, the two disagree on where a cell is, or both have simulated a
+            particle and ``Overlap`` is 'fail'.
         """
-        handled = descendants((simulator_status >> FAST_SIMULATED_BIT) & 1 == 1, *parents)
-        merged = self.merged
-        merged.fast_hits += len(fast[0].energy)
-        merged.full_hits += len(full[0].energy)
-        merged.fast += float(fast[0].energy.sum(dtype=np.float64))
-        merged.full += float(full[0].energy.sum(dtype=np.float64))
-        for hits, contributions in (fast, full):
-            _check_particles(particles, hits, contributions)
-        twice = _of_particles(particles, *full, handled)
-        if self.properties.Overlap == "fail" and twice.any():
+        p, merged = self.properties, self.merged
+        for (hits, contributions), (name,), amount in (
+            (fast, p.InputFastHits, merged.fast),
+            (full, p.InputFullHits, merged.full),
+        ):
+            check_energies(name, hits, contributions, name_of)
+            amount.add(hits.energy)
+            excess = _excess(hits, contributions)
+            merged.more.add(excess[excess > 0])
+            merged.less.add(-excess[excess < 0])
+        handled = _bit(particles.simulator_status, FAST_SIMULATED_BIT)
+        # Flags can be missing; who has hits was simulated.
+        handled[_particle_of(particles, *fast)[1]] = True
+        on_their_own = _bit(particles.simulator_status, DECAYED_IN_TRACKER_BIT)
+        on_their_own &= ~_bit(particles.simulator_status, BACKSCATTER_BIT)
+        on_their_own[not_handled] = True
+        handled = descendants(handled, on_their_own, *parents)
+        rows, of_rows = _particle_of(particles, *full)
+        twice = np.zeros(len(full[1].energy), np.bool_)
+        twice[rows] = handled[of_rows]
+        self._count_strangers(full[1])
+        if p.Overlap == "fail" and twice.any():
+            event = full[0].event_of_contributions[twice]
             raise InvalidEventError(
-                f"the full simulation's hits hold {twice.sum()} contributions of particles that "
-                "the fast simulation has simulated, and Overlap is 'fail'; 'drop' leaves them out"
+                f"{name_of(int(event[0]))}: '{p.InputFullHits[0]}' holds "
+                f"{(event == event[0]).sum()} contributions of particles that the fast simulation "
+                "has simulated, and Overlap is 'fail'; 'drop' leaves them out"
             )
-        if self.properties.Overlap == "drop":
-            merged.left_out += float(full[1].energy[twice].sum(dtype=np.float64))
+        if p.Overlap == "drop":
+            before = full[0].energy.sum(dtype=np.float64)
             full = without(*full, twice)
-        hits, contributions = merge([fast, full])
-        merged.hits += len(hits.energy)
-        merged.written += float(hits.energy.sum(dtype=np.float64))
+            merged.twice.number += int(twice.sum())
+            merged.twice.energy += float(before - full[0].energy.sum(dtype=np.float64))
+        hits, contributions = merge([fast, full], name_of)
+        merged.written.add(hits.energy)
         return hits, contributions
+
+    def _count_strangers(self, full: Contributions) -> None:
+        known = full.particle >= 0
+        self.merged.nobody.add(full.energy[~known])
+        self.merged.elsewhere.add(full.energy[known & (full.collection != OWN_COLLECTION)])
 
     def lines(self) -> list[str]:
         """Lines for a person."""
         m = self.merged
-        return [
-            f"{m.fast_hits} hits of the fast and {m.full_hits} of the full simulation merged to "
-            f"{m.hits}; energy (GeV): {m.fast:.6g} fast, {m.full:.6g} full, {m.left_out:.6g} of it "
-            f"left out as simulated twice, {m.written:.6g} written"
+        lines = [
+            f"{m.fast.number} hits of the fast and {m.full.number} of the full simulation merged "
+            f"to {m.written.number}; energy (GeV): {m.fast.energy:.6g} fast, {m.full.energy:.6g} "
+            f"full, {m.twice.energy:.6g} of it left out as simulated twice ({m.twice.number} "
+            f"contributions), {m.written.energy:.6g} written"
         ]
+        where = f"other collections than '{self.properties.InputMCParticles[0]}'"
+        lines += [
+            f"{amount.number} {what} with {amount.energy:.6g} GeV {how}"
+            for amount, what, how in (
+                (m.elsewhere, "contributions", f"of particles of {where} are kept"),
+                (m.nobody, "contributions", "of the full simulation name no particle and are kept"),
+                (m.more, "hits", "more than in their contributions, which is kept"),
+                (m.less, "hits", "less than in their contributions"),
+            )
+            if amount.number
+        ]
+        return lines
 
 
-def _event_of(hits: Hits) -> Indices:
-    """Event of each contribution."""
-    of_events = hits.contributions[hits.offsets]
-    return np.repeat(np.arange(len(of_events) - 1), np.diff(of_events))
+def _bit(status: npt.NDArray[np.int32], bit: int) -> npt.NDArray[np.bool_]:
+    is_set: npt.NDArray[np.bool_] = (status >> bit) & 1 == 1
+    return is_set
 
 
-def _check_particles(particles: Indices, hits: Hits, contributions: Contributions) -> None:
-    """A contribution may point nowhere (UNSET), but not beyond the particles."""
-    event = _event_of(hits)
-    if (contributions.particle >= np.diff(particles)[event]).any():
-        raise InvalidEventError(
-            "a contribution points beyond the particles: InputMCParticles must have the indices "
-            "of those that the hits were made from"
-        )
+def _particle_of(
+    particles: Particles, hits: Hits, contributions: Contributions
+) -> tuple[Indices, Indices]:
+    """Contributions of these particles, and the particle of each, counted over all events."""
+    ours = (contributions.particle >= 0) & (contributions.collection == OWN_COLLECTION)
+    rows = np.flatnonzero(ours)
+    first = particles.offsets[hits.event_of_contributions[rows]]
+    return rows, first + contributions.particle[rows]
 
 
-def _of_particles(
-    particles: Indices, hits: Hits, contributions: Contributions, chosen: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
-    """Contributions of chosen particles."""
-    known = contributions.particle >= 0
-    found = np.zeros(len(known), np.bool_)
-    event = _event_of(hits)
-    found[known] = chosen[(particles[event] + contributions.particle)[known]]
-    return found
+def _sums(hits: Hits, values: npt.ArrayLike) -> Floats:
+    """(H,) sum of the values (C,) of each hit's contributions, in double precision."""
+    hit_of = np.repeat(np.arange(len(hits.energy)), np.diff(hits.contributions))
+    return np.bincount(hit_of, np.asarray(values, np.float64), len(hits.energy)).astype(np.float64)
+
+
+def _excess(hits: Hits, contributions: Contributions) -> Floats:
+    """(H,) GeV that each hit has more than its contributions, 0 if that is rounding."""
+    energy = hits.energy.astype(np.float64)
+    excess = energy - _sums(hits, contributions.energy)
+    return np.where(np.abs(excess) > _ROUNDING * energy, excess, 0)
 
 
 def descendants(
-    chosen: npt.NDArray[np.bool_], child: Indices, parent: Indices
+    chosen: npt.NDArray[np.bool_],
+    on_their_own: npt.NDArray[np.bool_],
+    child: Indices,
+    parent: Indices,
 ) -> npt.NDArray[np.bool_]:
     """Particles that were chosen, or stem from one that was.
 
@@ -132,12 +217,15 @@ def descendants(
     ----------
     chosen
         (N,) which particles.
+    on_their_own
+        (N,) particles that do not count as descendants; what stems from them does not through
+        them.
     child, parent
         (R,) relations between them.
     """
     found = chosen.copy()
     while True:
-        new = child[found[parent] & ~found[child]]
+        new = child[found[parent] & ~found[child] & ~on_their_own[child]]
         if not new.size:
             return found
         found[new] = True
@@ -146,31 +234,36 @@ def descendants(
 def without(
     hits: Hits, contributions: Contributions, unwanted: npt.NDArray[np.bool_]
 ) -> tuple[Hits, Contributions]:
-    """Hits without some of their contributions; those left with none disappear.
+    """Hits without some of their contributions; those left with nothing disappear.
+
+    What a hit holds beyond its contributions is nobody's, and stays. A hit that holds less than
+    them keeps at most what the contributions left give.
 
     Parameters
     ----------
     unwanted
         (C,) which contributions.
     """
-    kept = np.flatnonzero(~unwanted)
-    hit_of = np.repeat(np.arange(len(hits.energy)), np.diff(hits.contributions))
-    lost = np.bincount(
-        hit_of[unwanted], contributions.energy[unwanted].astype(np.float64), len(hits.energy)
-    )
-    before = np.diff(hits.contributions)
-    after = np.bincount(hit_of[kept], minlength=len(hits.energy))
-    stays = (after > 0) | (before == 0)
+    kept = ~unwanted
+    before, after = np.diff(hits.contributions), _sums(hits, kept).astype(np.int64)
+    energy = hits.energy.astype(np.float64)
+    left = energy - _sums(hits, np.where(unwanted, contributions.energy, 0))
+    excess = _excess(hits, contributions)
+    of_kept = _sums(hits, np.where(kept, contributions.energy, 0))
+    left = np.where((excess < 0) | (left < 0), np.minimum(of_kept, energy), left)
+    stays = (after > 0) | (before == 0) | (excess > 0)
     return Hits(
         np.concatenate([[0], np.cumsum(stays)])[hits.offsets],
         hits.cell_id[stays],
-        np.where(after == before, hits.energy, hits.energy - lost)[stays].astype(np.float32),
+        np.where(after == before, energy, left)[stays].astype(np.float32),
         hits.position[stays],
         np.concatenate([[0], np.cumsum(after[stays])]),
-    ), _take(contributions, kept)
+    ), _take(contributions, np.flatnonzero(kept))
 
 
-def merge(parts: Sequence[tuple[Hits, Contributions]]) -> tuple[Hits, Contributions]:
+def merge(
+    parts: Sequence[tuple[Hits, Contributions]], name_of: EventName
+) -> tuple[Hits, Contributions]:
     """Merge hits of the same E events; cells are ordered by their ID.
 
     Contributions of a cell stay in the order of the parts, and in their order in each.
@@ -182,9 +275,7 @@ def merge(parts: Sequence[tuple[Hits, Contributions]]) -> tuple[Hits, Contributi
     """
     all_hits = [hits for hits, _ in parts]
     n_events = len(all_hits[0].offsets) - 1
-    event = np.concatenate(
-        [np.repeat(np.arange(n_events), np.diff(hits.offsets)) for hits in all_hits]
-    )
+    event = np.concatenate([hits.event for hits in all_hits])
     cell = np.concatenate([hits.cell_id for hits in all_hits])
     energy = np.concatenate([hits.energy for hits in all_hits]).astype(np.float64)
     position = np.concatenate([hits.position for hits in all_hits])
@@ -203,10 +294,11 @@ def merge(parts: Sequence[tuple[Hits, Contributions]]) -> tuple[Hits, Contributi
     group = np.cumsum(is_first) - 1
     moved = np.abs(position - position[first][group]).max(1, initial=0.0) > SAME_PLACE
     if moved.any():
-        wrong = np.flatnonzero(moved)[0]
+        wrong = int(np.flatnonzero(moved)[0])
         raise InvalidEventError(
-            f"cell {cell[wrong]} is at {position[first][group][wrong]} mm in one collection of "
-            f"hits and at {position[wrong]} mm in another: they are of different detectors"
+            f"{name_of(int(event[wrong]))}: cell {cell[wrong]} is at "
+            f"{position[first][group][wrong]} mm in one collection of hits and at "
+            f"{position[wrong]} mm in another: they are of different detectors"
         )
     total = np.add.reduceat(energy, first) if first.size else np.zeros(0)
     # Each hit's contributions are a range; list all ranges one after the other.

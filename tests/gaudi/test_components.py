@@ -120,14 +120,82 @@ def test_an_event_without_hits_has_no_digits():
     }
 
 
-def test_an_event_without_hits_stays_without_when_merged():
-    family = {
-        "particles.simulatorStatus": np.zeros(0, np.int32),
+NO_PARTICLES = {
+    member: np.zeros((0, 3) if dtype == np.float64 and member != "mass" else 0, dtype)
+    for member, (_, dtype) in MEMBERS.items()
+}
+
+
+def merger_buffers(particles):
+    """Particles without hits, for the merger."""
+    return {
+        "number": np.array([7], np.uint64),
+        **{f"particles.{member}": column for member, column in particles.items()},
         "parents.child": np.zeros(0, np.int64),
         "parents.parent": np.zeros(0, np.int64),
+        "notHandled": np.zeros(0, np.int32),
+        **{f"others.{member}": column for member, column in NO_PARTICLES.items()},
+        "others.index": np.zeros(0, np.int64),
+        **{f"{of}.{name}": column for of in ("fast", "full") for name, column in NO_HITS.items()},
     }
-    both = {f"{of}.{name}": column for of in ("fast", "full") for name, column in NO_HITS.items()}
-    arrays = create("CaloHitMerger", {}).execute(family | both)
+
+
+def one_hit_each(of: str, particles: list[int], energy: float = 1.0):
+    """Hits of one contribution each."""
+    count = len(particles)
+    columns = {name: np.zeros((count, *c.shape[1:]), c.dtype) for name, c in NO_HITS.items()}
+    columns |= {
+        "hits.cellID": np.arange(count, dtype=np.uint64),
+        "hits.energy": np.full(count, energy, np.float32),
+        "hits.contributions": np.arange(count + 1),
+        "contributions.particle": np.array(particles, np.int32),
+        "contributions.energy": np.full(count, energy, np.float32),
+    }
+    return {f"{of}.{name}": column for name, column in columns.items()}
+
+
+@pytest.fixture
+def two_collections(shot):
+    """A flagged photon and another; as others, its original, a background particle, a third."""
+    signal, background = shot(1, ParticlesPerEvent=2), shot(1, ParticlesPerEvent=2, Seed=2)
+    ours, theirs = (
+        {member: np.array(getattr(these, column)) for member, (column, _) in MEMBERS.items()}
+        for these in (signal, background)
+    )
+    ours["simulatorStatus"][0] = 1 << FAST_SIMULATED_BIT
+    others = {
+        f"others.{member}": np.concatenate([ours[member][:1], theirs[member]]) for member in ours
+    }
+    others["others.simulatorStatus"][:] = 0
+    return merger_buffers(ours) | others | {"others.index": np.array([0, 0, 1])}
+
+
+def test_a_merger_tells_copies_of_its_particles_from_those_of_other_collections(two_collections):
+    """Rows: 0 and 1 are the particles, 2 the copy of 0, 3 and 4 of another collection."""
+    merger = create("CaloHitMerger", {})
+    given = {"notHandled": np.array([1], np.int32)} | one_hit_each("full", [0, 1, 2, 3, 4, -1])
+    arrays = merger.execute(two_collections | given)
+    assert arrays["contributions.particle"].tolist() == [1, 3, 4, -1]
+    assert arrays["hits.cellID"].tolist() == [1, 3, 4, 5]
+    assert any(line.startswith("2 contributions with 2 GeV") for line in merger.finish())
+    given["notHandled"] = np.array([3], np.int32)
+    with pytest.raises(InvalidEventError, match=r"^event entry 7: .* not in 'MCParticles'"):
+        merger.execute(two_collections | given)
+
+
+@pytest.mark.parametrize("energy", [np.nan, np.inf, -1.0])
+def test_energies_that_cannot_be_are_refused_with_event_and_collection(two_collections, energy):
+    header = {"header.run": np.ones(1, np.uint32), "header.event": np.ones(1, np.uint64)}
+    sentence = rf"^run 1, event 1: a hit of 'EMCBarrelCollection' has an energy of {energy}"
+    with pytest.raises(InvalidEventError, match=sentence):
+        create("CaloDigitiser", {}).execute(header | one_hit_each("sim", [-1], energy))
+    sentence = rf"^event entry 7: a hit of 'EMCBarrelCollectionFast' has an energy of {energy}"
+    with pytest.raises(InvalidEventError, match=sentence):
+        create("CaloHitMerger", {}).execute(two_collections | one_hit_each("fast", [0], energy))
+
+
+def test_an_event_without_hits_stays_without_when_merged():
+    arrays = create("CaloHitMerger", {}).execute(merger_buffers(NO_PARTICLES))
     assert bits(arrays) == bits(NO_HITS)
     assert {name: array.shape for name, array in arrays.items()} == {
         name: column.shape for name, column in NO_HITS.items()

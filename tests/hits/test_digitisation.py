@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from k4calofast.events.columns import Contributions, EventKeys, Hits
+from k4calofast.events.columns import OWN_COLLECTION, Contributions, EventKeys, Hits
+from k4calofast.exceptions import InvalidEventError
 from k4calofast.hits.digitisation import Digitiser
 from k4calofast.properties import CaloDigitiserProperties
 
@@ -26,6 +27,7 @@ def deposits(energy: float, cells: int, events: int = 1):
     )
     return hits, Contributions(
         np.zeros(2 * count, np.int32),
+        np.full(2 * count, OWN_COLLECTION, np.uint32),
         np.full(2 * count, 22, np.int32),
         np.full(2 * count, energy / 2, np.float32),
         np.tile(np.array([5.0, 3.0], np.float32), count),
@@ -99,6 +101,26 @@ def test_a_cell_has_the_same_error_in_any_company():
     digits = Digitiser(properties).digitise(third, alone, replace(contributions, **of_rows))
     assert digits.energy.tobytes() == together.energy[rows].tobytes()
     assert len(np.unique(together.energy)) > 190
+
+
+@pytest.mark.parametrize("energy", [np.nan, np.inf, -0.5])
+@pytest.mark.parametrize("what", ["hit", "contribution"])
+def test_energies_that_cannot_be_are_refused_with_event_and_collection(energy, what):
+    columns = list(deposits(0.1, 3, events=2))
+    which = what != "hit"
+    energies = columns[which].energy.copy()
+    energies[-1] = energy
+    columns[which] = replace(columns[which], energy=energies)
+    digitiser = Digitiser(CaloDigitiserProperties(InputHits=["Crystals"]))
+    sentence = rf"^run 1, event 1: a {what}.* of 'Crystals' has an energy of {energy} GeV"
+    with pytest.raises(InvalidEventError, match=sentence):
+        digitiser.digitise(keys(2), *columns)
+
+
+def test_events_without_hits_have_no_digits():
+    digits = Digitiser(CaloDigitiserProperties()).digitise(keys(2), *deposits(0.1, 0, events=2))
+    assert digits.offsets.tolist() == [0, 0, 0]
+    assert digits.position.shape == (0, 3)
 
 
 def test_offsets_and_links_are_those_of_the_events():

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from k4calofast.events.columns import Contributions, EventKeys, Hits
+from k4calofast.events.columns import OWN_COLLECTION, Contributions, EventKeys, Hits
 from k4calofast.events.edm4hep import CALO_HIT_CONTRIBUTION, SIM_CALORIMETER_HIT
 from k4calofast.events.frames import CollectionInfo, Frames
 from k4calofast.events.layout import Layout, collection
@@ -89,10 +89,12 @@ def hit_fields(
     Parameters
     ----------
     particles_id
-        ID of the collection of MCParticles that the contributions point to.
+        ID of the collection of MCParticles that was worked on.
     """
     of_events = hits.contributions[hits.offsets]
     count = len(contributions.energy)
+    own = contributions.collection == OWN_COLLECTION
+    particle_ids = np.where(own, np.uint32(particles_id), contributions.collection)
     return {
         **collection(
             hits_info.name,
@@ -118,7 +120,7 @@ def hit_fields(
                 "stepPosition": contributions.position,
                 "stepLength": contributions.step_length,
             },
-            {"particle": (np.arange(count + 1), contributions.particle, particles_id)},
+            {"particle": (np.arange(count + 1), contributions.particle, particle_ids)},
         ),
     }
 
