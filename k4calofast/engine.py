@@ -128,7 +128,9 @@ class FastSimulation:
             folder = find_model(properties.Model)
         except ModelError as error:
             raise ModelError(f"Model: {error}") from error
-        self.model = Model(folder, properties.Provider, properties.Threads)
+        self.model = Model(
+            folder, properties.Provider, properties.Threads, properties.InferenceTimeout
+        )
         self.card = self.model.card
         self.detector = detector.load(self.card.detector)
         self._conditions = self.card.conditions
@@ -307,10 +309,6 @@ class FastSimulation:
                 more["uniform"] = uniform_noise(*whose, self.card.uniform)
             noise = normal_noise(*whose, self.card.noise)
             generated = self.model.generate(pdg[rows], conditions[rows], noise, more)
-            if not (np.isfinite(generated.energy).all() and (generated.energy >= 0).all()):
-                raise ModelError(f"model '{self.card.name}' gave NaN or negative energies")
-            if not (np.isfinite(generated.delay).all() and (generated.delay >= 0).all()):
-                raise ModelError(f"model '{self.card.name}' gave NaN or negative delays")
             parts.append(Deposits.of(generated, surroundings).moved(start))
         return Deposits.concatenate(parts)
 

@@ -79,6 +79,13 @@ class CaloFastSimProperties(Properties):
     Threads: int = Field(
         1, ge=1, le=1024, description="threads for inference; results do not depend on it"
     )
+    InferenceTimeout: float = Field(
+        600.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="seconds that one call of the model may take before the job stops; 0 is no "
+        "limit",
+    )
     BatchSize: int = Field(
         4096,
         ge=1,

@@ -59,6 +59,8 @@ struct CaloFastSimProperties {
         "where to run the model; auto is CUDA if it is there, else the CPU"},
         Threads{owner, "Threads", 1,
         "threads for inference; results do not depend on it"},
+        InferenceTimeout{owner, "InferenceTimeout", 600.0,
+        "seconds that one call of the model may take before the job stops; 0 is no limit"},
         BatchSize{owner, "BatchSize", 4096,
         "showers generated in one go, at most; results do not depend on it"},
         CollectEvents{owner, "CollectEvents", 32,
@@ -77,6 +79,7 @@ struct CaloFastSimProperties {
     visit("OtherKinds", OtherKinds.value());
     visit("Provider", Provider.value());
     visit("Threads", Threads.value());
+    visit("InferenceTimeout", InferenceTimeout.value());
     visit("BatchSize", BatchSize.value());
     visit("CollectEvents", CollectEvents.value());
     visit("CollectTime", CollectTime.value());
@@ -90,6 +93,7 @@ struct CaloFastSimProperties {
   Gaudi::Property<std::string> OtherKinds;
   Gaudi::Property<std::string> Provider;
   Gaudi::Property<std::int64_t> Threads;
+  Gaudi::Property<double> InferenceTimeout;
   Gaudi::Property<std::int64_t> BatchSize;
   Gaudi::Property<std::int64_t> CollectEvents;
   Gaudi::Property<double> CollectTime;

@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from k4calofast.documents import read_yaml, validated
 from k4calofast.exceptions import UnknownDetectorError
 
 FOLDER = Path(__file__).parent / "descriptions"
@@ -279,12 +279,5 @@ def read(file: Path) -> BarrelDescription:
     UnknownDetectorError
         If the file is not a description; the message names the field.
     """
-    try:
-        return BarrelDescription.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UnknownDetectorError(f"{file}: cannot be read: {reason}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the description"
-        raise UnknownDetectorError(f"{file}: {where}: {first['msg']}") from error
+    content = read_yaml(file, UnknownDetectorError)
+    return validated(BarrelDescription, content, file, UnknownDetectorError)

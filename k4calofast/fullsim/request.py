@@ -16,14 +16,14 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from k4calofast.documents import read_yaml, validated
 from k4calofast.exceptions import FileFormatError
 from k4calofast.incidence import CONDITIONS
 
 Floats = npt.NDArray[np.float64]
 
-_LARGEST = 1 << 20
 _MOST_BINS = 1000
 
 _NAMES = tuple(condition.name for condition in CONDITIONS)
@@ -174,16 +174,4 @@ def read(file: Path) -> Request:
     FileFormatError
         If there is none, or it is wrong; the message names the field.
     """
-    try:
-        if file.stat().st_size > _LARGEST:
-            raise FileFormatError(f"{file}: larger than {_LARGEST} bytes, not a request")
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return Request.model_validate(content)
-    except FileNotFoundError:
-        raise FileFormatError(f"{file}: no such file") from None
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
-        raise FileFormatError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the request"
-        raise FileFormatError(f"{file}: {where}: {first['msg']}") from error
+    return validated(Request, read_yaml(file, FileFormatError), file, FileFormatError)

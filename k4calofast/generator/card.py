@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from k4calofast import output
+from k4calofast.documents import Name, read_bytes, read_yaml, validated
 from k4calofast.exceptions import ModelError
 from k4calofast.incidence import CONDITIONS, LAYER_CONDITIONS, Condition
 
 CARD_FILE = "card.yaml"
-_LARGEST_CARD = 1 << 20
 _LARGEST_MODEL = 1 << 29
 _LAYERED_DIMENSIONS = 3
 
-Range = tuple[float, float]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Range = tuple[Finite, Finite]
 Edge = Annotated[int, Field(ge=1, le=1000)]
 
 
@@ -64,8 +65,8 @@ class Training(_Strict):
     physics_data: str
     software: str
     machine: str
-    minutes: float
-    family: str | None = None
+    minutes: Finite
+    family: Name | None = None
     sample_seed: int | None = None
     more_seeds: tuple[int, ...] = ()
 
@@ -101,16 +102,16 @@ class ModelCard(_Strict):
         Limits of its validation, where they are not the usual ones.
     """
 
-    name: str
-    version: str
+    name: Name
+    version: Name
     description: str
-    licence: str
+    licence: Name
     authors: str
-    file: str
+    file: Name
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    detector: str
+    detector: Name
     window: tuple[Edge, Edge] | tuple[Edge, Edge, Edge]
-    threshold: Annotated[float, Field(ge=0)]
+    threshold: Annotated[Finite, Field(ge=0)]
     kinds: Annotated[dict[int, dict[str, Range]], Field(min_length=1)]
     noise: Annotated[int, Field(ge=1, le=1 << 16)]
     uniform: Annotated[int, Field(ge=0, le=1 << 16)] = 0
@@ -118,7 +119,9 @@ class ModelCard(_Strict):
     blocks_per_call: Annotated[int, Field(ge=1, le=1 << 10)] = 1
     training: Training
     validation: dict[str, Any]
-    gates: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    gates: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        default_factory=dict
+    )
 
     @property
     def layered(self) -> bool:
@@ -171,19 +174,9 @@ def read_card(folder: Path) -> ModelCard:
         If there is no card, or it is wrong; the message names the field.
     """
     file = folder / CARD_FILE
-    try:
-        if file.stat().st_size > _LARGEST_CARD:
-            raise ModelError(f"{file}: larger than {_LARGEST_CARD} bytes, not a model card")
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return ModelCard.model_validate(content)
-    except FileNotFoundError:
-        raise ModelError(f"{folder}: no model here (no {CARD_FILE})") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ModelError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the card"
-        raise ModelError(f"{file}: {where}: {first['msg']}") from error
+    if not file.exists():
+        raise ModelError(f"{folder}: no model here (no {CARD_FILE})")
+    return validated(ModelCard, read_yaml(file, ModelError), file, ModelError)
 
 
 def write_card(folder: Path, card: ModelCard) -> None:
@@ -212,12 +205,7 @@ def read_checked(folder: Path, card: ModelCard) -> bytes:
         If it is missing, too large, or not the file that the card describes.
     """
     file = folder / card.file
-    try:
-        if file.stat().st_size > _LARGEST_MODEL:
-            raise ModelError(f"{file}: larger than {_LARGEST_MODEL} bytes")
-        content = file.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{file}: cannot be read: {error.strerror}") from error
+    content = read_bytes(file, _LARGEST_MODEL, ModelError)
     found = digest(content)
     if found != card.sha256:
         raise ModelError(

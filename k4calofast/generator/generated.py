@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
+
+from k4calofast.exceptions import ModelError
+
+_LARGEST = 1e12
+"""No shower has as much energy (GeV) or takes as long (ns): below, no sum can overflow."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,39 @@ class Generated:
     def __len__(self) -> int:
         return len(self.shower)
 
+    def check(self, model: str, showers: int, places: int) -> None:
+        """Make sure that these can be deposits of so many showers with so many places each.
+
+        Raises
+        ------
+        ModelError
+            If they cannot; the message names the model and what is wrong.
+        """
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        lengths = {name: column.shape for name, column in columns.items()}
+        if len(set(lengths.values())) > 1 or self.shower.ndim != 1:
+            said = ", ".join(f"{name} of shape {list(shape)}" for name, shape in lengths.items())
+            raise ModelError(f"model '{model}' gave deposits that do not fit together: {said}")
+        for name, wanted in _TYPES.items():
+            if columns[name].dtype != wanted:
+                raise ModelError(f"model '{model}' gave '{name}' as {columns[name].dtype}")
+        if not len(self):
+            return
+        if (self.shower[1:] < self.shower[:-1]).any():
+            raise ModelError(f"model '{model}' gave showers that are not in ascending order")
+        for name, values, number in (
+            ("showers", self.shower, showers),
+            ("places", self.place, places),
+        ):
+            # Negative numbers are the largest without a sign.
+            if values.view(np.uint64).max() >= number:
+                wrong = values[values.view(np.uint64) >= number][0]
+                raise ModelError(
+                    f"model '{model}' gave {name} that do not exist: {wrong} of {number}"
+                )
+        _check_range(model, "energies", "GeV", self.energy)
+        _check_range(model, "delays", "ns", self.delay)
+
     @staticmethod
     def of_windows(energies: npt.NDArray[np.float32]) -> Generated:
         """Deposits of energies (N, ...) in windows; without delay."""
@@ -46,6 +84,18 @@ class Generated:
         rows = slice(0, int(np.searchsorted(self.shower, showers)))
         return Generated(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    def taken(self, shower: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> Generated:
+        """Return some deposits of showers that are numbered anew (D,)."""
+        renamed = replace(self, shower=shower)
+        return Generated(*(getattr(renamed, field.name)[rows] for field in fields(self)))
+
+    def equals(self, other: Generated) -> bool:
+        """Whether all deposits are the same."""
+        return all(
+            np.array_equal(getattr(self, field.name), getattr(other, field.name))
+            for field in fields(self)
+        )
+
     def moved(self, by: int) -> Generated:
         """Return the same for showers with so much larger numbers."""
         return Generated(self.shower + by, self.place, self.energy, self.delay)
@@ -58,4 +108,37 @@ class Generated:
                 np.concatenate([getattr(part, field.name) for part in parts])
                 for field in fields(Generated)
             )
+        )
+
+
+_TYPES = {"shower": np.int64, "place": np.int64, "energy": np.float32, "delay": np.float32}
+
+
+def check_windows(
+    model: str, energies: npt.NDArray[np.float32], shape: tuple[int, ...]
+) -> npt.NDArray[np.float32]:
+    """Return energies in windows, after making sure that they can be that.
+
+    Raises
+    ------
+    ModelError
+        If their shape is not this one, or they are no energies; the message names the model.
+    """
+    if energies.shape != shape or energies.dtype != np.float32:
+        raise ModelError(
+            f"model '{model}' gave {energies.dtype} of shape {list(energies.shape)}, not float32 "
+            f"of shape {list(shape)}"
+        )
+    _check_range(model, "energies", "GeV", energies)
+    return energies
+
+
+def _check_range(model: str, what: str, unit: str, values: npt.NDArray[np.float32]) -> None:
+    # Both are NaN if any value is.
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= _LARGEST):
+        wrong = values[~((values >= 0) & (values <= _LARGEST))].flat[0]
+        raise ModelError(
+            f"model '{model}' gave {what} that are NaN, negative or above {_LARGEST:g} {unit}: "
+            f"{wrong:g}"
         )

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from time import monotonic
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from k4calofast.documents import one_line
 from k4calofast.exceptions import ModelError, SteeringError
 from k4calofast.generator.card import CARD_FILE, ModelCard, read_card, read_checked
-from k4calofast.generator.generated import Generated
+from k4calofast.generator.generated import Generated, check_windows
+from k4calofast.generator.graph import refusal
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +41,12 @@ _SPARSE = {
     "delay": "tensor(float)",
 }
 """Outputs of generators of layered showers; see `Generated`."""
+
+_CELL = 5.0
+"""Side (mm) of the cells that a generator of layered showers is tried with."""
+
+_LOOK = 0.2
+"""Seconds between two looks at the clock while a call runs."""
 
 Found = TypeVar("Found")
 
@@ -63,8 +74,10 @@ def find_model(name: str) -> Path:
         raise ModelError("no model is given")
     candidates = [Path(name), *(folder / name for folder in model_folders())]
     for candidate in candidates:
-        if (candidate / CARD_FILE).is_file():
-            return candidate
+        # A name can be too long for a path.
+        with suppress(OSError):
+            if (candidate / CARD_FILE).is_file():
+                return candidate
     known = sorted(
         str(card.parent.relative_to(folder))
         for folder in model_folders()
@@ -84,34 +97,43 @@ class Model:
         ``auto``, ``cpu``, ``cuda`` or ``tensorrt``.
     threads
         Threads that work on blocks of showers; results do not depend on it.
+    timeout
+        Seconds that one call may take; 0 is no limit.
 
     Raises
     ------
     ModelError
-        If folder, card and ONNX file do not fit together, or the provider is not there.
+        If folder, card and ONNX file do not fit together, the provider is not there, or a shower
+        depends on more than its own inputs.
     """
 
-    def __init__(self, folder: Path, provider: str = "auto", threads: int = 1) -> None:
+    def __init__(
+        self, folder: Path, provider: str = "auto", threads: int = 1, timeout: float = 0.0
+    ) -> None:
         self.folder = folder
         self.card: ModelCard = read_card(folder)
+        file = folder / self.card.file
         content = read_checked(folder, self.card)
+        if reason := refusal(content):
+            raise ModelError(f"{file}: cannot be run: {reason}")
         wanted = _wanted_provider(provider)
         options = onnxruntime.SessionOptions()
         # Threads work on blocks of their own: inside a block, the order of sums is fixed.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # And not what it takes the content for.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         # To plan which arrays may lie where others were takes 20 s for the thousands of small
         # operations of layered showers, and saves nothing.
         options.enable_mem_reuse = not self.card.layered
         providers = list(dict.fromkeys([wanted, PROVIDERS["cpu"]]))
         try:
-            # From memory: a model cannot name files of its own.
             self._session = onnxruntime.InferenceSession(content, options, providers=providers)
         except Exception as error:
             # onnxruntime raises its own, undocumented classes.
-            reason = str(error).strip().split("\n")[0]
-            raise ModelError(f"{folder / self.card.file}: cannot be run: {reason}") from error
+            reason = one_line(str(error).strip().split("\n")[0])
+            raise ModelError(f"{file}: cannot be run: {reason}") from error
         self.provider = self._session.get_providers()[0]
         if provider != "auto" and self.provider != wanted:
             raise ModelError(f"provider '{provider}' was asked for, but {self.provider} started")
@@ -119,9 +141,13 @@ class Model:
         on_cpu = self.provider == PROVIDERS["cpu"]
         self._block = self.card.block if on_cpu else GPU_BLOCK
         self._most = self._block * (self.card.blocks_per_call if on_cpu else 1)
-        self._inputs = self._check_interface(folder / self.card.file)
+        self._inputs = self._check_interface(file)
         self.threads = max(1, threads)
-        self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+        self._timeout = timeout
+        # Also for one thread: the thread that waits for it can be interrupted, ONNX Runtime cannot.
+        self._pool = ThreadPoolExecutor(self.threads)
+        if on_cpu:
+            self._check_rows(file)
 
     def _check_interface(self, file: Path) -> list[str]:
         """Names of the inputs, after making sure that they are what the card says."""
@@ -151,6 +177,42 @@ class Model:
                 )
         return [tensor.name for tensor in self._session.get_inputs()]
 
+    def _check_rows(self, file: Path) -> None:
+        """Make sure that a shower depends neither on its row, nor on others, nor on other calls."""
+        card, count = self.card, self._block
+        rng = np.random.default_rng(0)
+        kinds = np.array(list(card.kinds), np.int32)[np.arange(2 * count) % len(card.kinds)]
+        names = [condition.name for condition in card.conditions]
+        ranges = np.array([[card.kinds[kind][name] for name in names] for kind in kinds.tolist()])
+        conditions = rng.uniform(ranges[..., 0], ranges[..., 1])
+        noise = rng.standard_normal((2 * count, card.noise)).astype(np.float32)
+        more = {"uniform": rng.random((2 * count, card.uniform), np.float32)}
+        if card.layered:
+            layers, cells = card.window[:2]
+            for name in ("t", "z"):
+                near = rng.uniform(-_CELL / 2, _CELL / 2, (2 * count, layers, 1))
+                more[name] = (near + _CELL * (np.arange(cells) - cells // 2)).astype(np.float32)
+
+        def generate(rows: npt.NDArray[np.int64]) -> Generated:
+            """Deposits of some rows, sorted by row, of those of the first call."""
+            inputs = {name: values[rows] for name, values in more.items()}
+            found = self.generate(
+                kinds[rows].astype(np.int32), conditions[rows], noise[rows], inputs
+            )
+            row = rows[found.shower]
+            order = np.argsort(row, kind="stable")
+            return found.taken(row, order[row[order] < count])
+
+        alone = generate(np.arange(count))
+        # With other neighbours, in other rows, and in larger calls if the card allows them.
+        rows = np.arange(2 * count)[::-1]
+        moved = generate(np.concatenate([rows[::2], rows[1::2]]))
+        if not alone.equals(moved):
+            raise ModelError(
+                f"{file}: a shower changes with what else is in its call, or from call to call; "
+                "a model must make a row of its output from the same row of its inputs alone"
+            )
+
     def generate(
         self,
         pdg: npt.NDArray[np.int32],
@@ -167,17 +229,26 @@ class Model:
         more
             Further inputs of generators of layered showers: ``uniform``, and the `inputs` of
             `k4calofast.detector.Surroundings`.
+
+        Raises
+        ------
+        ModelError
+            As for `energies`.
         """
-        if not self.card.layered:
+        card = self.card
+        if not card.layered:
             return Generated.of_windows(self.energies(pdg, conditions, noise))
         inputs = self._inputs_of(pdg, conditions, noise) | dict(more)
+        places = math.prod(card.window)
 
-        def generate(rows: slice) -> Generated:
+        def generate(call: _Call[Generated]) -> Generated:
+            rows = call.rows
             block = {name: _padded(inputs[name][rows], self._block) for name in self._inputs}
-            found = Generated(*self._run(list(_SPARSE), block))
+            found = Generated(*self._run(list(_SPARSE), block, call))
+            found.check(card.name, len(block["noise"]), places)
             return found.first(rows.stop - rows.start).moved(rows.start)
 
-        return Generated.concatenate(list(self._over_calls(generate, len(pdg))))
+        return Generated.concatenate(self._over_calls(generate, len(pdg)))
 
     def energies(
         self,
@@ -200,25 +271,33 @@ class Model:
         -------
         array
             (N, rows, columns) GeV. Row i depends on row i of the inputs alone.
+
+        Raises
+        ------
+        ModelError
+            If the model fails, takes too long, or gives what cannot be showers.
         """
         inputs = self._inputs_of(pdg, conditions, noise)
         out = np.empty((len(pdg), *self.card.window), np.float32)
 
-        def generate(rows: slice) -> None:
-            count = rows.stop - rows.start
+        def generate(call: _Call[None]) -> None:
+            rows = call.rows
             block = {name: _padded(inputs[name][rows], self._block) for name in self._inputs}
-            (generated,) = self._run(["energies"], block)
-            out[rows] = np.asarray(generated)[:count]
+            (generated,) = self._run(["energies"], block, call)
+            shape = (len(block["noise"]), *self.card.window)
+            out[rows] = check_windows(self.card.name, generated, shape)[: rows.stop - rows.start]
 
-        list(self._over_calls(generate, len(pdg)))
+        self._over_calls(generate, len(pdg))
         return out
 
-    def _run(self, names: list[str], block: dict[str, npt.NDArray[Any]]) -> list[Any]:
+    def _run(
+        self, names: list[str], block: dict[str, npt.NDArray[Any]], call: _Call[Any]
+    ) -> list[Any]:
         try:
-            return list(self._session.run(names, block))
+            return list(self._session.run(names, block, call.options))
         except Exception as error:
             # onnxruntime raises its own, undocumented classes.
-            reason = str(error).strip().split("\n")[0]
+            reason = one_line(str(error).strip().split("\n")[0])
             raise ModelError(f"model '{self.card.name}' failed: {reason}") from error
 
     @staticmethod
@@ -233,9 +312,45 @@ class Model:
             "pdg": pdg.astype(np.int64),
         }
 
-    def _over_calls(self, work: Callable[[slice], Found], count: int) -> Iterator[Found]:
-        """Yield what is done for the rows of each call, in their order."""
-        return (map if self._pool is None else self._pool.map)(work, _parts(count, self._most))
+    def _over_calls(self, work: Callable[[_Call[Found]], Found], count: int) -> list[Found]:
+        """Return what is done in each call for its rows, in their order."""
+        calls = [_Call(work, rows) for rows in _parts(count, self._most)]
+        futures = [self._pool.submit(call.run) for call in calls]
+        try:
+            return [self._result(future, call) for future, call in zip(futures, calls, strict=True)]
+        except BaseException:
+            # Ctrl-C, too, comes here. What runs ends at its next operator.
+            for future, call in zip(futures, calls, strict=True):
+                future.cancel()
+                call.options.terminate = True
+            raise
+
+    def _result(self, future: Future[Found], call: _Call[Found]) -> Found:
+        while True:
+            try:
+                # A signal that another thread was given is noticed when this one wakes up.
+                return future.result(_LOOK)
+            except TimeoutError:
+                began = call.began
+            if began is not None and monotonic() - began > self._timeout > 0:
+                raise ModelError(
+                    f"model '{self.card.name}' took more than {self._timeout:g} s for one call"
+                )
+
+
+class _Call(Generic[Found]):
+    """Work on some rows, which can be ended from outside."""
+
+    def __init__(self, work: Callable[[_Call[Found]], Found], rows: slice) -> None:
+        self._work, self.rows = work, rows
+        self.options = onnxruntime.RunOptions()
+        # What goes wrong is raised; ONNX Runtime need not say it, too.
+        self.options.log_severity_level = 4
+        self.began: float | None = None
+
+    def run(self) -> Found:
+        self.began = monotonic()
+        return self._work(self)
 
 
 def _wanted_provider(name: str) -> str:

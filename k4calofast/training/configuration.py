@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from k4calofast.documents import one_line, read_mapping, yaml_of
 from k4calofast.exceptions import TrainingError
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-_LARGEST = 1 << 20
 
 
 class Settings(BaseModel):
@@ -89,7 +89,7 @@ class Configuration:
             if first["type"] == "extra_forbidden":
                 known = ", ".join(schema.model_fields)
                 what = f"no such setting of {self.family}; there are {known}"
-            raise TrainingError(f"{where}: {name}: {what}") from None
+            raise TrainingError(one_line(f"{where}: {name}: {what}")) from None
 
 
 def read(
@@ -143,33 +143,12 @@ def mapping(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
     TrainingError
         If the file cannot be read, or is no such mapping; the message names the line.
     """
-    try:
-        if file.stat().st_size > _LARGEST:
-            raise TrainingError(f"{file}: larger than {_LARGEST} bytes, not a configuration")
-        text = file.read_text(encoding="utf-8")
-        node = yaml.compose(text, yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise TrainingError(f"{file}: no such file") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = "" if mark is None else f":{mark.line + 1}"
-        raise TrainingError(f"{file}{line}: {error.problem or error.context}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise TrainingError(f"{file}: cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(node, yaml.MappingNode):
+    values, lines = read_mapping(file, TrainingError)
+    if not (isinstance(values, dict) and all(isinstance(name, str) for name in values)):
         raise TrainingError(f"{file}: must be a mapping from settings to values")
-    lines: dict[str, str] = {}
-    for key, _ in node.value:
-        name, where = str(key.value), f"{file}:{key.start_mark.line + 1}"
-        if name in lines:
-            raise TrainingError(f"{where}: {name}: is there twice")
-        lines[name] = where
-    return values, lines
+    # What another mapping was merged into has no line of its own.
+    return values, {name: lines.get(name, str(file)) for name in values}
 
 
 def _scalar(text: str, where: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise TrainingError(f"{where}: not a value in YAML") from None
+    return yaml_of(text, where, TrainingError)[0]

@@ -1,13 +1,13 @@
 """How long a generator takes for a shower, on one core.
 
-The time is that of the thread on its core, in which all of the work is done: what else runs on the
-machine does not count.
+The time is that of the process, in which one thread at a time works: what else runs on the machine
+does not count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from time import thread_time
+from time import process_time
 from typing import Annotated
 
 import numpy as np
@@ -102,10 +102,10 @@ def measure(
         chosen = (rows % np.uint64(len(showers))).astype(np.int64)
         pdg, conditions = showers.pdg[chosen], showers.conditions[chosen]
         zero = np.zeros(batch, np.uint64)
-        began = thread_time()
+        began = process_time()
         noise = normal_noise(zero, zero.astype(np.uint32), zero, rows, alone.card.noise)
         alone.energies(pdg, conditions, noise)
-        return thread_time() - began
+        return process_time() - began
 
     # The first call of a session is slow.
     call(0, 1)

@@ -3,85 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
-import onnx.parser
 import pytest
-import yaml
 
 from k4calofast.exceptions import ModelError, SteeringError
 from k4calofast.generator import Model, find_model
 from k4calofast.generator.card import read_card, write_card
-
-GRAPH = """
-<ir_version: 8, opset_import: ["" : 17]>
-toy (float[N,9] noise, float[N,6] conditions, int64[N] pdg) => (float[N,3,3] energies) {
-  zero = Constant <value = int64[1] {0}> ()
-  one = Constant <value = int64[1] {1}> ()
-  window = Constant <value = int64[3] {-1, 3, 3}> ()
-  momentum = Slice (conditions, zero, one, one)
-  shares = Softmax <axis = 1> (noise)
-  flat = Mul (shares, momentum)
-  energies = Reshape (flat, window)
-}
-"""
-
-RANGES = {
-    "momentum": [0.02, 3.0],
-    "delta_theta_mom": [-0.3, 0.3],
-    "delta_phi_mom": [-0.3, 0.3],
-    "delta_z_pos": [-40.0, 40.0],
-    "delta_phi_pos": [-0.03, 0.03],
-    "z": [-1378.0, 1378.0],
-}
-
-
-@pytest.fixture
-def toy(tmp_path) -> Callable[..., Path]:
-    """Write the toy model; keywords replace fields of its card."""
-
-    def write(graph: str = GRAPH, **changes: Any) -> Path:
-        content = onnx.parser.parse_model(graph).SerializeToString()
-        folder = tmp_path / "barrel" / "toy"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "model.onnx").write_bytes(content)
-        card = {
-            "name": "barrel/toy",
-            "version": "1",
-            "description": "momentum shared among nine cells",
-            "licence": "Apache-2.0",
-            "authors": "nobody",
-            "file": "model.onnx",
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "detector": "BESIII_EMC_barrel",
-            "window": [3, 3],
-            "threshold": 0.0,
-            "kinds": {22: RANGES, 11: RANGES},
-            "noise": 9,
-            "block": 16,
-            "training": {
-                "method": "none",
-                "command": "none",
-                "showers": 0,
-                "sample": "none",
-                "seed": 0,
-                "simulation": "none",
-                "physics": "none",
-                "physics_data": "none",
-                "software": "none",
-                "machine": "none",
-                "minutes": 0.0,
-            },
-            "validation": {},
-        } | changes
-        (folder / "card.yaml").write_text(yaml.safe_dump(card))
-        return folder
-
-    return write
 
 
 def inputs(count: int, seed: int = 0):
@@ -116,9 +44,9 @@ def test_a_shower_depends_on_its_own_inputs_alone(toy, count, threads):
         ({"sha256": "0" * 64}, "do not belong together"),
         ({"noise": 8}, "'noise' is"),
         ({"window": [5, 5]}, "'energies' is"),
-        ({"kinds": {22: RANGES}}, "'pdg' is"),
+        ({"kinds": [22]}, "'pdg' is"),
         ({"file": "../model.onnx"}, "plain file name"),
-        ({"file": "other.onnx"}, "cannot be read"),
+        ({"file": "other.onnx"}, "no such file"),
         ({"kinds": {}}, "kinds"),
         ({"kinds": {22: {"momentum": [0.1, 1.0]}}}, "must have ranges"),
         ({"surprise": 1}, "surprise"),
@@ -140,23 +68,6 @@ def test_what_is_no_model_is_refused(toy, tmp_path):
         Model(folder, "cpu")
     with pytest.raises(ModelError, match="no model here"):
         read_card(tmp_path)
-
-
-def test_a_model_cannot_read_files_of_its_own(toy):
-    """Weights outside the file could be any file of the user's."""
-    model = onnx.parser.parse_model(GRAPH)
-    weights = onnx.helper.make_tensor("secret", onnx.TensorProto.FLOAT, [9], np.zeros(9))
-    weights.ClearField("float_data")
-    weights.data_location = onnx.TensorProto.EXTERNAL
-    weights.external_data.add(key="location", value="secret.bin")
-    model.graph.initializer.append(weights)
-    model.graph.node.append(onnx.helper.make_node("Add", ["noise", "secret"], ["unused"]))
-    content = model.SerializeToString()
-    folder = toy(sha256=hashlib.sha256(content).hexdigest())
-    (folder / "model.onnx").write_bytes(content)
-    (folder / "secret.bin").write_bytes(b"\0" * 36)
-    with pytest.raises(ModelError, match="cannot be run"):
-        Model(folder, "cpu")
 
 
 def test_models_are_found_by_path_and_by_name(toy, tmp_path, monkeypatch):

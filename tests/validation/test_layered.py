@@ -312,7 +312,7 @@ def test_numbers_that_are_none_are_refused(readout, reference, what):
             values[3] = np.nan
             return replace(found, **{what: values})
 
-    with pytest.raises(ModelError, match="NaN or negative"):
+    with pytest.raises(ModelError, match="NaN, negative or above"):
         generator(Broken(reference.showers), reference.showers, readout, 0)
 
 

@@ -6,6 +6,7 @@ Where, the phase says: by how many pixels borders of cells are moved from where 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Protocol
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector import LayeredBarrel
-from k4calofast.exceptions import FileFormatError, ModelError
+from k4calofast.exceptions import FileFormatError
 from k4calofast.generator.card import ModelCard
 from k4calofast.generator.generated import Generated
 from k4calofast.incidence.transport import LIGHT_SPEED
@@ -277,7 +278,7 @@ def generator(
     Raises
     ------
     ModelError
-        If energies or delays are not numbers, or negative.
+        If what it gives cannot be showers.
     """
     phase, numbers = readout.phases(len(showers), seed), np.arange(len(showers))
     found = []
@@ -316,7 +317,7 @@ def called(
     Raises
     ------
     ModelError
-        If energies or delays are not numbers, or negative.
+        If what it gives cannot be showers.
     """
     card, zero = model.card, np.zeros(len(showers), np.uint64)
     whose = (zero + np.uint64(seed), zero.astype(np.uint32), zero, numbers.astype(np.uint64))
@@ -326,9 +327,7 @@ def called(
         more["uniform"] = uniform_noise(*whose, card.uniform)
     noise = normal_noise(*whose, card.noise)
     found = model.generate(showers.pdg, conditions(showers, windows), noise, more)
-    for what, values in (("energies", found.energy), ("delays", found.delay)):
-        if not (np.isfinite(values).all() and (values >= 0).all()):
-            raise ModelError(f"model '{card.name}' gave NaN or negative {what}")
+    found.check(card.name, len(showers), math.prod(card.window))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import thread_time
+from time import process_time
 
 import numpy as np
 import onnxruntime
@@ -28,7 +28,7 @@ def measure(
 ) -> Speed:
     """Measure the time per shower, noise included, in one thread on a CPU.
 
-    It is that of the thread on its core: what else runs on the machine does not count. Which
+    It is that of the process on its core: what else runs on the machine does not count. Which
     showers are in a call is random, but the same every time.
 
     Parameters
@@ -49,9 +49,9 @@ def measure(
         """Seconds for some showers."""
         part = showers.take(rng.integers(0, len(showers), batch))
         windows = readout.windows(part, rng.integers(0, readout.pixels, (batch, 2)))
-        began = thread_time()
+        began = process_time()
         called(alone, part, windows, np.arange(batch), 0)
-        return thread_time() - began
+        return process_time() - began
 
     # The first call of a session is slow.
     call(1)
