@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from k4calofast.detector import besiii
 from k4calofast.events import typed
-from k4calofast.events.columns import Particles
+from k4calofast.events.columns import OWN_COLLECTION, Particles
 from k4calofast.events.edm4hep import MC_PARTICLE
 from k4calofast.events.frames import CollectionInfo
 from k4calofast.events.reading import EventSource
@@ -63,11 +63,12 @@ def changed(make, simulated, tmp_path, monkeypatch):
         infos = {info.name: info for info in source.infos}
         target = CollectionInfo.new(target or "MCParticles", MC_PARTICLE)
         parent = np.full(len(particles), -1) if parent is None else parent
+        own = np.full(len(contributions.energy), OWN_COLLECTION, np.uint32)
         members = hit_fields(
             infos[HITS],
             infos[f"{HITS}Contributions"],
             hits,
-            contributions,
+            replace(contributions, collection=own),
             target.collection_id,
         )
         make.write("changed", source, frames, make.mc_particles(particles, parent) | members, {})

@@ -10,6 +10,7 @@ import pytest
 from k4calofast.events.columns import Particles
 from k4calofast.events.edm4hep import (
     CALO_HIT_CONTRIBUTION,
+    EVENT_HEADER,
     HELICITY_UNSET,
     MC_PARTICLE,
     SIM_CALORIMETER_HIT,
@@ -19,7 +20,9 @@ from k4calofast.events.layout import collection, subset
 from k4calofast.events.typed import sim_hits
 from k4calofast.exceptions import InvalidEventError, MissingCollectionError
 from k4calofast.incidence.start import FAST_SIMULATED_BIT
-from k4calofast.properties import CaloHitMergerProperties
+from k4calofast.properties import CaloFastSimProperties, CaloHitMergerProperties
+from k4calofast.steering.algorithms.algorithm import Job
+from k4calofast.steering.algorithms.fastsim import CaloFastSim
 from k4calofast.steering.algorithms.merger import CaloHitMerger
 
 EVENTS = 2
@@ -39,11 +42,19 @@ OF_FAST, OF_FULL, MORE_OF_FULL = (
 INFOS = (ORIGINALS, FLAGGED, BACKGROUND, NOT_HANDLED, FAST, FULL, OF_FAST, OF_FULL, MORE_OF_FULL)
 
 
-def mc_particles(name: str, these: Particles, flagged: bool):
-    """Three particles per event; the first is flagged."""
+def mc_particles(name: str, these: Particles, flagged: bool, parents=()):
+    """Three particles per event, and their parents if they have one; the first may be flagged."""
     status = these.simulator_status.copy()
     if flagged:
         status[::PARTICLES] |= 1 << FAST_SIMULATED_BIT
+    mothers = np.array([*parents] or [-1] * len(these))
+    family = {
+        "parents": (
+            np.concatenate([[0], np.cumsum(mothers >= 0)]),
+            mothers[mothers >= 0],
+            info(name).collection_id,
+        )
+    }
     members = {
         "PDG": these.pdg,
         "generatorStatus": these.generator_status,
@@ -57,7 +68,7 @@ def mc_particles(name: str, these: Particles, flagged: bool):
         "momentumAtEndpoint": these.momentum_at_endpoint,
         "helicity": np.full(len(these), HELICITY_UNSET, np.int32),
     }
-    return collection(name, MC_PARTICLE, these.offsets, members)
+    return collection(name, MC_PARTICLE, these.offsets, members, family)
 
 
 def hits(name: str, parts: dict[CollectionInfo, list[tuple[CollectionInfo | None, int]]]):
@@ -207,3 +218,69 @@ def test_particles_not_handled_must_be_those_that_were_flagged(frames):
         merged(frames.with_fields(others))
     with pytest.raises(MissingCollectionError, match=r"'Background' is .*, not a subset of"):
         merged(frames, InputNotHandled=["Background"])
+
+
+def radiating_electrons(barrel) -> Particles:
+    """An electron of 1 GeV, the photon that it radiated in the tracker, an electron of its shower.
+
+    As a full simulation writes them that stores all: the first two end in the calorimeter, where
+    the third is born.
+    """
+    along = np.array([1.0, 0.2, 0.1]) / np.linalg.norm([1.0, 0.2, 0.1])
+    inside = along * (barrel.face_radius + 100)
+    vertex = np.array([0 * along, 300 * along, inside])
+    momentum = np.outer([1.0, 0.4, 0.1], along)
+    decayed_in_calorimeter, created = 1 << 26, 1 << 30
+    status = np.array([0, created, created], np.int32) | decayed_in_calorimeter
+    return Particles(
+        offsets=np.arange(EVENTS + 1) * PARTICLES,
+        pdg=np.tile(np.array([11, 22, 11], np.int32), EVENTS),
+        generator_status=np.tile(np.array([1, 0, 0], np.int32), EVENTS),
+        simulator_status=np.tile(status.astype(np.int32), EVENTS),
+        charge=np.tile([-1.0, 0.0, -1.0], EVENTS),
+        time=np.tile(np.linalg.norm(vertex, axis=1) / 299.792458, EVENTS),
+        mass=np.tile([0.000511, 0.0, 0.000511], EVENTS),
+        vertex=np.tile(vertex, (EVENTS, 1)),
+        endpoint=np.tile(inside + along, (PARTICLES * EVENTS, 1)),
+        momentum=np.tile(momentum, (EVENTS, 1)),
+        momentum_at_endpoint=np.zeros((PARTICLES * EVENTS, 3)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("chosen", "by_the_full_one"), [([11], [1, 2]), ([22], [0]), ([11, 22], [])]
+)
+def test_a_photon_radiated_before_the_face_is_simulated_by_one_of_the_two(
+    barrel, chosen, by_the_full_one
+):
+    particles = radiating_electrons(barrel)
+    header = info("EventHeader", EVENT_HEADER)
+    numbers = {"eventNumber": [0, 1], "runNumber": [1, 1], "timeStamp": [0, 0], "weight": [1, 1]}
+    frames = Frames(
+        {
+            **collection("EventHeader", EVENT_HEADER, np.arange(EVENTS + 1), numbers),
+            **mc_particles("MCParticles", particles, False, parents=[-1, 0, 1] * EVENTS),
+            **hits(FULL.name, {OF_FULL: [(ORIGINALS, 0), (ORIGINALS, 1), (ORIGINALS, 2)]}),
+        },
+        EVENTS,
+    )
+    fastsim = CaloFastSim(
+        "CaloFastSim",
+        CaloFastSimProperties(
+            PDG=chosen,
+            OutputHits=[FAST.name],
+            OutputContributions=[OF_FAST.name],
+            OutputMCParticles=[FLAGGED.name],
+        ),
+        Job(),
+    )
+    infos = (header, ORIGINALS, FULL, OF_FULL)
+    infos = (*infos, *fastsim.start(infos))
+    events, lines = merged(frames.with_fields(fastsim.execute(frames, 0)), infos)
+    # The cells of the full simulation's hits are the first.
+    full = [[index for _, index in event[: len(by_the_full_one)]] for event in events]
+    assert full == [by_the_full_one] * EVENTS
+    fast = {index for event in events for _, index in event[len(by_the_full_one) :]}
+    assert fast == {0, 1} - set(by_the_full_one)
+    left_out = EVENTS * (PARTICLES - len(by_the_full_one))
+    assert f"{left_out} of it left out as simulated twice ({left_out} contributions)" in lines[0]
