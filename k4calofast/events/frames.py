@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -89,6 +89,17 @@ class Frames:
         """Return frames `start` to `stop` (excluded)."""
         part = {name: layout[start:stop] for name, layout in self.fields.items()}
         return Frames(part, stop - start)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Frames]) -> Frames:
+        """Return the frames of several parts with the same fields, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        fields = {
+            name: ak.concatenate([part.fields[name] for part in parts], highlevel=False)
+            for name in parts[0].fields
+        }
+        return cls(fields, sum(part.count for part in parts))
 
     def with_fields(self, more: Mapping[str, Layout]) -> Frames:
         """Return the frames with further fields, which replace any of the same name."""

@@ -2,24 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import uproot
 
 from k4calofast.events import rntuple, ttree
-from k4calofast.events.frames import EVENTS, CollectionInfo, FileInfo, Frames, owner
+from k4calofast.events.frames import EVENTS, METADATA, CollectionInfo, FileInfo, Frames, owner
+from k4calofast.events.layout import parameters, read_parameters
+from k4calofast.events.metadata import MergedMetadata
 from k4calofast.events.uproot_rntuple import CLASSES
-from k4calofast.exceptions import FileFormatError, K4CaloFastError, MissingCollectionError
+from k4calofast.exceptions import (
+    FileFormatError,
+    K4CaloFastError,
+    MissingCollectionError,
+    MissingExtraError,
+)
 
 Category = ttree.TreeCategory | rntuple.NTupleCategory
 
+Place = Path | str
+"""A file, or the URL of one."""
+
+_OTHERS_PER_CHUNK = 1000
+"""Frames of other categories than events that are in memory together."""
+
+_LOCAL = {"handler": uproot.MultithreadedFileSource, "use_threads": False}
+"""The file stays open, where uproot would open it for each page."""
+
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+_PACKAGES = {
+    "http": "'k4calofast[remote]'",
+    "https": "'k4calofast[remote]'",
+    "s3": "s3fs",
+    "root": "fsspec-xrootd",
+}
+"""What is to be installed for protocols that uproot can read."""
+
+
+def is_remote(name: str) -> bool:
+    """Whether this is a URL."""
+    return _REMOTE.match(name) is not None
+
+
+def place(name: str) -> Place:
+    """Where an input is: a URL stays what it is."""
+    return name if is_remote(name) else Path(name)
+
 
 @contextmanager
-def readable(file: Path, sentence: str) -> Iterator[None]:
+def readable(file: Place, sentence: str) -> Iterator[None]:
     """Turn whatever damaged data make uproot raise into one sentence, and name the file."""
     try:
         yield
@@ -31,6 +69,42 @@ def readable(file: Path, sentence: str) -> Iterator[None]:
         raise FileFormatError(f"{file}: {sentence}, is it damaged? ({reason})") from error
 
 
+def _look_at(file: Path) -> None:
+    """Refuse what is no ROOT file; anything else than a regular file can be without end."""
+    try:
+        if not file.exists():
+            raise FileFormatError(f"{file}: no such file")
+        if not file.is_file():
+            kind = "a folder" if file.is_dir() else "a device or a pipe"
+            raise FileFormatError(f"{file}: {kind}, not a file")
+        with file.open("rb") as start:
+            if start.read(4) != b"root":
+                raise FileFormatError(f"{file}: not a ROOT file")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FileFormatError(f"{str(file)[:200]}: cannot be read ({reason})") from error
+
+
+def _opened(file: Place) -> Any:
+    try:
+        return uproot.open(
+            {file: None} if isinstance(file, str) else file,
+            object_cache=None,
+            array_cache=None,
+            custom_classes=CLASSES,
+            **({} if isinstance(file, str) else _LOCAL),
+        )
+    except (ImportError, ValueError) as error:
+        protocol = str(file).partition("://")[0].lower()
+        if isinstance(file, Path) or (
+            isinstance(error, ValueError) and "rotocol not known" not in str(error)
+        ):
+            raise
+        package = _PACKAGES.get(protocol)
+        remedy = f"pip install {package}" if package else "copy the file here"
+        raise MissingExtraError(f"nothing here reads {protocol}://; {remedy}") from error
+
+
 class EventFile:
     """One EDM4hep file, TTree or RNTuple.
 
@@ -40,45 +114,57 @@ class EventFile:
         If it is missing, is no ROOT file, is not podio's, or is damaged.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Place) -> None:
         self.path = file
-        if not file.is_file():
-            raise FileFormatError(f"{file}: no such file")
-        with file.open("rb") as start:
-            if start.read(4) != b"root":
-                raise FileFormatError(f"{file}: not a ROOT file")
+        if isinstance(file, Path):
+            _look_at(file)
         with readable(file, "the file cannot be read"):
-            self._directory = uproot.open(
-                file, object_cache=None, array_cache=None, custom_classes=CLASSES
-            )
+            self._directory = _opened(file)
             classes = {
                 key.split(";")[0]: name for key, name in self._directory.classnames().items()
             }
             if "podio_metadata" not in classes:
                 raise FileFormatError("not written by podio (no podio_metadata)")
-            kind = classes["podio_metadata"]
+            kind = classes.pop("podio_metadata")
             if "Experimental" in kind:
                 raise FileFormatError(
                     "written as an RNTuple before the format's version 1.0, which only the ROOT "
                     "that wrote it can read; convert it there, to a TTree for example"
                 )
-            backend = rntuple if kind == "ROOT::RNTuple" else ttree
+            self._metadata = self._directory["podio_metadata"]
+            self._backend = rntuple if kind == "ROOT::RNTuple" else ttree
+            self.categories: dict[str, Category] = {
+                name: rntuple.NTupleCategory(self._directory, name, partial(self._infos, name))
+                if self._backend is rntuple
+                else ttree.TreeCategory(self._directory, name, self._infos(name), self._software)
+                for name in classes
+            }
+
+    @cached_property
+    def _software(self) -> FileInfo:
+        info: FileInfo = self._backend.file_info(self._metadata)
+        return info
+
+    @cached_property
+    def _collections(self) -> Mapping[str, tuple[CollectionInfo, ...]]:
+        with readable(self.path, "the list of collections cannot be read"):
+            infos: dict[str, tuple[CollectionInfo, ...]] = self._backend.collection_infos(
+                self._metadata
+            )
+            return infos
+
+    def _infos(self, category: str) -> tuple[CollectionInfo, ...]:
+        return self._collections.get(category, ())
+
+    @property
+    def info(self) -> FileInfo:
+        """What the file says about the software behind it."""
+        with readable(self.path, "the file cannot be read"):
             streamers = self._directory.file.streamers.values()
-            self.info: FileInfo = replace(
-                backend.file_info(self._directory),
+            return replace(
+                self._software,
                 streamers=tuple(one for versions in streamers for one in versions.values()),
             )
-            collections = backend.collection_infos(self._directory)
-            self.categories: dict[str, Category] = {}
-            for name in classes:
-                if name == "podio_metadata":
-                    continue
-                infos = collections.get(name, ())
-                self.categories[name] = (
-                    rntuple.NTupleCategory(self._directory, name, infos)
-                    if backend is rntuple
-                    else ttree.TreeCategory(self._directory, name, infos, self.info)
-                )
 
     def close(self) -> None:
         """Close the file."""
@@ -98,9 +184,48 @@ class EventFile:
             at += chunk.count
             yield chunk
 
+    def structure(self, category: str, fields: tuple[str, ...]) -> Structure:
+        """Say how some fields of a category are stored."""
+        kind = self.categories[category]
+        (nothing,) = self.frames(category, 0, 0, 1, fields)
+        return Structure(
+            kind.infos,
+            {name: layout.form for name, layout in nothing.fields.items()},
+            kind.header,
+        )
+
+
+@dataclass(frozen=True)
+class Structure:
+    """How the collections of a category are stored.
+
+    Attributes
+    ----------
+    infos
+        What podio says of the collections.
+    forms
+        Awkward form of each field.
+    header
+        An RNTuple's header: where it is the same, so are the forms.
+    """
+
+    infos: tuple[CollectionInfo, ...]
+    forms: Mapping[str, Any]
+    header: bytes | None
+
+
+@dataclass(frozen=True)
+class _Input:
+    """A file, and how many frames it has by category."""
+
+    path: Place
+    entries: Mapping[str, int]
+
 
 class EventSource:
     """The events of one or more EDM4hep files, one after the other.
+
+    All files are looked at in the beginning; then one at a time is open.
 
     Parameters
     ----------
@@ -115,74 +240,158 @@ class EventSource:
         If a file cannot be read, or differs from the first.
     MissingCollectionError
         If a collection that is asked for does not exist.
+
+    Attributes
+    ----------
+    info
+        What the first file says about the software behind it.
+    infos, fields
+        The collections and fields of events that are read.
+    num_events
+        Number of events in all files.
+    metadata, metadata_infos
+        One frame of metadata: that of the first file, with the frame parameters of all, and
+        its collections.
     """
 
-    def __init__(self, files: Sequence[Path], collections: Sequence[str] | None = None) -> None:
-        self._files = [EventFile(file) for file in files]
-        first = self._files[0]
-        self.info = first.info
-        for file in self._files:
-            if EVENTS not in file.categories:
-                raise FileFormatError(f"{file.path}: no category '{EVENTS}'")
-        self.categories: dict[str, Any] = first.categories
-        self.infos = first.categories[EVENTS].infos
-        if collections:
-            known = [info.name for info in self.infos]
-            for name in collections:
-                if name not in known:
-                    raise MissingCollectionError(
-                        f"{first.path}: no collection '{name}'; there are {', '.join(known)}"
-                    )
-            self.infos = tuple(info for info in self.infos if info.name in collections)
-        fields = first.categories[EVENTS].field_names
-        every = [info.name for info in first.categories[EVENTS].infos]
-        chosen = [info.name for info in self.infos]
-        # Frame parameters belong to no collection.
-        self.fields = tuple(field for field in fields if owner(field, every) in (None, *chosen))
-        for file in self._files[1:]:
-            self._check_same(first, file)
-        self.num_events = sum(file.categories[EVENTS].num_entries for file in self._files)
+    def __init__(self, files: Sequence[Place], collections: Sequence[str] | None = None) -> None:
+        self._wanted = collections
+        self._inputs: list[_Input] = []
+        self._structures: dict[str, tuple[Place, Structure]] = {}
+        self.metadata = Frames(parameters({}), 1)
+        self.metadata_infos: tuple[CollectionInfo, ...] = ()
+        merged = MergedMetadata()
+        for path in files:
+            with closing(EventFile(path)) as file:
+                self._look_at(file, merged)
+        merged.report()
+        self.metadata = self.metadata.with_fields(parameters(merged.values))
+        structure = self._structures[EVENTS][1]
+        self.infos, self.fields = structure.infos, tuple(structure.forms)
+        self.num_events = sum(one.entries[EVENTS] for one in self._inputs)
 
-    def _check_same(self, first: EventFile, other: EventFile) -> None:
-        known = {info.name: info for info in other.categories[EVENTS].infos}
-        for info in self.infos:
+    def _look_at(self, file: EventFile, merged: MergedMetadata) -> None:
+        if EVENTS not in file.categories:
+            raise FileFormatError(f"{file.path}: no category '{EVENTS}'")
+        if not self._inputs:
+            self.info = file.info
+            self._choose(file)
+        for name, category in file.categories.items():
+            if name in self._structures:
+                self._check_same(name, file)
+            else:
+                structure = file.structure(name, category.field_names)
+                self._structures[name] = file.path, structure
+        if METADATA in file.categories:
+            fields = file.categories[METADATA].field_names
+            for frames in self._all(file, METADATA, fields):
+                if not merged.values:
+                    self.metadata = frames.slice(0, 1)
+                    self.metadata_infos = file.categories[METADATA].infos
+                for number in range(frames.count):
+                    merged.add(read_parameters(frames.fields, number), file.path)
+        entries = {name: category.num_entries for name, category in file.categories.items()}
+        self._inputs.append(_Input(file.path, entries))
+
+    def _choose(self, first: EventFile) -> None:
+        """Choose the collections that are read, and their fields."""
+        events = first.categories[EVENTS]
+        known = [info.name for info in events.infos]
+        for name in self._wanted or ():
+            if name not in known:
+                raise MissingCollectionError(
+                    f"{first.path}: no collection '{name}'; there are {', '.join(known)}"
+                )
+        chosen = self._wanted or known
+        # Frame parameters belong to no collection.
+        fields = tuple(
+            field for field in events.field_names if owner(field, known) in (None, *chosen)
+        )
+        structure = first.structure(EVENTS, fields)
+        infos = tuple(info for info in events.infos if info.name in chosen)
+        self._structures[EVENTS] = first.path, replace(structure, infos=infos)
+
+    def _check_same(self, category: str, file: EventFile) -> None:
+        first, expected = self._structures[category]
+        here = file.categories[category]
+        known = {info.name: info for info in here.infos}
+        for info in expected.infos:
             if known.get(info.name) != info:
                 raise FileFormatError(
-                    f"{other.path}: collection '{info.name}' is missing or stored otherwise than "
-                    f"in {first.path}; files of one job must be alike"
+                    f"{file.path}: collection '{info.name}' is missing or stored otherwise than "
+                    f"in {first}; files of one job must be alike"
                 )
-        there = other.categories[EVENTS].field_names
-        for field in self.fields:
-            if field not in there:
-                raise FileFormatError(f"{other.path}: no '{field}', unlike {first.path}")
+        if expected.header is not None and expected.header == here.header:
+            return
+        for field in expected.forms:
+            if field not in here.field_names:
+                raise FileFormatError(f"{file.path}: no '{field}', unlike {first}")
+        found = file.structure(category, tuple(expected.forms)).forms
+        for field, form in expected.forms.items():
+            if found[field] != form:
+                raise FileFormatError(
+                    f"{file.path}: '{field}' is stored otherwise than in {first} (another version "
+                    "or kind of file?); files of one job must be alike"
+                )
 
     def close(self) -> None:
-        """Close the files."""
-        for file in self._files:
-            file.close()
+        """Do nothing: files are closed when they have been read."""
 
     def chunks(self, start: int, stop: int, size: int) -> Iterator[Frames]:
         """Yield events `start` to `stop` in chunks of at most `size`.
 
         Where there are none, one chunk without events says what they would hold.
         """
+        return _gathered(self._pieces(start, stop, size), size)
+
+    def _pieces(self, start: int, stop: int, size: int) -> Iterator[Frames]:
         if start >= stop:
-            yield from self._files[0].frames(EVENTS, 0, 0, 1, self.fields)
+            with closing(EventFile(self._inputs[0].path)) as file:
+                yield from file.frames(EVENTS, 0, 0, 1, self.fields)
             return
         before = 0
-        for file in self._files:
-            count = file.categories[EVENTS].num_entries
+        for one in self._inputs:
+            count = one.entries[EVENTS]
             first, last = max(start - before, 0), min(stop - before, count)
             if first < last:
-                yield from file.frames(EVENTS, first, last, size, self.fields)
+                with closing(self._again(one)) as file:
+                    yield from file.frames(EVENTS, first, last, size, self.fields)
             before += count
+
+    def _again(self, one: _Input) -> EventFile:
+        file = EventFile(one.path)
+        there = {name: category.num_entries for name, category in file.categories.items()}
+        if there != one.entries:
+            raise FileFormatError(f"{one.path}: has changed since the job began")
+        return file
 
     def other_categories(
         self,
     ) -> Iterator[tuple[str, tuple[CollectionInfo, ...], Iterator[Frames]]]:
-        """Yield the first file's other categories of frames: name, collections, frames."""
-        file = self._files[0]
-        for name, category in file.categories.items():
-            if name != EVENTS:
-                frames = file.frames(name, 0, category.num_entries, 1000, category.field_names)
-                yield name, category.infos, frames
+        """Yield the other categories of frames but metadata: name, collections, frames."""
+        for name, (_, structure) in self._structures.items():
+            if name not in (EVENTS, METADATA):
+                frames = self._of_all_inputs(name, tuple(structure.forms))
+                yield name, structure.infos, _gathered(frames, _OTHERS_PER_CHUNK)
+
+    def _of_all_inputs(self, category: str, fields: tuple[str, ...]) -> Iterator[Frames]:
+        for one in self._inputs:
+            if one.entries.get(category):
+                with closing(self._again(one)) as file:
+                    yield from self._all(file, category, fields)
+
+    def _all(self, file: EventFile, category: str, fields: tuple[str, ...]) -> Iterator[Frames]:
+        count = file.categories[category].num_entries
+        return file.frames(category, 0, count, _OTHERS_PER_CHUNK, fields)
+
+
+def _gathered(pieces: Iterator[Frames], size: int) -> Iterator[Frames]:
+    """Put pieces together as long as they have at most `size` frames: files can be short."""
+    waiting: list[Frames] = []
+    for piece in pieces:
+        if waiting and sum(one.count for one in waiting) + piece.count > size:
+            yield Frames.joined(waiting)
+            waiting = []
+        waiting.append(piece)
+    if waiting:
+        yield Frames.joined(waiting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import awkward as ak
@@ -12,12 +12,17 @@ from k4calofast.events.layout import Layout, Struct
 from k4calofast.events.ttree import storage_type
 from k4calofast.events.uproot_rntuple import NO_VERSION
 
+_INFOS = "___CollectionTypeInfo"
+"""End of the names of the fields that describe a category's collections."""
+
 
 class NTupleCategory:
     """One category of frames, stored as an RNTuple."""
 
-    def __init__(self, directory: Any, name: str, infos: tuple[CollectionInfo, ...]):
-        self.infos = infos
+    def __init__(
+        self, directory: Any, name: str, infos: Callable[[], tuple[CollectionInfo, ...]]
+    ) -> None:
+        self._infos = infos
         self._ntuple = directory[name]
         self.num_entries = int(self._ntuple.num_entries)
         self._children: dict[int, list[int]] = {}
@@ -35,6 +40,16 @@ class NTupleCategory:
         """Names of the fields that `frames` yields."""
         return tuple(self._top)
 
+    @property
+    def infos(self) -> tuple[CollectionInfo, ...]:
+        """The category's collections."""
+        return self._infos()
+
+    @property
+    def header(self) -> bytes:
+        """The RNTuple's header, which says how everything is stored."""
+        return bytes(self._ntuple.header_bytes)
+
     def frames(self, start: int, stop: int, size: int, fields: tuple[str, ...]) -> Iterator[Frames]:
         """Yield entries `start` to `stop` in chunks of at most `size`; one, if there are none.
 
@@ -43,13 +58,11 @@ class NTupleCategory:
         """
         for first, last in self._cluster_groups(start, stop, size):
             array = self._ntuple.arrays(
-                filter_name=list(fields), entry_start=first, entry_stop=last, how=dict
+                filter_name=list(fields), entry_start=first, entry_stop=last
             )
+            packed = array.layout.to_packed()
             read = Frames(
-                {
-                    field: self._named(ak.to_packed(array[field]).layout, self._top[field])
-                    for field in fields
-                },
+                {field: self._named(packed.content(field), self._top[field]) for field in fields},
                 last - first,
             )
             self._ntuple.page_link_list.clear()
@@ -94,25 +107,24 @@ class NTupleCategory:
         return layout
 
 
-def _only_entry(directory: Any) -> dict[str, Any]:
-    return {
-        name: values[0] for name, values in directory["podio_metadata"].arrays(how=dict).items()
-    }
+def _only_entry(metadata: Any, wanted: Callable[[str], bool]) -> dict[str, Any]:
+    names = [field.name for field in metadata.fields if wanted(field.name)]
+    return {name: row[0] for name, row in metadata.arrays(filter_name=names, how=dict).items()}
 
 
-def file_info(directory: Any) -> FileInfo:
+def file_info(metadata: Any) -> FileInfo:
     """Read what podio's metadata says about the software."""
-    metadata = _only_entry(directory)
+    entry = _only_entry(metadata, lambda name: not name.endswith(_INFOS))
     definitions = {}
-    for row in metadata["EDMDefinitions"].tolist():
+    for row in entry["EDMDefinitions"].tolist():
         name, text = row.values() if isinstance(row, dict) else row
         definitions[name] = text
     return FileInfo(
-        _version(metadata["PodioBuildVersion"]),
+        _version(entry["PodioBuildVersion"]),
         definitions,
         {
             name.removesuffix("___Version"): _version(value)
-            for name, value in metadata.items()
+            for name, value in entry.items()
             if name.endswith("___Version")
         },
     )
@@ -123,13 +135,14 @@ def _version(numbers: Any) -> tuple[int, int, int]:
     return major, minor, patch
 
 
-def collection_infos(directory: Any) -> dict[str, tuple[CollectionInfo, ...]]:
+def collection_infos(metadata: Any) -> dict[str, tuple[CollectionInfo, ...]]:
     """Read what podio's metadata says about the collections of each category."""
-    metadata = _only_entry(directory)
-    infos = {}
-    for name, rows in metadata.items():
-        if name.endswith("___CollectionTypeInfo"):
-            infos[name.removesuffix("___CollectionTypeInfo")] = tuple(
+    names = tuple(field.name for field in metadata.fields if field.name.endswith(_INFOS))
+    stored = metadata.stored(names)
+    if stored not in _INFOS_OF:
+        _INFOS_OF.clear()
+        _INFOS_OF[stored] = {
+            name.removesuffix(_INFOS): tuple(
                 CollectionInfo(
                     row["collectionID"],
                     row["dataType"],
@@ -140,4 +153,10 @@ def collection_infos(directory: Any) -> dict[str, tuple[CollectionInfo, ...]]:
                 )
                 for row in rows.tolist()
             )
-    return infos
+            for name, rows in _only_entry(metadata, names.__contains__).items()
+        }
+    return _INFOS_OF[stored]
+
+
+_INFOS_OF: dict[Any, dict[str, tuple[CollectionInfo, ...]]] = {}
+"""Those of the latest file: inputs of a job have the same, and parsing them takes longest."""

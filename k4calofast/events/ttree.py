@@ -34,6 +34,8 @@ _OLD_VECTOR_MEMBER = re.compile(r"(.+)_(\d+)$")
 class TreeCategory:
     """One category of frames, stored as a TTree."""
 
+    header = None
+
     def __init__(
         self, directory: Any, name: str, infos: tuple[CollectionInfo, ...], file: FileInfo
     ):
@@ -188,9 +190,8 @@ def _modern_names(tree: Any, infos: tuple[CollectionInfo, ...], file: FileInfo) 
     return renamed
 
 
-def file_info(directory: Any) -> FileInfo:
+def file_info(metadata: Any) -> FileInfo:
     """Read what podio's metadata tree says about the software."""
-    metadata = directory["podio_metadata"]
     branches = {branch.name: branch for branch in metadata.branches}
     return FileInfo(
         _version(branches["PodioBuildVersion"]),
@@ -215,13 +216,12 @@ def _definitions(branch: Any | None) -> dict[str, str]:
     return dict(zip(parts["0"], parts["1"], strict=True))
 
 
-def collection_infos(directory: Any) -> dict[str, tuple[CollectionInfo, ...]]:
+def collection_infos(metadata: Any) -> dict[str, tuple[CollectionInfo, ...]]:
     """Read what podio's metadata tree says about the collections of each category.
 
     Since podio 1.3 they are structs; before, tuples of ID, type, whether it is a subset and
     (not always) the schema version, with the names in a table beside them.
     """
-    metadata = directory["podio_metadata"]
     infos = {}
     for branch in metadata.branches:
         if not branch.name.endswith("___CollectionTypeInfo"):

@@ -10,6 +10,7 @@ The format: ROOT's "RNTuple Binary Format Specification", version 1.0.
 
 from __future__ import annotations
 
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import awkward as ak
@@ -20,6 +21,7 @@ import uproot.models.RNTuple as _reading  # noqa: N813 - as the other is _writin
 import uproot.writing._cascadentuple as _writing
 import xxhash
 from uproot.const import RNTupleFieldFlags, rntuple_version_for_writing
+from uproot.source.chunk import Chunk
 from uproot.source.cursor import Cursor
 
 from k4calofast.events.layout import Layout, Struct
@@ -56,6 +58,28 @@ class NTuple(_reading.Model_ROOT_3a3a_RNTuple):  # type: ignore[misc]
     _cluster_summaries: list[Cluster] | None
     _page_link_list: _Places | None
 
+    @property
+    def header(self) -> Any:
+        """What the RNTuple holds; parsed once for all files that have the same."""
+        return _parsed_header(self.header_bytes)
+
+    @cached_property
+    def header_bytes(self) -> bytes:
+        """The header as it is in the file."""
+        self._prepare_header_chunk()
+        return bytes(self._header_chunk.raw_data)
+
+    def to_akform(self, *, filter_name: Any, **others: Any) -> Any:
+        """Awkward form of some fields; made once for all files that have the same."""
+        if self.footer.extension_links.field_records:
+            return super().to_akform(filter_name=filter_name, **others)
+        key = self.header_bytes, tuple(filter_name)
+        if key not in _FORMS:
+            if len(_FORMS) >= _FEW:
+                _FORMS.clear()
+            _FORMS[key] = super().to_akform(filter_name=filter_name, **others)
+        return _FORMS[key]
+
     def _prepare_header_chunk(self) -> None:
         super()._prepare_header_chunk()
         _compare(self._header_chunk.raw_data, "an RNTuple's header")
@@ -91,6 +115,20 @@ class NTuple(_reading.Model_ROOT_3a3a_RNTuple):  # type: ignore[misc]
             self._page_link_list = _Places(self)
         return self._page_link_list
 
+    def stored(self, names: tuple[str, ...]) -> tuple[bytes, ...]:
+        """Header and pages of some fields as they are in the file: what is equal means the same."""
+        found = [self.header_bytes]
+        for column in self.column_records:
+            number = column.field_id
+            while (parent := self.field_records[number].parent_field_id) != number:
+                number = parent
+            if self.field_records[number].field_name in names:
+                for cluster in range(len(self.cluster_summaries)):
+                    for page in self.page_link_list[cluster][column.idx].pages:
+                        chunk, cursor = self.read_locator(page.locator, 0)
+                        found.append(cursor.bytes(chunk, page.locator.num_bytes, {}))
+        return tuple(bytes(part) for part in found)
+
     def read_page(self, destination: Any, cluster: int, column: int, *rest: Any) -> None:
         """Read a page of a column."""
         try:
@@ -112,6 +150,18 @@ class NTuple(_reading.Model_ROOT_3a3a_RNTuple):  # type: ignore[misc]
             chunk = uproot.compression.decompress(chunk, cursor, {}, loc.num_bytes, uncomp_size)
             cursor.move_to(0)
         return chunk, cursor
+
+
+_FEW = 16
+"""Inputs of a job are alike, so what they have in common is kept for a few of a kind."""
+
+_FORMS: dict[tuple[bytes, tuple[str, ...]], Any] = {}
+
+
+@lru_cache(_FEW)
+def _parsed_header(data: bytes) -> Any:
+    chunk = Chunk.wrap(None, np.frombuffer(data, np.uint8))
+    return _reading.HeaderReader().read(chunk, Cursor(0), {})
 
 
 class _CheckedPlace(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any
 from k4calofast.events.edm4hep import EDM4HEP_VERSION, PODIO_VERSION, definition
 from k4calofast.events.frames import EVENTS, METADATA, CollectionInfo, FileInfo, Frames, owner
 from k4calofast.events.layout import parameters, read_parameters
-from k4calofast.events.reading import EventSource
+from k4calofast.events.reading import EventSource, Place, is_remote, place
 from k4calofast.events.writing import EventFileWriter
 from k4calofast.exceptions import K4CaloFastError, SteeringError
 from k4calofast.steering.algorithms import Algorithm
@@ -43,6 +43,8 @@ class NoInput:
     def __init__(self, count: int) -> None:
         self.num_events = count
         self.infos: tuple[CollectionInfo, ...] = ()
+        self.metadata = Frames(parameters({}), 1)
+        self.metadata_infos: tuple[CollectionInfo, ...] = ()
         self.info = FileInfo(PODIO_VERSION, {"edm4hep": definition()}, {"edm4hep": EDM4HEP_VERSION})
 
     def chunks(self, start: int, stop: int, size: int) -> Iterator[Frames]:
@@ -97,7 +99,11 @@ class EventLoop:
             raise SteeringError(
                 f"IOSvc.OutputType '{io.OutputType}': without podio, only RNTuples are written"
             )
-        inputs = [Path(file) for file in io.Input]
+        if is_remote(io.Output):
+            raise SteeringError(
+                f"IOSvc.Output {io.Output}: only files on this machine are written; copy it there"
+            )
+        inputs = [place(file) for file in io.Input]
         if io.Output and any(_same_file(Path(io.Output), file) for file in inputs):
             raise SteeringError(f"IOSvc.Output {io.Output} is also an input")
         self._source: EventSource | NoInput
@@ -121,7 +127,12 @@ class EventLoop:
 
     def _started(self) -> tuple[CollectionInfo, ...]:
         infos = self._source.infos
-        known = self._metadata_of_input()
+        known = {
+            key: values[0]
+            for kind in read_parameters(self._source.metadata.fields, 0).values()
+            for key, values in kind.items()
+            if values
+        }
         for name, algorithm in self._algorithms.items():
             with _named(name):
                 for info in algorithm.start(infos):
@@ -132,16 +143,6 @@ class EventLoop:
                     infos = (*infos, info)
                 self._added |= algorithm.metadata(known | self._added)
         return infos
-
-    def _metadata_of_input(self) -> dict[str, Any]:
-        for category, _infos, chunks in self._source.other_categories():
-            if category == METADATA:
-                for frames in chunks:
-                    kinds = read_parameters(frames.fields, 0).values()
-                    return {
-                        key: values[0] for kind in kinds for key, values in kind.items() if values
-                    }
-        return {}
 
     @property
     def num_events(self) -> int:
@@ -194,25 +195,15 @@ class EventLoop:
 
     def _rest(self, writer: EventFileWriter) -> None:
         """Write the other categories: the input's, the metadata, the job's options."""
-        metadata: dict[str, dict[str, list[Any]]] = {}
-        metadata_infos: tuple[CollectionInfo, ...] = ()
-        first: Frames | None = None
         for category, infos, chunks in self._source.other_categories():
             for frames in chunks:
-                if category == METADATA and first is None:
-                    # k4FWCore knows one frame of metadata, the first.
-                    first, metadata_infos = frames, infos
-                    metadata = read_parameters(frames.fields, 0)
-                else:
-                    writer.write(category, frames, infos)
+                writer.write(category, frames, infos)
+        metadata = read_parameters(self._source.metadata.fields, 0)
         kinds = {int: "Int", float: "Double", str: "String"}
         for key, value in self._added.items():
             metadata.setdefault(kinds[type(value)], {})[key] = [value]
-        fields = parameters(metadata)
-        if first is not None:
-            writer.write(METADATA, first.with_fields(fields), metadata_infos)
-        else:
-            writer.write(METADATA, Frames(fields, 1), ())
+        frame = self._source.metadata.with_fields(parameters(metadata))
+        writer.write(METADATA, frame, self._source.metadata_infos)
         options = parameters({"String": {"gaudiConfigOptions": self._options}})
         writer.write(CONFIGURATION, Frames(options, 1), ())
 
@@ -235,5 +226,5 @@ class _named:  # noqa: N801 - used as a statement
             raise type(error)(f"{self._name}: {error}") from error
 
 
-def _same_file(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and one.samefile(other)
+def _same_file(one: Path, other: Place) -> bool:
+    return isinstance(other, Path) and one.exists() and other.exists() and one.samefile(other)

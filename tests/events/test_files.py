@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k4calofast.events.edm4hep import EDM4HEP_VERSION, PODIO_VERSION, collection_id, definition
-from k4calofast.events.frames import EVENTS, CollectionInfo, FileInfo, Frames
+from k4calofast.events.frames import EVENTS, METADATA, CollectionInfo, FileInfo, Frames
 from k4calofast.events.layout import parameters, read_parameters
 from k4calofast.events.reading import EventFile, EventSource
 from k4calofast.events.writing import EventFileWriter
@@ -41,6 +41,8 @@ def copy(source: Path, target: Path, chunk: int) -> None:
         for category, infos, others in events.other_categories():
             for frames in others:
                 writer.write(category, frames, infos)
+        if METADATA in EventFile(source).categories:
+            writer.write(METADATA, events.metadata, events.metadata_infos)
 
 
 def content(file: Path) -> dict[str, dict[str, list[object]]]:
