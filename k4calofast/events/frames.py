@@ -10,6 +10,7 @@ import awkward as ak
 
 from k4calofast.events.edm4hep import DataType, collection_id
 from k4calofast.events.layout import Layout
+from k4calofast.exceptions import FileFormatError
 
 EVENTS = "events"
 METADATA = "metadata"
@@ -76,19 +77,30 @@ class Frames:
         Awkward layouts by name, one entry per frame.
     count
         Number of frames.
+    first
+        Number of the first one in the input, for messages.
     """
 
     fields: Mapping[str, Layout]
     count: int
+    first: int = 0
 
     def array(self, field: str) -> ak.Array:
-        """Return one field for analysis."""
+        """Return one field for analysis.
+
+        Raises
+        ------
+        FileFormatError
+            If there is none of this name.
+        """
+        if field not in self.fields:
+            raise FileFormatError(f"no field '{field}', which belongs to the data")
         return ak.Array(self.fields[field])
 
     def slice(self, start: int, stop: int) -> Frames:
         """Return frames `start` to `stop` (excluded)."""
         part = {name: layout[start:stop] for name, layout in self.fields.items()}
-        return Frames(part, stop - start)
+        return Frames(part, stop - start, self.first + start)
 
     @classmethod
     def joined(cls, parts: Sequence[Frames]) -> Frames:
@@ -99,11 +111,11 @@ class Frames:
             name: ak.concatenate([part.fields[name] for part in parts], highlevel=False)
             for name in parts[0].fields
         }
-        return cls(fields, sum(part.count for part in parts))
+        return cls(fields, sum(part.count for part in parts), parts[0].first)
 
     def with_fields(self, more: Mapping[str, Layout]) -> Frames:
         """Return the frames with further fields, which replace any of the same name."""
-        return Frames({**self.fields, **more}, self.count)
+        return replace(self, fields={**self.fields, **more})
 
 
 def owner(field: str, collections: Iterable[str]) -> str | None:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.events.edm4hep import COMPONENTS, DTYPES, SCHEMA_VERSION, DataType
+from k4calofast.exceptions import FileFormatError
 
 Layout = Any
 """An `awkward.contents.Content`."""
@@ -187,17 +188,25 @@ def parameters(values: Mapping[str, Mapping[str, list[Any]]], count: int = 1) ->
 
 
 def read_parameters(fields: Mapping[str, Layout], frame: int) -> dict[str, dict[str, list[Any]]]:
-    """Frame parameters of one frame, as `parameters` takes them."""
-    return {
-        kind: dict(
-            zip(
-                ak.Array(fields[f"GP{kind}Keys"])[frame].tolist(),
-                ak.Array(fields[f"GP{kind}Values"])[frame].tolist(),
-                strict=True,
-            )
+    """Frame parameters of one frame, as `parameters` takes them; none of a kind without fields.
+
+    Raises
+    ------
+    FileFormatError
+        If there are not as many lists of values as keys.
+    """
+    found = {}
+    for kind in PARAMETER_KINDS:
+        keys, values = (
+            ak.Array(fields[name])[frame].tolist() if name in fields else []
+            for name in (f"GP{kind}Keys", f"GP{kind}Values")
         )
-        for kind in PARAMETER_KINDS
-    }
+        if len(keys) != len(values):
+            raise FileFormatError(
+                f"frame parameters: {len(keys)} keys and {len(values)} values of kind {kind}"
+            )
+        found[kind] = dict(zip(keys, values, strict=True))
+    return found
 
 
 def strings(values: list[str]) -> Layout:

@@ -289,7 +289,9 @@ class EventSource:
                     self.metadata = frames.slice(0, 1)
                     self.metadata_infos = file.categories[METADATA].infos
                 for number in range(frames.count):
-                    merged.add(read_parameters(frames.fields, number), file.path)
+                    with readable(file.path, "the metadata cannot be read"):
+                        values = read_parameters(frames.fields, number)
+                    merged.add(values, file.path)
         entries = {name: category.num_entries for name, category in file.categories.items()}
         self._inputs.append(_Input(file.path, entries))
 
@@ -303,6 +305,12 @@ class EventSource:
                     f"{first.path}: no collection '{name}'; there are {', '.join(known)}"
                 )
         chosen = self._wanted or known
+        for info in events.infos:
+            field = f"{info.name}_objIdx" if info.is_subset else info.name
+            if info.name in chosen and field not in events.field_names:
+                raise FileFormatError(
+                    f"{first.path}: collection '{info.name}' is declared, but not there"
+                )
         # Frame parameters belong to no collection.
         fields = tuple(
             field for field in events.field_names if owner(field, known) in (None, *chosen)
@@ -355,7 +363,10 @@ class EventSource:
             first, last = max(start - before, 0), min(stop - before, count)
             if first < last:
                 with closing(self._again(one)) as file:
-                    yield from file.frames(EVENTS, first, last, size, self.fields)
+                    at = before + first
+                    for frames in file.frames(EVENTS, first, last, size, self.fields):
+                        yield replace(frames, first=at)
+                        at += frames.count
             before += count
 
     def _again(self, one: _Input) -> EventFile:

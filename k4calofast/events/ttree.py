@@ -89,6 +89,9 @@ class TreeCategory:
 
             def split(arrays: dict[str, Any]) -> Layout:
                 offsets = _offsets(arrays[leaves[0]])
+                for leaf in leaves[1:]:
+                    if not np.array_equal(_offsets(arrays[leaf]), offsets):
+                        raise FileFormatError(f"branch {leaf}: not one entry for each object")
                 return jagged(offsets, build(arrays))
 
             self._fields[field] = split

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +16,13 @@ from k4calofast.events.columns import (
     Particles,
 )
 from k4calofast.events.frames import CollectionInfo, Frames
-from k4calofast.exceptions import InvalidEventError, MissingCollectionError
+from k4calofast.exceptions import FileFormatError, InvalidEventError, MissingCollectionError
+
+_MOST_SHARED = 100
+"""Objects per entry of a relation: podio gives each its own, far more would fill the memory."""
+
+_CONVERTED = np.errstate(over="ignore", invalid="ignore")
+"""Members become the types of the columns: what is too large is infinite, for others to refuse."""
 
 
 def find_collection(
@@ -47,6 +52,7 @@ def find_collection(
     return info
 
 
+@_CONVERTED
 def event_keys(frames: Frames, name: str, first: int) -> EventKeys:
     """Read run and event numbers from a collection of EventHeaders.
 
@@ -60,24 +66,25 @@ def event_keys(frames: Frames, name: str, first: int) -> EventKeys:
     InvalidEventError
         If an event does not have exactly one header.
     """
-    headers = frames.array(name)
-    counts = ak.to_numpy(ak.num(headers, axis=1))
+    headers = _jagged(frames, name)
+    counts = np.diff(headers.offsets.data)
     wrong = np.flatnonzero(counts != 1)
     if wrong.size:
         raise InvalidEventError(
             f"event entry {first + wrong[0]} has {counts[wrong[0]]} EventHeaders in '{name}'; "
             "exactly one is needed"
         )
-    flat = headers.layout.to_packed().content
+    flat = headers.content
     # Old files hold signed numbers here.
     return EventKeys(
         _column(flat, "runNumber").astype(np.uint32), _column(flat, "eventNumber").astype(np.uint64)
     )
 
 
+@_CONVERTED
 def particles(frames: Frames, name: str) -> Particles:
     """Read a collection of MCParticles, whatever the precision of its members."""
-    jagged = frames.array(name).layout.to_packed()
+    jagged = _jagged(frames, name)
     flat = jagged.content
     return Particles(
         offsets=np.asarray(jagged.offsets.data, np.int64),
@@ -94,6 +101,7 @@ def particles(frames: Frames, name: str) -> Particles:
     )
 
 
+@_CONVERTED
 def relations(frames: Frames, info: CollectionInfo, relation: str) -> tuple[Indices, Indices]:
     """Read a to-many relation of a collection to itself; what points elsewhere is left out.
 
@@ -102,20 +110,18 @@ def relations(frames: Frames, info: CollectionInfo, relation: str) -> tuple[Indi
     source, target
         (relations,) numbers of the objects at both ends, counted over all events.
     """
-    objects = frames.array(info.name).layout.to_packed()
-    source, row = _ranges(
-        _column(objects.content, f"{relation}_begin"), _column(objects.content, f"{relation}_end")
-    )
-    targets = frames.array(f"_{info.name}_{relation}").layout.to_packed()
+    objects = _jagged(frames, info.name)
+    targets = _jagged(frames, f"_{info.name}_{relation}")
+    source, row = _related(frames, info.name, relation, objects, targets)
     begin = np.asarray(objects.offsets.data, np.int64)
     event = np.searchsorted(begin, source, side="right") - 1
-    row += np.asarray(targets.offsets.data, np.int64)[event]
     index = _column(targets.content, "index").astype(np.int64)[row]
     inside = _column(targets.content, "collectionID")[row] == info.collection_id
     inside &= (index >= 0) & (index < np.diff(begin)[event])
     return source[inside], (index + begin[event])[inside]
 
 
+@_CONVERTED
 def sim_hits(
     frames: Frames, name: str, infos: tuple[CollectionInfo, ...]
 ) -> tuple[Hits, Contributions]:
@@ -130,12 +136,11 @@ def sim_hits(
     InvalidEventError
         If a hit points to a contribution that is not there.
     """
-    objects = frames.array(name).layout.to_packed()
+    objects = _jagged(frames, name)
     flat, offsets = objects.content, np.asarray(objects.offsets.data, np.int64)
-    targets = frames.array(f"_{name}_contributions").layout.to_packed()
-    hit, row = _ranges(_column(flat, "contributions_begin"), _column(flat, "contributions_end"))
+    targets = _jagged(frames, f"_{name}_contributions")
+    hit, row = _related(frames, name, "contributions", objects, targets)
     event = np.searchsorted(offsets, hit, side="right") - 1
-    row += np.asarray(targets.offsets.data, np.int64)[event]
     index = _column(targets.content, "index").astype(np.int64)[row]
     collection = _column(targets.content, "collectionID")[row]
     counts = np.bincount(hit, minlength=len(flat))
@@ -160,14 +165,16 @@ def sim_hits(
     for number in np.unique(collection).tolist():
         if number not in names:
             raise MissingCollectionError(f"the contributions of '{name}' are not in the file")
-        parts = frames.array(names[number]).layout.to_packed()
+        parts = _jagged(frames, names[number])
         begin = np.asarray(parts.offsets.data, np.int64)
         here = np.flatnonzero(collection == number)
         if ((index[here] < 0) | (index[here] >= np.diff(begin)[event[here]])).any():
             raise InvalidEventError(f"a hit of '{name}' points to a contribution that is not there")
         rows = index[here] + begin[event[here]]
-        particle = frames.array(f"_{names[number]}_particle").layout.to_packed().content
-        content = parts.content
+        particles = _jagged(frames, f"_{names[number]}_particle")
+        if not np.array_equal(particles.offsets.data, parts.offsets.data):
+            raise InvalidEventError(f"'{names[number]}': not one particle for each contribution")
+        particle, content = particles.content, parts.content
         contributions.particle[here] = _column(particle, "index")[rows]
         contributions.collection[here] = _column(particle, "collectionID")[rows]
         contributions.pdg[here] = _column(content, "PDG")[rows]
@@ -191,7 +198,7 @@ def subset(
     index, collection
         (objects,) each: where each object is.
     """
-    jagged = frames.array(f"{name}_objIdx").layout.to_packed()
+    jagged = _jagged(frames, f"{name}_objIdx")
     return (
         np.asarray(jagged.offsets.data, np.int64),
         _column(jagged.content, "index").astype(np.int32),
@@ -199,15 +206,48 @@ def subset(
     )
 
 
-def _ranges(begin: npt.NDArray[Any], end: npt.NDArray[Any]) -> tuple[Indices, Indices]:
-    """List the elements of ranges: the range that each is of, and the element."""
-    count = end.astype(np.int64) - begin.astype(np.int64)
-    owner = np.repeat(np.arange(len(count)), count)
-    first = np.cumsum(count) - count
-    return owner, np.arange(len(owner)) + (begin.astype(np.int64) - first)[owner]
+def _jagged(frames: Frames, name: str) -> Any:
+    """Lists of objects, one per event."""
+    layout = frames.array(name).layout.to_packed()
+    if not layout.is_list:
+        raise FileFormatError(f"field '{name}' holds no lists of objects")
+    return layout
+
+
+def _related(
+    frames: Frames, name: str, relation: str, objects: Any, targets: Any
+) -> tuple[Indices, Indices]:
+    """List what a to-many relation holds: the object that each entry is of, and the entry.
+
+    Both count over all events. Ranges end within their event: whatever the file says, there are
+    no more than the relation can hold for each object.
+    """
+    begin = _column(objects.content, f"{relation}_begin").astype(np.int64)
+    end = _column(objects.content, f"{relation}_end").astype(np.int64)
+    first = np.asarray(targets.offsets.data, np.int64)
+    event = np.repeat(np.arange(frames.count), np.diff(objects.offsets.data))
+    there = np.diff(first)[event]
+    count = end - begin
+    wrong = np.flatnonzero((count < 0) | ((count > 0) & ((begin < 0) | (end > there))))
+    if wrong.size:
+        one = wrong[0]
+        raise InvalidEventError(
+            f"event entry {frames.first + event[one]}: the {relation} of an object of '{name}' are "
+            f"{begin[one]} to {end[one]} of {there[one]}"
+        )
+    if count.sum() > _MOST_SHARED * max(len(targets.content), 10_000):
+        raise InvalidEventError(
+            f"the {relation} of '{name}' are {count.sum()}, but the file lists "
+            f"{len(targets.content)}"
+        )
+    source = np.repeat(np.arange(len(count)), count)
+    offset = (first[event] + begin - (np.cumsum(count) - count))[source]
+    return source, np.arange(len(source)) + offset
 
 
 def _column(flat: Any, member: str) -> npt.NDArray[Any]:
+    if member not in flat.fields:
+        raise FileFormatError(f"there is no member '{member}', but {', '.join(flat.fields)}")
     return np.asarray(flat.content(member).data)
 
 
