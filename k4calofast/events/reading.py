@@ -120,6 +120,9 @@ class EventFile:
             _look_at(file)
         with readable(file, "the file cannot be read"):
             self._directory = _opened(file)
+            there, whole = self._directory.file.source.num_bytes, self._directory.file.fEND
+            if there < whole:
+                raise FileFormatError(f"cut off, {there} of {whole} bytes are there")
             classes = {
                 key.split(";")[0]: name for key, name in self._directory.classnames().items()
             }
