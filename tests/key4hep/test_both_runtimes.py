@@ -4,6 +4,40 @@ from __future__ import annotations
 
 import pytest
 
+BESIDE = ["--CaloParticleGun.ThetaMax", "38", "--CaloParticleGun.ParticlesPerEvent", "1"]
+
+OVERLAY = """
+from Configurables import CaloFastSim, CaloHitMerger, CaloParticleGun, EventDataSvc
+from k4FWCore import ApplicationMgr, IOSvc
+
+io = IOSvc("IOSvc", Output="overlay.root")
+algorithms = []
+for kind, particles, header, hits, seed in (
+    ("Signal", "MCParticles", "EventHeader", "EMCBarrelCollectionFast", 1),
+    ("Background", "BackgroundParticles", "BackgroundHeader", "EMCBarrelCollectionFull", 2),
+):
+    gun = CaloParticleGun(f"{kind}Gun", OutputMCParticles=[particles], OutputEventHeader=[header])
+    gun.Seed = seed
+    gun.ParticlesPerEvent = 3
+    fastsim = CaloFastSim(
+        f"{kind}FastSim",
+        InputMCParticles=[particles],
+        InputEventHeader=[header],
+        OutputHits=[hits],
+        OutputContributions=[f"{hits}Contributions"],
+        OutputNotHandled=[f"{particles}NotHandled"],
+        OutputMCParticles=[f"{particles}Flagged"],
+    )
+    algorithms += [gun, fastsim]
+merger = CaloHitMerger("CaloHitMerger", InputMCParticles=["MCParticlesFlagged"])
+ApplicationMgr(
+    TopAlg=[*algorithms, merger],
+    EvtSel="NONE",
+    EvtMax=20,
+    ExtSvc=[EventDataSvc("EventDataSvc")],
+)
+"""
+
 
 def succeeded(job):
     assert job.returncode == 0, job.stdout[-3000:] + job.stderr[-3000:]
@@ -123,3 +157,35 @@ def test_unique_id_gen_svc_seeds_both(key4hep, embedded, options, assert_same, t
     assert assert_same(tmp_path / "theirs.root", tmp_path / "ours.root") == 100
     with pytest.raises(AssertionError, match=r"EMCBarrelCollection\.energy"):
         assert_same(tmp_path / "theirs.root", tmp_path / "unseeded.root")
+
+
+def test_events_without_hits_pass_through_all_components(
+    key4hep, embedded, options, assert_same, tmp_path
+):
+    """Particles mostly beside the barrel, one event after the other."""
+    succeeded(embedded(tmp_path, options / "particle_gun.py", "-n", "40", *BESIDE))
+    more = tmp_path / "and_digitise.py"
+    more.write_text(
+        "from Configurables import CaloDigitiser\n"
+        "from k4FWCore import ApplicationMgr\n"
+        "ApplicationMgr().TopAlg += [CaloDigitiser('CaloDigitiser')]\n"
+    )
+    given = [options / "fastsim.py", more, "--IOSvc.Input", "particles.edm4hep.root"]
+    succeeded(key4hep(tmp_path, *given, "--IOSvc.Output", "theirs.root"))
+    for output, size in (("ours.root", "100"), ("alone.root", "1")):
+        chunks = ["--IOSvc.Output", output, "--events-per-chunk", size]
+        succeeded(embedded(tmp_path, *given, *chunks))
+        assert assert_same(tmp_path / "theirs.root", tmp_path / output) == 40
+
+
+def test_contributions_of_overlaid_particles_keep_their_collection(
+    key4hep, embedded, assert_same, tmp_path
+):
+    """Particles of two collections that have no ID before they are written."""
+    steering = tmp_path / "overlay.py"
+    steering.write_text(OVERLAY)
+    for run, output in ((key4hep, "theirs.root"), (embedded, "ours.root")):
+        job = succeeded(run(tmp_path, steering, "--IOSvc.Output", output))
+        assert "0 of it left out as simulated twice (0 contributions)" in job.stdout
+        assert "of particles of other collections than 'MCParticlesFlagged' are kept" in job.stdout
+    assert assert_same(tmp_path / "theirs.root", tmp_path / "ours.root") == 20
