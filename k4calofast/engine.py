@@ -39,6 +39,10 @@ logger = logging.getLogger(__name__)
 _LAYERED_AT_ONCE = 256
 """Layered showers generated in one go, so that memory stays small."""
 
+_DEPOSITS = {True: (75.0, 0.7), False: (30.0, 0.4)}
+"""Deposits of a shower of 1 GeV, and the power of its energy that they grow with: of layered
+calorimeters, and of crystals."""
+
 
 @dataclass(frozen=True)
 class Simulated:
@@ -177,6 +181,16 @@ class FastSimulation:
             self.detector.surroundings(nothing, nowhere, nowhere, self.card.window)
         except ValueError as error:
             raise ModelError(f"model '{self.card.name}': {error}") from error
+
+    def expected_deposits(self, particles: Particles) -> Floats:
+        """(events,) about how many deposits there will be at most, from momenta alone."""
+        of_1_gev, power = _DEPOSITS[self.card.layered]
+        momentum = np.linalg.norm(particles.momentum, axis=1)
+        most = max(ranges["momentum"][1] for ranges in self.card.kinds.values())
+        # Broken particles are found later.
+        momentum = np.clip(np.nan_to_num(momentum), 0, most)
+        each = np.where(np.isin(particles.pdg, list(self._ranges)), of_1_gev * momentum**power, 0)
+        return np.diff(np.append(0.0, np.cumsum(each))[particles.offsets])
 
     def simulate(self, keys: EventKeys, particles: Particles) -> Simulated:
         """Simulate events.

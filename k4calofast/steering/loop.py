@@ -15,7 +15,7 @@ from k4calofast.events.layout import parameters, read_parameters
 from k4calofast.events.reading import EventSource, Place, is_remote, place
 from k4calofast.events.writing import EventFileWriter
 from k4calofast.exceptions import K4CaloFastError, SteeringError
-from k4calofast.steering.algorithms import Algorithm
+from k4calofast.steering.algorithms import Algorithm, Bounded
 from k4calofast.steering.configurables import EVENTS_PER_CHUNK, IOSvcProperties
 from k4calofast.steering.keepdrop import kept
 
@@ -170,16 +170,27 @@ class EventLoop:
         kept_names = {info.name for info in self._kept}
         done = 0
         chunks = self._source.chunks(self._start, self._stop, self._size)
+        # What is to be done next is last: frames, and how many algorithms they went through.
+        waiting: list[tuple[Frames, int]] = []
         while True:
             began = perf_counter()
-            frames = next(chunks, None)
+            if not waiting:
+                chunk = next(chunks, None)
+                if chunk is None:
+                    break
+                waiting.append((chunk, 0))
             read = perf_counter()
             self.timing.reading += read - began
-            if frames is None:
-                break
-            for name, algorithm in self._algorithms.items():
+            frames, through = waiting.pop()
+            for name, algorithm in list(self._algorithms.items())[through:]:
                 with _named(name):
+                    if isinstance(algorithm, Bounded):
+                        most = max(algorithm.at_once(frames), 1)
+                        if most < frames.count:
+                            waiting.append((frames.slice(most, frames.count), through))
+                            frames = frames.slice(0, most)
                     frames = frames.with_fields(algorithm.execute(frames, self._start + done))
+                through += 1
             worked = perf_counter()
             self.timing.algorithms += worked - read
             if writer is not None:

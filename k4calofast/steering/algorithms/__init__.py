@@ -10,9 +10,9 @@ from k4calofast.properties import (
     CaloParticleGunProperties,
     Properties,
 )
-from k4calofast.steering.algorithms.algorithm import Algorithm, Job, Metadata
+from k4calofast.steering.algorithms.algorithm import Algorithm, Bounded, Job, Metadata
 
-__all__ = ["Algorithm", "Job", "Metadata", "create"]
+__all__ = ["Algorithm", "Bounded", "Job", "Metadata", "create"]
 
 
 def create(name: str, properties: Properties, job: Job) -> Algorithm:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -59,6 +59,14 @@ class Algorithm(Protocol):
 
     def seconds(self) -> dict[str, float]:
         """Return the time spent so far, by stage."""
+
+
+@runtime_checkable
+class Bounded(Algorithm, Protocol):
+    """Work whose results need much more memory than the events it is given."""
+
+    def at_once(self, frames: Frames) -> int:
+        """Return how many of these frames, from the first on, should be in memory together."""
 
 
 def encoding_of(known: Metadata, *collections: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from k4calofast.engine import FastSimulation, model_facts
 from k4calofast.events.copying import copied
 from k4calofast.events.edm4hep import (
@@ -15,6 +17,9 @@ from k4calofast.events.layout import Layout, subset
 from k4calofast.events.typed import find_collection, particles
 from k4calofast.properties import CaloFastSimProperties
 from k4calofast.steering.algorithms.algorithm import CELL_ID_ENCODING, Job, Metadata, hit_fields
+
+_DEPOSITS_AT_ONCE = 700_000
+"""In memory together: some 300 bytes each while they become hits and are written."""
 
 
 class CaloFastSim:
@@ -43,6 +48,12 @@ class CaloFastSim:
             f"{self._hits.name}__{CELL_ID_ENCODING}": self._simulation.detector.encoding.text,
             **{f"{self._name}__{key}": text for key, text in model_facts(self._simulation).items()},
         }
+
+    def at_once(self, frames: Frames) -> int:
+        """See `Bounded`."""
+        these = particles(frames, self._p.InputMCParticles[0])
+        expected = self._simulation.expected_deposits(these)
+        return int(np.searchsorted(np.cumsum(expected), _DEPOSITS_AT_ONCE, side="right"))
 
     def execute(self, frames: Frames, first: int) -> dict[str, Layout]:
         """See `Algorithm`."""
