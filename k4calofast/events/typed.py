@@ -168,8 +168,12 @@ def sim_hits(
         parts = _jagged(frames, names[number])
         begin = np.asarray(parts.offsets.data, np.int64)
         here = np.flatnonzero(collection == number)
-        if ((index[here] < 0) | (index[here] >= np.diff(begin)[event[here]])).any():
-            raise InvalidEventError(f"a hit of '{name}' points to a contribution that is not there")
+        lost = here[(index[here] < 0) | (index[here] >= np.diff(begin)[event[here]])]
+        if lost.size:
+            raise InvalidEventError(
+                f"event entry {frames.first + event[lost[0]]}: a hit of '{name}' points to a "
+                "contribution that is not there"
+            )
         rows = index[here] + begin[event[here]]
         particles = _jagged(frames, f"_{names[number]}_particle")
         if not np.array_equal(particles.offsets.data, parts.offsets.data):

@@ -145,6 +145,7 @@ def frames(shot) -> Frames:
             ),
         },
         EVENTS,
+        first=10,
     )
 
 
@@ -154,7 +155,7 @@ def merged(frames: Frames, infos=INFOS, **properties):
         CaloHitMergerProperties(InputMCParticles=["MCParticlesFlagged"], **properties)
     )
     more = merger.start(infos)
-    after = frames.with_fields(merger.execute(frames, first=10))
+    after = frames.with_fields(merger.execute(frames, frames.first))
     found, parts = sim_hits(after, "EMCBarrelCollection", (*infos, *more))
     names = {one.collection_id: one.name for one in infos}
     events = [[] for _ in range(frames.count)]
@@ -201,10 +202,14 @@ def test_particles_that_are_not_in_the_file_are_none_as_for_podio(frames):
     ("field", "sentence"),
     [
         ("_OfFull_particle", r"^event entry 10: 'EMCBarrelCollectionFull' points beyond"),
+        (
+            "_EMCBarrelCollectionFull_contributions",
+            r"^event entry 10: a hit of 'EMCBarrelCollectionFull' points to a contribution that",
+        ),
         ("MCParticlesNotHandled_objIdx", r"^event entry 10: 'MCParticlesNotHandled' points beyond"),
     ],
 )
-def test_what_points_beyond_the_particles_is_refused(frames, field, sentence):
+def test_what_points_beyond_its_collection_is_refused(frames, field, sentence):
     layout = frames.fields[field]
     index = layout.content.content("index").data
     index[:] = np.where(index > 0, 99, index)
