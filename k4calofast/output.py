@@ -57,7 +57,7 @@ def check(file: Path, inputs: Iterable[Path] = ()) -> None:
     """
     with explained(file):
         if _ADDRESS.match(str(file)):
-            raise OutputError(f"{file} cannot be written: outputs are local files")
+            raise OutputError(f"{file}: only files on this machine are written; copy it there")
         found = _status(file)
         if file.name in ("", ".."):
             raise OutputError(f"{file} cannot be written: it is a folder")
@@ -83,7 +83,7 @@ def check_folder(folder: Path) -> None:
     """
     with explained(folder):
         if _ADDRESS.match(str(folder)):
-            raise OutputError(f"{folder} cannot be written: outputs are local files")
+            raise OutputError(f"{folder}: only files on this machine are written; copy it there")
         _check_writable(folder)
 
 

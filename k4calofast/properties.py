@@ -6,18 +6,53 @@ from here. Names follow Gaudi's habit.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from k4calofast.exceptions import SteeringError
 
 Collection = Annotated[list[str], Field(min_length=1, max_length=1)]
 """k4FWCore's functional algorithms take the name of a collection as a list of one."""
 
 
+_NAME = re.compile(
+    r"(?!GP(Int|Float|Double|String)(Keys|Values)$)(?!.*_objIdx$)[A-Za-z][A-Za-z0-9_]*"
+)
+"""Names of collections: podio makes C++ names of them, and keeps some fields beside theirs."""
+
+
 class Properties(BaseModel):
     """Base of the properties of a component: checked when set."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+
+
+def refuse_names(properties: Properties) -> None:
+    """Refuse names of collections that a file cannot hold, or that contradict each other.
+
+    Not where they are set: what contradicts can be set to something else one line later.
+
+    Raises
+    ------
+    SteeringError
+        If a name to write is none, or that of a field that podio makes itself, or if it is that of
+        another collection of the same component.
+    """
+    named: dict[str, str] = {}
+    for key in type(properties).model_fields:
+        if not key.startswith(("Input", "Output")):
+            continue
+        for name in getattr(properties, key):
+            if key.startswith("Output") and not _NAME.fullmatch(name):
+                raise SteeringError(
+                    f"{key} {name!a}: a name of a collection has letters, digits and underscores, "
+                    "begins with a letter, and is none of podio's own (GPIntKeys, X_objIdx)"
+                )
+            if key.startswith("Output") and name in named:
+                raise SteeringError(f"{key} and {named[name]} are both '{name}'; give two names")
+            named[name] = key
 
 
 class CaloFastSimProperties(Properties):

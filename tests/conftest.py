@@ -56,6 +56,19 @@ def shot() -> Callable[..., Particles]:
 
 
 @pytest.fixture
+def edm4hep_records():
+    """Path of a record of particles by its name; skips the test where it is absent."""
+
+    def path(name: str) -> Path:
+        file = DATA / "records" / name
+        if not file.exists():
+            pytest.skip(f"{file} is not here (K4CALOFAST_TEST_DATA)")
+        return file
+
+    return path
+
+
+@pytest.fixture
 def edm4hep_file():
     """Path of a real EDM4hep file by its name; skips the test where it is absent."""
 

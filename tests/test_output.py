@@ -163,8 +163,8 @@ def test_only_plain_files_are_replaced(tmp_path, monkeypatch, make, kind):
         ("x" * 250, "File name too long"),
         ("file/out.root", "Not a directory"),
         ("nul\0", "null"),
-        ("root://server//out.root", "local files"),
-        ("https://server/out.root", "local files"),
+        ("root://server//out.root", "only files on this machine"),
+        ("https://server/out.root", "only files on this machine"),
     ],
 )
 def test_names_that_cannot_be_are_one_sentence_before_the_work(

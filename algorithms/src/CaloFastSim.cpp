@@ -45,12 +45,19 @@ public:
   }
 
 private:
+  /// Models are named by output, so that those of all passes over a file are kept.
   void putMetadata(const std::map<std::string, std::string>& facts) override {
+    const std::string& hits = outputLocations(0).front();
+    const auto metadata = service<IMetadataSvc>("MetadataSvc", false);
+    if (!metadata) {
+      throw PythonError("the job has no MetadataSvc");
+    }
     for (const auto& [key, value] : facts) {
       if (key == edm4hep::labels::CellIDEncoding) {
-        k4FWCore::putCellIDEncoding(outputLocations(0).front(), value, this);
+        putEncoding(*this, hits, value);
       } else {
-        k4FWCore::putParameter(name() + "__" + key, value, this);
+        // Not by putParameter: hits of this name that are no longer there may have had another model.
+        metadata->put<std::string>(podio::collMetadataParamName(hits, key), value);
       }
     }
   }

@@ -23,15 +23,31 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <tuple>
 #include <utility>
 #include <variant>
 #include <vector>
 
 namespace k4calofast {
+
+/// Puts the cell-ID encoding of a collection of hits into the file's metadata, where it may be already.
+/// @throws PythonError if there is another one
+template <typename Algorithm>
+void putEncoding(const Algorithm& algorithm, const std::string& hits, const std::string& encoding) {
+  const auto there = k4FWCore::getCellIDEncoding(hits, &algorithm);
+  if (there && *there != encoding) {
+    throw PythonError("OutputHits '" + hits + "': the input's metadata gives hits of this name the cell-ID encoding '" +
+                      *there + "', but these have '" + encoding + "'; set OutputHits to another name");
+  }
+  if (!there) {
+    k4FWCore::putCellIDEncoding(hits, encoding, &algorithm);
+  }
+}
 
 /// Gives a collection of hits the cell-ID encoding that others share.
 /// @throws PythonError if they do not share one
@@ -49,7 +65,7 @@ void shareEncoding(const Algorithm& algorithm, const std::vector<std::string>& f
   if (!encoding || !isOne) {
     throw PythonError("one cell-ID encoding is needed, the metadata says " + said);
   }
-  k4FWCore::putCellIDEncoding(to, *encoding, &algorithm);
+  putEncoding(algorithm, to, *encoding);
 }
 
 /// What the components have in common: a transformer of collections whose work is done in Python.
@@ -75,6 +91,11 @@ public:
   StatusCode initialize() override {
     if (const StatusCode status = Base::initialize(); status.isFailure()) {
       return status;
+    }
+    // Not left to start(): k4FWCore opens the output before.
+    if (const auto input = overwritten(); !input.empty()) {
+      this->error() << "IOSvc.Output cannot be written: it is also an input, " << input << endmsg;
+      return StatusCode::FAILURE;
     }
     try {
       PropertyValues values;
@@ -205,6 +226,24 @@ private:
     return this->serviceLocator()->template service<Interface>(service, false);
   }
 
+  /// The input that the job would overwrite, if there is one.
+  std::string overwritten() const {
+    const auto io = existing<IProperty>("IOSvc");
+    Gaudi::Property<std::string> output{"Output", ""};
+    Gaudi::Property<std::vector<std::string>> inputs{"Input", {}};
+    if (!io || !io->hasProperty("Output") || !io->hasProperty("Input") || io->getProperty(&output).isFailure() ||
+        io->getProperty(&inputs).isFailure()) {
+      return "";
+    }
+    for (const auto& input : inputs.value()) {
+      std::error_code ignored; // of files that do not exist
+      if (std::filesystem::equivalent(input, output.value(), ignored)) {
+        return input;
+      }
+    }
+    return "";
+  }
+
   void fail(const std::string& message) {
     this->error() << message << endmsg;
     failJob();
@@ -244,8 +283,10 @@ private:
     const std::string wanted = inputTypes()[I];
     DataObject* object = nullptr;
     if (this->evtSvc()->retrieveObject("/Event/" + location, object).isFailure() || !object) {
+      const bool isHeader = wanted == edm4hep::EventHeaderCollection::typeName;
       this->error() << property << ": no collection '" << location << "' of type " << wanted
-                    << " in this event" << others(wanted) << "; set " << property << endmsg;
+                    << " in this event" << others(wanted) << "; set " << property
+                    << (isHeader ? ", or put an EventHeaderCreator in front" : "") << endmsg;
       return;
     }
     const auto* wrapper = dynamic_cast<AnyDataWrapper<std::unique_ptr<podio::CollectionBase>>*>(object);

@@ -15,10 +15,20 @@ namespace {
     return *files;
   }
 
+  /// A name for what is not complete; one that is taken may be anybody's.
+  std::filesystem::path unfinished(const std::string& file) {
+    std::filesystem::path name = file + ".part";
+    std::error_code ignored;
+    for (int i = 2; std::filesystem::exists(std::filesystem::symlink_status(name, ignored)); ++i) {
+      name = file + "." + std::to_string(i) + ".part";
+    }
+    return name;
+  }
+
   void renameAll() {
     for (const auto& file : abandoned()) {
       std::error_code ignored; // there may be no file yet
-      std::filesystem::rename(file, file.string() + ".part", ignored);
+      std::filesystem::rename(file, unfinished(file.string()), ignored);
     }
   }
 

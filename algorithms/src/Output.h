@@ -4,7 +4,8 @@
 
 namespace k4calofast {
 
-/// Renames a file that is not complete to `<file>.part` at the end of the process.
+/// Renames a file that is not complete to `<file>.part`, or `<file>.2.part` and so on where there is
+/// one already, at the end of the process.
 ///
 /// k4FWCore closes its output properly whatever happens, so that a job which fails after some
 /// events leaves a file like any other.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import NoReturn
 
+from k4calofast import streams
 from k4calofast.exceptions import K4CaloFastError
 from k4calofast.stopping import Stopped, stopped_by_signals
 
@@ -15,6 +15,7 @@ _RESUMABLE = ("train", "refine", "tune")
 
 def main() -> None:
     """Run the command; whatever goes wrong is one line, and the exit code is not 0."""
+    streams.prepare()
     try:
         with stopped_by_signals():
             # Loading takes long enough for a signal to arrive.
@@ -34,7 +35,7 @@ def main() -> None:
         _fail(f"{stopped}, {what}", stopped.code)
     except OSError as error:
         # Disks, pipes and names: what the system refuses is no fault of the program.
-        _leave_stdout()
+        streams.leave_stdout()
         if isinstance(error, BrokenPipeError):
             sys.exit(1)
         where = "cannot read or write" if error.filename is None else error.filename
@@ -44,10 +45,3 @@ def main() -> None:
 def _fail(sentence: str, code: int) -> NoReturn:
     print(f"k4calofast: {sentence}", file=sys.stderr)
     sys.exit(code)
-
-
-def _leave_stdout() -> None:
-    """Let Python throw away what it could not print: it would try again at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.events.edm4hep import COMPONENTS, DTYPES, SCHEMA_VERSION, DataType
-from k4calofast.exceptions import FileFormatError
+from k4calofast.exceptions import FileFormatError, SteeringError
 
 Layout = Any
 """An `awkward.contents.Content`."""
@@ -185,6 +185,28 @@ def parameters(values: Mapping[str, Mapping[str, list[Any]]], count: int = 1) ->
             np.arange(count + 1) * len(keys), jagged(inner.astype(np.int64), content)
         )
     return fields
+
+
+def refuse_parameter(key: str, value: int | float | str) -> None:
+    """Refuse a frame parameter that could not be written.
+
+    Raises
+    ------
+    SteeringError
+        If it is an integer that does not fit into 32 bits, as podio has them, or text that is none.
+    """
+    try:
+        key.encode()
+        if isinstance(value, str):
+            value.encode()
+    except UnicodeEncodeError:
+        raise SteeringError(
+            f"metadata {key!a} = {value!a} holds what is no letter, and cannot be written as text"
+        ) from None
+    if isinstance(value, int) and not -(2**31) <= value < 2**31:
+        raise SteeringError(
+            f"metadata '{key}' = {value}: integers have 32 bits in podio; take a float or a string"
+        )
 
 
 def read_parameters(fields: Mapping[str, Layout], frame: int) -> dict[str, dict[str, list[Any]]]:

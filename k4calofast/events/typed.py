@@ -15,6 +15,7 @@ from k4calofast.events.columns import (
     Indices,
     Particles,
 )
+from k4calofast.events.edm4hep import EVENT_HEADER
 from k4calofast.events.frames import CollectionInfo, Frames
 from k4calofast.exceptions import FileFormatError, InvalidEventError, MissingCollectionError
 
@@ -42,6 +43,8 @@ def find_collection(
     else:
         same = [info.name for info in infos if info.data_type == data_type]
         hint = f"; of that type there is {', '.join(same)}" if same else ""
+        if data_type == EVENT_HEADER.collection:
+            hint += "; EventHeaderCreator in front makes one"
         raise MissingCollectionError(f"no collection '{name}' of type {data_type}{hint}")
     if info.data_type != data_type or info.is_subset != is_subset:
         wanted, found = (

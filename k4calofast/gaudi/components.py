@@ -35,6 +35,7 @@ from k4calofast.properties import (
     CaloHitMergerProperties,
     CaloParticleGunProperties,
     Properties,
+    refuse_names,
 )
 
 _S_PER_MS = 1e-3
@@ -83,6 +84,7 @@ def create(kind: str, properties: Mapping[str, Any]) -> Component:
         raise SteeringError(f"{name}{where}: {first['msg']} (got {properties[str(name)]!r})") from (
             error
         )
+    refuse_names(checked)
     component: Component = maker(checked)
     return component
 

@@ -86,6 +86,16 @@ class UniqueIDGenSvcProperties(Properties):
     CheckDuplicates: bool = Field(False, description="kept for Gaudi")
 
 
+class EventHeaderCreatorProperties(Properties):
+    """k4FWCore's headers for events without: one run, events counted from the job's first."""
+
+    EventHeaderCollection: str = Field("EventHeader", description="EventHeader to write")
+    runNumber: int = Field(1, ge=0, lt=1 << 32, description="run number")  # noqa: N815
+    eventNumberOffset: int = Field(  # noqa: N815 - k4FWCore's names
+        0, ge=0, lt=1 << 63, description="number of the first event"
+    )
+
+
 class _AnyProperties(Properties):
     """Properties of services of Gaudi that have no work here but may stand in an options file."""
 
@@ -210,6 +220,12 @@ class CaloParticleGun(Configurable):
     properties_type = CaloParticleGunProperties
 
 
+class EventHeaderCreator(Configurable):
+    """EventHeaders for events without."""
+
+    properties_type = EventHeaderCreatorProperties
+
+
 class UniqueIDGenSvc(Configurable):
     """Seeds for the events of all algorithms."""
 
@@ -247,6 +263,7 @@ COMPONENTS: dict[str, type[Configurable]] = {
     "CaloParticleGun": CaloParticleGun,
     "CaloHitMerger": CaloHitMerger,
     "CaloDigitiser": CaloDigitiser,
+    "EventHeaderCreator": EventHeaderCreator,
     "UniqueIDGenSvc": UniqueIDGenSvc,
     **{name: type(name, (_Service,), {"__doc__": "No work here."}) for name in _GAUDI_SERVICES},
 }

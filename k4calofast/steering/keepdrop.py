@@ -7,9 +7,13 @@ and ``drop type <T>`` with a collection's exact type; the last command that fits
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import awkward as ak
+import numpy as np
 
 from k4calofast.events.frames import CollectionInfo
+from k4calofast.events.layout import Layout
 from k4calofast.exceptions import SteeringError
 
 
@@ -19,7 +23,7 @@ def kept(commands: Sequence[str], infos: Sequence[CollectionInfo]) -> tuple[Coll
     Raises
     ------
     SteeringError
-        If a command cannot be understood.
+        If a command cannot be understood, or if a subset is kept, but nothing that it can be of.
     """
     parsed = [_parsed(command) for command in commands]
 
@@ -30,7 +34,47 @@ def kept(commands: Sequence[str], infos: Sequence[CollectionInfo]) -> tuple[Coll
                 keep = verb == "keep"
         return keep
 
-    return tuple(info for info in infos if is_kept(info))
+    chosen = tuple(info for info in infos if is_kept(info))
+    for info in chosen:
+        same = [one for one in infos if one.data_type == info.data_type and not one.is_subset]
+        if info.is_subset and same and not any(one in chosen for one in same):
+            raise _dangling(info.name, ", ".join(one.name for one in same))
+    return chosen
+
+
+def refuse_dangling(
+    fields: Mapping[str, Layout], infos: Sequence[CollectionInfo], kept: Sequence[CollectionInfo]
+) -> None:
+    """Refuse subsets of collections that are not written.
+
+    Relations to what is not written are not there for podio; a subset of it makes it crash.
+
+    Parameters
+    ----------
+    fields
+        What will be written.
+    infos, kept
+        All collections, and those that will be written.
+
+    Raises
+    ------
+    SteeringError
+        If there is one.
+    """
+    dropped = {info.collection_id: info.name for info in infos if info not in kept}
+    for info in kept:
+        if info.is_subset and dropped:
+            index = ak.Array(fields[f"{info.name}_objIdx"])
+            for target in np.unique(ak.to_numpy(ak.flatten(index.collectionID))):
+                if int(target) in dropped:
+                    raise _dangling(info.name, dropped[int(target)])
+
+
+def _dangling(subset: str, of: str) -> SteeringError:
+    return SteeringError(
+        f"IOSvc.outputCommands drop {of}, but keep {subset}, which is a subset of it and cannot be "
+        "read without; keep or drop both"
+    )
 
 
 def _parsed(command: str) -> tuple[str, bool, str]:

@@ -11,13 +11,14 @@ from typing import Any
 
 from k4calofast.events.edm4hep import EDM4HEP_VERSION, PODIO_VERSION, definition
 from k4calofast.events.frames import EVENTS, METADATA, CollectionInfo, FileInfo, Frames, owner
-from k4calofast.events.layout import parameters, read_parameters
-from k4calofast.events.reading import EventSource, Place, is_remote, place
+from k4calofast.events.layout import parameters, read_parameters, refuse_parameter
+from k4calofast.events.reading import EventSource, place
 from k4calofast.events.writing import EventFileWriter
 from k4calofast.exceptions import K4CaloFastError, SteeringError
-from k4calofast.steering.algorithms import Algorithm, Bounded
+from k4calofast.output import check
+from k4calofast.steering.algorithms import Algorithm, Bounded, refuse_other_encodings
 from k4calofast.steering.configurables import EVENTS_PER_CHUNK, IOSvcProperties
-from k4calofast.steering.keepdrop import kept
+from k4calofast.steering.keepdrop import kept, refuse_dangling
 
 logger = logging.getLogger(__name__)
 
@@ -99,13 +100,9 @@ class EventLoop:
             raise SteeringError(
                 f"IOSvc.OutputType '{io.OutputType}': without podio, only RNTuples are written"
             )
-        if is_remote(io.Output):
-            raise SteeringError(
-                f"IOSvc.Output {io.Output}: only files on this machine are written; copy it there"
-            )
         inputs = [place(file) for file in io.Input]
-        if io.Output and any(_same_file(Path(io.Output), file) for file in inputs):
-            raise SteeringError(f"IOSvc.Output {io.Output} is also an input")
+        if io.Output:
+            check(Path(io.Output), [file for file in inputs if isinstance(file, Path)])
         self._source: EventSource | NoInput
         if inputs:
             self._source = EventSource(inputs, io.CollectionNames)
@@ -123,7 +120,10 @@ class EventLoop:
             self._stop = min(self._stop, self._start + max_events)
         self._added: dict[str, Any] = dict(metadata)
         self.infos = self._started()
+        for key, value in self._added.items():
+            refuse_parameter(key, value)
         self._kept = kept(io.outputCommands, self.infos)
+        self._writer: EventFileWriter | None = None
 
     def _started(self) -> tuple[CollectionInfo, ...]:
         infos = self._source.infos
@@ -134,15 +134,25 @@ class EventLoop:
             if values
         }
         for name, algorithm in self._algorithms.items():
-            with _named(name):
+            with named(name):
                 for info in algorithm.start(infos):
                     if any(info.name == known.name for known in infos):
-                        raise SteeringError(f"collection '{info.name}' exists already")
+                        raise SteeringError(
+                            f"collection '{info.name}' exists already; an Output property must "
+                            "give it another name"
+                        )
                     if any(info.collection_id == known.collection_id for known in infos):
                         raise SteeringError(f"collection '{info.name}': its ID is taken")
                     infos = (*infos, info)
-                self._added |= algorithm.metadata(known | self._added)
+                added = algorithm.metadata(known | self._added)
+                refuse_other_encodings(known | self._added, added)
+                self._added |= added
         return infos
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is an output, and all of it."""
+        return self._writer is not None and self._writer.complete
 
     @property
     def num_events(self) -> int:
@@ -153,7 +163,8 @@ class EventLoop:
         """Go through the events; the output has its name only if all went well."""
         try:
             if self._io.Output:
-                with EventFileWriter(Path(self._io.Output), self._source.info) as writer:
+                self._writer = EventFileWriter(Path(self._io.Output), self._source.info)
+                with self._writer as writer:
                     self._events(progress, writer)
                     self._rest(writer)
                     began = perf_counter()
@@ -183,7 +194,7 @@ class EventLoop:
             self.timing.reading += read - began
             frames, through = waiting.pop()
             for name, algorithm in list(self._algorithms.items())[through:]:
-                with _named(name):
+                with named(name):
                     if isinstance(algorithm, Bounded):
                         most = max(algorithm.at_once(frames), 1)
                         if most < frames.count:
@@ -199,6 +210,7 @@ class EventLoop:
                     for field, layout in frames.fields.items()
                     if (name := owner(field, names) or "") == "" or name in kept_names
                 }
+                refuse_dangling(fields, self.infos, self._kept)
                 writer.write(EVENTS, Frames(fields, frames.count), self._kept)
             self.timing.writing += perf_counter() - worked
             done += frames.count
@@ -212,6 +224,8 @@ class EventLoop:
         metadata = read_parameters(self._source.metadata.fields, 0)
         kinds = {int: "Int", float: "Double", str: "String"}
         for key, value in self._added.items():
+            for values in metadata.values():
+                values.pop(key, None)
             metadata.setdefault(kinds[type(value)], {})[key] = [value]
         frame = self._source.metadata.with_fields(parameters(metadata))
         writer.write(METADATA, frame, self._source.metadata_infos)
@@ -223,7 +237,7 @@ class EventLoop:
         return {name: algorithm.finish() for name, algorithm in self._algorithms.items()}
 
 
-class _named:  # noqa: N801 - used as a statement
+class named:  # noqa: N801 - used as a statement
     """Puts the name of an algorithm in front of its errors."""
 
     def __init__(self, name: str) -> None:
@@ -235,7 +249,3 @@ class _named:  # noqa: N801 - used as a statement
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, K4CaloFastError):
             raise type(error)(f"{self._name}: {error}") from error
-
-
-def _same_file(one: Path, other: Place) -> bool:
-    return isinstance(other, Path) and one.exists() and other.exists() and one.samefile(other)

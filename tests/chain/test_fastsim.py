@@ -163,8 +163,8 @@ def test_the_metadata_say_how_cells_are_numbered_and_what_made_the_hits(edm4hep_
     (metadata,) = opened.frames("metadata", 0, category.num_entries, 10, category.field_names)
     text = read_parameters(metadata.fields, 0)["String"]
     assert text["EMCBarrelCollection__CellIDEncoding"] == ["system:5,part:2,theta:6,phi:7"]
-    assert text["CaloFastSim__ModelName"] == ["besiii_emc_barrel/accurate"]
-    assert len(text["CaloFastSim__ModelSHA256"][0]) == 64
+    assert text["EMCBarrelCollection__ModelName"] == ["besiii_emc_barrel/accurate"]
+    assert len(text["EMCBarrelCollection__ModelSHA256"][0]) == 64
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import awkward as ak
 import pytest
 
 from k4calofast.events.reading import EventFile, EventSource, place
-from k4calofast.exceptions import FileFormatError, MissingExtraError, SteeringError
+from k4calofast.exceptions import FileFormatError, MissingExtraError, OutputError
 from k4calofast.steering.configurables import IOSvcProperties
 from k4calofast.steering.loop import EventLoop
 
@@ -61,7 +61,7 @@ def test_a_url_that_nothing_reads_is_refused_with_a_remedy():
 @pytest.mark.parametrize("url", ["root://eos.example.org//file.root", "https://host/x.root"])
 def test_a_url_as_output_is_refused_and_makes_no_folder(url, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SteeringError, match="only files on this machine are written"):
+    with pytest.raises(OutputError, match="only files on this machine are written"):
         EventLoop(IOSvcProperties(Input=[str(PARTICLES)], Output=url), {}, -1, {}, [])
     assert list(tmp_path.iterdir()) == []
 

@@ -69,6 +69,39 @@ def test_jpsi_events_get_the_same_hits(
             assert written[key] == expected[key]
 
 
+def test_a_second_pass_names_its_model_beside_the_first(
+    key4hep, embedded, options, metadata_of, gun_events, tmp_path
+):
+    second = ["--CaloFastSim.Model", "besiii_emc_barrel/fast", "--CaloFastSim.OutputHits", "Second"]
+    second += ["--CaloFastSim.OutputContributions", "SecondContributions"]
+    second += ["--CaloFastSim.OutputNotHandled", "SecondNotHandled"]
+    given = [options / "fastsim.py", "--IOSvc.Input", gun_events / "hits.root", *second]
+    for run, output in ((key4hep, "theirs.root"), (embedded, "ours.root")):
+        succeeded(run(tmp_path, *given, "--IOSvc.Output", output))
+        said = metadata_of(tmp_path / output)
+        assert said["EMCBarrelCollection__ModelName"] == "besiii_emc_barrel/accurate"
+        assert said["Second__ModelName"] == "besiii_emc_barrel/fast"
+        assert said["Second__CellIDEncoding"] == said["EMCBarrelCollection__CellIDEncoding"]
+
+
+def test_hits_whose_cells_are_counted_otherwise_than_the_metadata_says_are_refused(
+    key4hep, embedded, options, tmp_path
+):
+    other = {"EMCBarrelCollection__CellIDEncoding": "system:8,layer:8"}
+    (tmp_path / "said.py").write_text(
+        f"from k4FWCore import putMetadata\nputMetadata({other})\n", encoding="utf-8"
+    )
+    gun = [options / "particle_gun.py", tmp_path / "said.py", "-n", "5"]
+    succeeded(embedded(tmp_path, *gun, "--IOSvc.Output", "said.root"))
+    given = [options / "fastsim.py", "--IOSvc.Input", "said.root", "--IOSvc.Output"]
+    for run in (key4hep, embedded):
+        job = run(tmp_path, *given, "hits.root")
+        assert job.returncode != 0
+        assert "OutputHits 'EMCBarrelCollection': the input's metadata" in job.stdout + job.stderr
+        succeeded(run(tmp_path, *given, "other.root", "--CaloFastSim.OutputHits", "Other"))
+        (tmp_path / "other.root").unlink()
+
+
 @pytest.mark.parametrize("output_type", ["default", "rntuple"])
 def test_gun_events_get_the_same_hits(
     key4hep, embedded, options, assert_same, gun_events, tmp_path, output_type

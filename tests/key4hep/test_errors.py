@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,12 @@ ERRORS = {
         ["--CaloFastSim.OutputHits", "A", "B"],
         r"OutputHits: List should have at most",
     ),
+    "one name for two": (
+        ["--CaloFastSim.OutputHits", "A", "--CaloFastSim.OutputContributions", "A"],
+        r"OutputContributions and OutputHits are both 'A'",
+    ),
+    "no name": (["--CaloFastSim.OutputHits", "GPIntKeys"], r"OutputHits 'GPIntKeys': a name"),
+    "no number": (["--CaloFastSim.HitThreshold", "nan"], r"HitThreshold: Input should be a finite"),
 }
 
 
@@ -74,3 +81,26 @@ def test_an_error_of_python_is_not_a_crash(key4hep, options, tmp_path):
     for options_file in ("fastsim.py", "fastsim_mt.py"):
         job = key4hep(tmp_path, options / options_file, PYTHONPATH=path)
         assert_failed(job, tmp_path, "ZeroDivisionError: a bug")
+
+
+@pytest.mark.parametrize("options_file", ["fastsim.py", "fastsim_mt.py"])
+def test_an_input_is_not_overwritten(key4hep, options, tmp_path, options_file):
+    file = tmp_path / "particles.edm4hep.root"
+    shutil.copy(options / "input" / file.name, file)
+    (tmp_path / "link").symlink_to(file)
+    before = file.read_bytes()
+    given = ["--IOSvc.Input", file, "--IOSvc.Output", "link"]
+    job = key4hep(tmp_path, options / options_file, *given)
+    assert job.returncode != 0
+    assert "IOSvc.Output cannot be written: it is also an input" in job.stdout
+    assert file.read_bytes() == before
+
+
+def test_an_unfinished_output_replaces_nothing(key4hep, options, tmp_path):
+    (tmp_path / "hits.root.part").write_text("precious")
+    given = ["--IOSvc.Output", "hits.root", "--CaloFastSim.OutOfRange", "fail"]
+    job = key4hep(tmp_path, options / "fastsim.py", *given)
+    assert job.returncode != 0
+    assert (tmp_path / "hits.root.part").read_text() == "precious"
+    assert (tmp_path / "hits.root.2.part").exists()
+    assert not (tmp_path / "hits.root").exists()

@@ -9,10 +9,18 @@ from k4calofast.properties import (
     CaloHitMergerProperties,
     CaloParticleGunProperties,
     Properties,
+    refuse_names,
 )
-from k4calofast.steering.algorithms.algorithm import Algorithm, Bounded, Job, Metadata
+from k4calofast.steering.algorithms.algorithm import (
+    Algorithm,
+    Bounded,
+    Job,
+    Metadata,
+    refuse_other_encodings,
+)
+from k4calofast.steering.configurables import EventHeaderCreatorProperties
 
-__all__ = ["Algorithm", "Bounded", "Job", "Metadata", "create"]
+__all__ = ["Algorithm", "Bounded", "Job", "Metadata", "create", "refuse_other_encodings"]
 
 
 def create(name: str, properties: Properties, job: Job) -> Algorithm:
@@ -21,8 +29,9 @@ def create(name: str, properties: Properties, job: Job) -> Algorithm:
     Raises
     ------
     SteeringError
-        If they are those of no algorithm.
+        If they are those of no algorithm, or name collections that cannot be.
     """
+    refuse_names(properties)
     # Each imports what it needs and no more: ONNX Runtime, a detector's tables.
     match properties:
         case CaloFastSimProperties():
@@ -33,6 +42,10 @@ def create(name: str, properties: Properties, job: Job) -> Algorithm:
             from k4calofast.steering.algorithms.gun import CaloParticleGun
 
             return CaloParticleGun(properties)
+        case EventHeaderCreatorProperties():
+            from k4calofast.steering.algorithms.header import EventHeaderCreator
+
+            return EventHeaderCreator(properties)
         case CaloHitMergerProperties():
             from k4calofast.steering.algorithms.merger import CaloHitMerger
 

@@ -14,7 +14,7 @@ from k4calofast.events.frames import CollectionInfo, Frames
 from k4calofast.events.layout import Layout, collection
 from k4calofast.events.typed import event_keys
 from k4calofast.events.unique_id import unique_ids
-from k4calofast.exceptions import MissingCollectionError
+from k4calofast.exceptions import MissingCollectionError, SteeringError
 
 Metadata = Mapping[str, Any]
 
@@ -83,6 +83,26 @@ def encoding_of(known: Metadata, *collections: str) -> str:
         said = ", ".join(f"'{name}': {value}" for name, value in found.items())
         raise MissingCollectionError(f"one cell-ID encoding is needed, the metadata says {said}")
     return str(values.pop())
+
+
+def refuse_other_encodings(known: Metadata, added: Metadata) -> None:
+    """Refuse hits whose cells are counted otherwise than the metadata says already.
+
+    Raises
+    ------
+    SteeringError
+        If there is another encoding of the same collection, as of hits of the input that were not
+        read.
+    """
+    for key, value in added.items():
+        collection, _, name = key.rpartition("__")
+        there = known.get(key, value)
+        if name == CELL_ID_ENCODING and there != value:
+            raise SteeringError(
+                f"OutputHits '{collection}': the input's metadata gives hits of this name the "
+                f"cell-ID encoding '{there}', but these have '{value}'; set OutputHits to another "
+                "name"
+            )
 
 
 def hit_fields(

@@ -44,9 +44,11 @@ class CaloFastSim:
 
     def metadata(self, _known: Metadata) -> Metadata:
         """See `Algorithm`."""
+        facts = model_facts(self._simulation)
         return {
             f"{self._hits.name}__{CELL_ID_ENCODING}": self._simulation.detector.encoding.text,
-            **{f"{self._name}__{key}": text for key, text in model_facts(self._simulation).items()},
+            # By output, so that those of all passes over a file are kept.
+            **{f"{self._hits.name}__{key}": text for key, text in facts.items()},
         }
 
     def at_once(self, frames: Frames) -> int:
