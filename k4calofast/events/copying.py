@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.events.frames import CollectionInfo, Frames
+from k4calofast.events.frames import CollectionInfo, Frames, owner
 from k4calofast.events.layout import Layout
 
 
@@ -17,6 +17,7 @@ def copied(
     info: CollectionInfo,
     copy: CollectionInfo,
     members: Mapping[str, npt.NDArray[np.generic]],
+    collections: Iterable[str],
 ) -> dict[str, Layout]:
     """Fields of a copy; relations among the collection's objects become relations of the copy's.
 
@@ -28,7 +29,10 @@ def copied(
         What the copy is.
     members
         (objects,) values of the members that change.
+    collections
+        Names of all collections in the frames: one may begin like another.
     """
+    names = list(collections)
     fields: dict[str, Layout] = {}
     objects = frames.fields[info.name].to_packed()
     fields[copy.name] = ak.contents.ListOffsetArray(
@@ -39,7 +43,7 @@ def copied(
         ),
     )
     for field, layout in frames.fields.items():
-        if field.startswith(f"_{info.name}_"):
+        if field != info.name and owner(field, names) == info.name:
             targets = layout.to_packed()
             fields[f"_{copy.name}_" + field.removeprefix(f"_{info.name}_")] = (
                 ak.contents.ListOffsetArray(

@@ -32,6 +32,7 @@ class CaloFastSim:
     def start(self, infos: tuple[CollectionInfo, ...]) -> tuple[CollectionInfo, ...]:
         """See `Algorithm`."""
         p = self._p
+        self._names = [info.name for info in infos]
         find_collection(infos, p.InputEventHeader[0], EVENT_HEADER.collection)
         self._input = find_collection(infos, p.InputMCParticles[0], MC_PARTICLE.collection)
         self._hits = CollectionInfo.new(p.OutputHits[0], SIM_CALORIMETER_HIT)
@@ -73,7 +74,7 @@ class CaloFastSim:
         if p.OutputMCParticles:
             status = result.flagged(these.simulator_status)
             members = {"simulatorStatus": status}
-            fields |= copied(frames, self._input, self._particles, members)
+            fields |= copied(frames, self._input, self._particles, members, self._names)
         return fields
 
     def finish(self) -> list[str]:
