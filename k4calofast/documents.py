@@ -24,7 +24,7 @@ _MOST_VALUES = 50_000
 """In a YAML document, those of aliases counted wherever they stand."""
 _DEEPEST = 50
 _LONGEST_NUMBER = 100
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Characters of text that nobody writes, halves of surrogate pairs among them."""
 
 
@@ -156,7 +156,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
         node: yaml.ScalarNode = super().compose_scalar_node(anchor)
-        if found := _CONTROL.search(node.value):
+        if found := NO_TEXT.search(node.value):
             raise _refused(f"a character that is no text (U+{ord(found[0]):04X})", node)
         number = node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
         if number and len(node.value) > _LONGEST_NUMBER:
@@ -211,7 +211,11 @@ def validated(
     try:
         return schema.model_validate(content)
     except ValidationError as reason:
-        first = reason.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        said = f"{field}: {first['msg']}" if field else first["msg"]
-        raise error(f"{where}: {one_line(said)}") from None
+        raise error(f"{where}: {first_fault(reason)}") from None
+
+
+def first_fault(error: ValidationError) -> str:
+    """Field and what is wrong with it, in one line."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return one_line(f"{field}: {first['msg']}" if field else first["msg"])

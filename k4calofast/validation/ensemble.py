@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
+from k4calofast.documents import one_line
 from k4calofast.exceptions import FileFormatError, OutputError
 from k4calofast.validation.fidelity import CHANCE, MEANINGS
 from k4calofast.validation.figures import plotting
 from k4calofast.validation.metrics import Value, t_score, z_score
-from k4calofast.validation.side_by_side import Summary
+from k4calofast.validation.side_by_side import Summary, as_markdown, in_figure
 
 _UNSIGNED = {"cells"}
 """Gates of sizes, which are above 0 without any bias."""
@@ -173,7 +176,12 @@ def markdown(made: Sequence[Line], picture: str | None = None) -> str:
             _root_mean_square([one.reference for one in of_gate]),
         )
         significant = sum(one.significant for one in of_gate)
-        cells = [gate, str(len(of_gate)), *(f"{size:.4f}" for size in sizes), str(significant)]
+        cells = [
+            as_markdown(one_line(gate)),
+            str(len(of_gate)),
+            *(f"{size:.4f}" for size in sizes),
+            str(significant),
+        ]
         text.append("| " + " | ".join(cells) + " |")
     text += [
         "",
@@ -196,7 +204,7 @@ def markdown(made: Sequence[Line], picture: str | None = None) -> str:
     if len(many) > _WORST:
         text += ["", f"Of {_MANY}, the {_WORST} largest biases less two errors are listed."]
     if picture is not None:
-        text += ["", f"![Bias and spread]({picture})"]
+        text += ["", f"![Bias and spread]({quote(picture)})"]
     return "\n".join(text)
 
 
@@ -210,7 +218,13 @@ def picture(made: Sequence[Line]) -> bytes:
     """
     plt, mplhep = plotting()
     gates = [gate for gate in _DRAWN if any(one.gate == gate for one in made)] or [made[0].gate]
-    with plt.style.context(mplhep.style.ATLAS), plt.rc_context({"font.size": 9}):
+    with (
+        plt.style.context(mplhep.style.ATLAS),
+        plt.rc_context({"font.size": 9}),
+        warnings.catch_warnings(),
+    ):
+        # Names may have characters that the font has not.
+        warnings.filterwarnings("ignore", message="Glyph")
         figure, panels = plt.subplots(
             len(gates),
             figsize=(7, 1 + 1.8 * len(gates)),
@@ -230,9 +244,9 @@ def picture(made: Sequence[Line]) -> bytes:
                 range(len(of_gate)), 2 * error, 0.8, -error, color="tab:blue", alpha=0.25, zorder=0
             )
             axes.axhline(0, color="black", linewidth=0.8)
-            axes.set_ylabel(gate)
+            axes.set_ylabel(in_figure(gate))
             axes.tick_params(axis="x", which="minor", length=0)
-        axes.set_xticks(range(len(of_gate)), [one.where for one in of_gate], rotation=90)
+        axes.set_xticks(range(len(of_gate)), [in_figure(one.where) for one in of_gate], rotation=90)
         figure.suptitle(
             "bias and spread of trainings (points: members; band: error of the reference; "
             "red: significant)",
@@ -273,7 +287,7 @@ def _row(one: Line) -> str:
         f"{one.reference:.4f}",
         f"{one.limit:.3g}",
     ]
-    return "| " + " | ".join(" ".join(cell.replace("|", r"\|").split()) for cell in cells) + " |"
+    return "| " + " | ".join(as_markdown(one_line(cell)) for cell in cells) + " |"
 
 
 def _root_mean_square(values: Sequence[float]) -> float:

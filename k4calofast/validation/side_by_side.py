@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from k4calofast.documents import NO_TEXT, first_fault, one_line, read_json, validated
 from k4calofast.exceptions import FileFormatError
 from k4calofast.validation.figures import plotting
 from k4calofast.validation.overview import (
@@ -26,7 +28,13 @@ from k4calofast.validation.page import template
 from k4calofast.validation.report import LAYOUT
 from k4calofast.validation.speed import BATCHES
 
-_LARGEST = 1 << 26
+_LARGEST_FIGURE = 1e9
+_LONGEST = 10_000
+"""Of numbers and texts in a report, beyond which no table or figure can show them."""
+
+_DRAWABLE = 80
+"""Characters of a text in a figure."""
+
 _UNKNOWN = "-"
 
 _DRAWN = 256
@@ -100,22 +108,55 @@ def read(report: Path) -> Summary:
     FileFormatError
         If there is none, or it is not one.
     """
-    file = report / "report.json" if report.is_dir() else report
+    # A name can be too long for a path.
+    with suppress(OSError):
+        report = report / "report.json" if report.is_dir() else report
+    content = read_json(report, FileFormatError)
+    if not isinstance(content, dict) or content.get("layout") != LAYOUT:
+        raise FileFormatError(f"{report}: not a report ('{LAYOUT}')")
     try:
-        if file.stat().st_size > _LARGEST:
-            raise FileFormatError(f"{file}: too large for a report")
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.get("layout") != LAYOUT:
-            raise FileFormatError(f"{file}: not a report ('{LAYOUT}')")
         if "overview" not in content:
             content["overview"] = of_an_old_report(content)
-        return Summary.model_validate(content)
-    except OSError as error:
-        raise FileFormatError(f"{file}: {error.strerror}") from error
     except KeyError as error:
-        raise FileFormatError(f"{file}: not a report: no {error} in it") from error
-    except (ValueError, ValidationError) as error:
-        raise FileFormatError(f"{file}: not a report: {str(error).splitlines()[0]}") from error
+        raise FileFormatError(f"{report}: not a report: no {error} in it") from None
+    except ValidationError as error:
+        raise FileFormatError(f"{report}: not a report: {first_fault(error)}") from None
+    summary = validated(Summary, content, f"{report}: not a report", FileFormatError)
+    for field, value in _values("", summary.model_dump()):
+        if fault := _fault(field, value):
+            raise FileFormatError(f"{report}: {one_line(field)}: {fault}")
+    return summary
+
+
+def _values(field: str, content: Any) -> Iterator[tuple[str, Any]]:
+    """Yield all numbers and texts, with their fields."""
+    if isinstance(content, dict):
+        inner: Iterable[tuple[Any, Any]] = content.items()
+    elif isinstance(content, list | tuple):
+        inner = enumerate(content)
+    else:
+        yield field, content
+        return
+    for name, value in inner:
+        yield from _values(f"{field}.{name}" if field else str(name), value)
+
+
+def _fault(field: str, value: Any) -> str | None:
+    """Say why this can be no value of this field of a report, if it cannot."""
+    if isinstance(value, str):
+        if NO_TEXT.search(value):
+            return "has characters that are no text"
+        return f"more than {_LONGEST} characters" if len(value) > _LONGEST else None
+    if value is None or isinstance(value, bool):
+        return None
+    name = field.rpartition(".")[2]
+    if not abs(value) <= _LARGEST_FIGURE:
+        return "must be a number of at most 1e9"
+    if name not in ("value", "limit", "seed") and value < 0:
+        return "must not be negative"
+    if name == "milliseconds" and value < 1 / _LARGEST_FIGURE:
+        return "must be at least 1e-9"
+    return None
 
 
 def rows(found: Sequence[Summary]) -> list[dict[str, str]]:
@@ -132,7 +173,7 @@ def rows(found: Sequence[Summary]) -> list[dict[str, str]]:
             | _fidelity(one.overview.itself)
         )
     return [
-        {title: _clean(text) for title, text in row.items()} for row in (*generators, *references)
+        {title: one_line(text) for title, text in row.items()} for row in (*generators, *references)
     ]
 
 
@@ -166,7 +207,7 @@ def notes(found: Sequence[Summary]) -> list[str]:
         )
     if len(machines) > 1:
         said[-1] += " Times of different machines do not compare."
-    return [_clean(one) for one in (*said, _MEANINGS)]
+    return [one_line(one) for one in (*said, _MEANINGS)]
 
 
 def markdown(found: Sequence[Summary], picture: str | None = None) -> str:
@@ -174,9 +215,11 @@ def markdown(found: Sequence[Summary], picture: str | None = None) -> str:
     lines = rows(found)
     titles = list(lines[0])
     text = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
-    text += ["| " + " | ".join(_escaped(line[title]) for title in titles) + " |" for line in lines]
+    text += [
+        "| " + " | ".join(as_markdown(line[title]) for title in titles) + " |" for line in lines
+    ]
     for note in notes(found):
-        text += ["", _escaped(note)]
+        text += ["", as_markdown(note)]
     if picture is not None:
         text += ["", f"![Accuracy against time per shower]({quote(picture)})"]
     return "\n".join(text)
@@ -205,7 +248,13 @@ def pictures(found: Sequence[Summary]) -> dict[str, bytes]:
     plt, mplhep = plotting()
     # The same reports make the same files.
     settings = {"font.size": 9, "svg.hashsalt": "k4calofast"}
-    with plt.style.context(mplhep.style.ATLAS), plt.rc_context(settings):
+    with (
+        plt.style.context(mplhep.style.ATLAS),
+        plt.rc_context(settings),
+        warnings.catch_warnings(),
+    ):
+        # Names may have characters that the font has not.
+        warnings.filterwarnings("ignore", message="Glyph")
         figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
         _draw(axes, found)
         made = {}
@@ -255,7 +304,7 @@ def _name(axes: Any, points: Sequence[tuple[float, float, str]]) -> None:
     taken: list[Any] = []
     for time, area, name in points:
         text = axes.annotate(
-            _clean(name).replace("$", r"\$"),
+            in_figure(name),
             (time, area),
             xytext=(6, -3),
             textcoords="offset points",
@@ -309,11 +358,14 @@ def _value(figure: Measured | None, form: str) -> str:
     return f"{figure.value:{form}} ± {figure.error:{form.lstrip('+')}}"
 
 
-def _clean(text: str) -> str:
-    """One line without control characters: names are of others."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+def as_markdown(text: str) -> str:
+    """Text that is nothing but text in Markdown: no link, no cell, no HTML."""
+    for mark in ("\\", "](", "][", "`", "|"):
+        text = text.replace(mark, f"\\{mark}")
+    text = text.replace("&", "&amp;").replace("<", "&lt;")
+    return text.replace("://", r"\://").replace("www.", r"www\.")
 
 
-def _escaped(text: str) -> str:
-    """Text that is nothing but text in Markdown tables."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", r"\|")
+def in_figure(text: str) -> str:
+    """Text that is nothing but text in a figure."""
+    return one_line(text)[:_DRAWABLE].replace("$", r"\$")

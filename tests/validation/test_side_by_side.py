@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from k4calofast.cli.commands import app
-from k4calofast.validation import side_by_side
+from k4calofast.exceptions import FileFormatError
+from k4calofast.validation import ensemble, side_by_side
 from k4calofast.validation.side_by_side import Summary
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -134,6 +139,135 @@ def test_what_others_name_is_text():
     assert {len(cells(line)) for line in (header, *lines)} == {14}
 
 
+def test_names_make_no_links_and_no_cells():
+    name = r"a/[here](https://example.org) www.example.org \| `x` 😀 $_{"
+    found = [summary(name), summary("a/other", 0.601, 0.0601)]
+    text = side_by_side.markdown(found)
+    line = next(line for line in text.split("\n") if "here" in line)
+    assert r"a/[here\](https\://example.org) www\.example.org \\\| \`x\`" in line
+    assert side_by_side.pictures(found)["png"]
+
+
+def changed(path: str, value) -> dict:
+    """A report with another value in one place."""
+    report = content()
+    report["checks"] = [
+        {"gate": "mean", "where": "photon", "value": 0.1, "error": 0.1, "limit": 0.2}
+    ]
+    *names, last = path.split(".")
+    place = report
+    for name in names:
+        place = place[int(name) if name.isdigit() else name]
+    place[last] = value
+    return report
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("overview.generator.auc.observables.error", -0.1),
+        ("overview.generator.mean_energy.value", float("nan")),
+        ("overview.itself.fpd.error", float("inf")),
+        ("overview.speed.timings.1.milliseconds", 1e308),
+        ("overview.speed.timings.1.milliseconds", 1e-300),
+        ("overview.speed.timings.1.spread", -1.0),
+        ("overview.speed.timings.0.batch", 10**30),
+        ("overview.minutes", -3),
+        ("overview.machine", "x" * 20_000),
+        ("overview.generator.failed", 10**400),
+        ("checks.0.value", 1e300),
+        ("checks.0.error", None),
+        ("overview.itself.auc", []),
+        ("model", "\ud800"),
+        ("showers", "many"),
+    ],
+)
+def test_a_figure_that_none_can_be_is_refused_with_its_field(tmp_path, path, value):
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps(changed(path, value)))
+    with pytest.raises(FileFormatError) as error:
+        side_by_side.read(file)
+    assert str(file) in str(error.value)
+    assert path in str(error.value)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "9" * 5000,
+        '{"layout": "k4calofast validation 2", "overview": null}',
+        '{"layout": "k4calofast validation 2", "reference_again": 1, "reference_distances": 2}',
+        '{"layout": "k4calofast validation 2", "rows": 1, "closure": [], "distances": {}, '
+        '"checks": 0, "parameters": 1, "reference_again": [], "reference_distances": {}}',
+        "\0",
+        "\xff",
+    ],
+)
+def test_any_json_that_is_no_report_is_refused_in_one_sentence(tmp_path, text):
+    file = tmp_path / "report.json"
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(FileFormatError) as error:
+        side_by_side.read(file)
+    assert str(error.value).isprintable()
+
+
+def test_only_regular_files_are_reports(tmp_path):
+    device, fifo = tmp_path / "device", tmp_path / "report.json"
+    device.symlink_to("/dev/zero")
+    os.mkfifo(fifo)
+    for file in (device, fifo, tmp_path):
+        with pytest.raises(FileFormatError, match="not a regular file"):
+            side_by_side.read(file)
+    with pytest.raises(FileFormatError, match="File name too long"):
+        side_by_side.read(tmp_path / ("x" * 5000))
+
+
+ANY_VALUE = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.just([])
+)
+PLACES = (
+    "model",
+    "overview.family",
+    "overview.machine",
+    "overview.minutes",
+    "checks.0.gate",
+    "checks.0.value",
+    "checks.0.error",
+    "overview.generator.auc.observables.value",
+    "overview.generator.auc.observables.error",
+    "overview.generator.mean_energy",
+    "overview.itself.auc",
+    "overview.speed.timings.1.milliseconds",
+)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(PLACES), ANY_VALUE, max_size=3))
+def test_whatever_a_report_says_is_compared_or_refused(tmp_path, changes):
+    file = tmp_path / "report.json"
+    report = changed("seed", 0)
+    for path, value in changes.items():
+        *names, last = path.split(".")
+        place = report
+        # What holds the place can have been replaced.
+        with contextlib.suppress(TypeError, KeyError, IndexError):
+            for name in names:
+                place = place[int(name) if name.isdigit() else name]
+            place[last] = value
+    file.write_text(json.dumps(report))
+    try:
+        found = [side_by_side.read(file)]
+    except FileFormatError:
+        return
+    assert side_by_side.markdown(found)
+    assert side_by_side.html(found)
+    with contextlib.suppress(FileFormatError):
+        assert ensemble.markdown(ensemble.lines(found * 2))
+
+
 def test_the_same_reports_make_the_same_pictures():
     found = [summary("a/gan", 0.9, 0.01), summary("a/flow", 0.55, 0.1), summary("a/old", 0.7, None)]
     pictures = side_by_side.pictures(found)
@@ -206,7 +340,7 @@ def test_what_is_no_report_is_refused(tmp_path):
     del without["overview"]
     for text, message in (
         ("{}", "not a report"),
-        ("nonsense", "not a report"),
+        ("nonsense", "cannot be read"),
         ("[]", "not a report"),
         (json.dumps(content() | {"layout": "k4calofast validation 1"}), "not a report"),
         (json.dumps(content() | {"overview": 3}), "not a report"),
@@ -219,4 +353,4 @@ def test_what_is_no_report_is_refused(tmp_path):
         assert message in str(result.exception)
         assert "\n" not in str(result.exception)
     result = CliRunner().invoke(app, ["compare", str(tmp_path / "nowhere.json")])
-    assert "No such file" in str(result.exception)
+    assert "no such file" in str(result.exception)
