@@ -36,14 +36,21 @@ def stopped_by_signals() -> Iterator[None]:
     A signal that the process was started to ignore, as in the background of a script, is ignored.
     """
     heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    arrived: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        arrived.append(number)
+        raise Stopped(number)
+
     for number in heard:
-        signal.signal(number, _stop)
+        signal.signal(number, stop)
     try:
         yield
+    except Exception as error:
+        if arrived:
+            # Modules in C make errors of their own of what is raised while they are loaded.
+            raise Stopped(arrived[0]) from error
+        raise
     finally:
         for number in heard:
             signal.signal(number, signal.SIG_IGN)
-
-
-def _stop(number: int, _: FrameType | None) -> None:
-    raise Stopped(number)

@@ -35,6 +35,22 @@ def test_a_signal_is_an_exception_until_the_work_is_over(number, code):
     signal.raise_signal(number)
 
 
+def turned_into_another() -> None:
+    """Do what modules in C do when a signal arrives while they are loaded."""
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except Stopped:
+        raise ImportError("initialization failed") from None
+
+
+@pytest.mark.usefixtures("handlers")
+def test_an_error_that_somebody_made_of_a_signal_is_still_the_signal():
+    with pytest.raises(Stopped, match="SIGINT"), stopped_by_signals():
+        turned_into_another()
+    with pytest.raises(ImportError), stopped_by_signals():
+        raise ImportError
+
+
 @pytest.mark.usefixtures("handlers")
 def test_a_signal_that_a_process_was_told_to_ignore_stays_ignored():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
