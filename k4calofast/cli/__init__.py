@@ -31,7 +31,9 @@ def main() -> None:
         _fail(str(error), 1)
     except Stopped as stopped:
         again = sys.argv[1:] and sys.argv[1] in _RESUMABLE
-        what = "the same command again goes on from there" if again else "no output is kept"
+        what = (
+            "the same command again goes on from there" if again else "the output is not complete"
+        )
         _fail(f"{stopped}, {what}", stopped.code)
     except OSError as error:
         # Disks, pipes and names: what the system refuses is no fault of the program.

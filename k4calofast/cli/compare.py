@@ -33,7 +33,6 @@ def compare(
         if file is not None:
             output.check(file, inputs)
     found = [side_by_side.read(report) for report in reports]
-    typer.echo(side_by_side.markdown(found))
     if out is not None:
         output.write(out, side_by_side.html(found))
     if markdown is not None:
@@ -41,3 +40,4 @@ def compare(
             output.write(pictures[kind], picture)
         name = pictures["svg"].name
         output.write(markdown, side_by_side.markdown(found, name) + "\n")
+    typer.echo(side_by_side.markdown(found))

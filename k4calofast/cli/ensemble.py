@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from k4calofast import output
+
 
 def ensemble(
     reports: Annotated[
@@ -20,7 +22,11 @@ def ensemble(
     """Tell what a generator has in common with its like from what its seed did."""
     from k4calofast.validation import ensemble, side_by_side
 
+    inputs = [*reports, *(report / "report.json" for report in reports)]
+    if out is not None:
+        for file in (out, out.with_suffix(".png")):
+            output.check(file, inputs)
     lines = ensemble.lines([side_by_side.read(report) for report in reports])
-    typer.echo(ensemble.markdown(lines))
     if out is not None:
         ensemble.write(lines, out)
+    typer.echo(ensemble.markdown(lines))

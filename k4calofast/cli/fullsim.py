@@ -105,6 +105,9 @@ def fullsim(
     from k4calofast.detector.besiii import barrel
     from k4calofast.fullsim import besiii, layered, production
     from k4calofast.fullsim.request import read
+    from k4calofast.output import check
+
+    check(output, [] if request is None else [request])
 
     crystals = detector == barrel().name
     if request is not None and momentum:

@@ -36,6 +36,9 @@ def refine(
     The same command again goes on where a killed training stopped.
     """
     found = configuration.read("refinement", config, assignments or [], "")
+    place = work or output.parent / f"{output.name}.work"
+    if not show:
+        training.check_destinations(output, place)
     with training.extra():
         from k4calofast.training.recipe import refine as run
         from k4calofast.training.refinement import RefinementSettings
@@ -50,7 +53,7 @@ def refine(
             generator,
             sample,
             output,
-            work or output.with_name(output.name + ".work"),
+            place,
             settings,
             training.command(),
             report,

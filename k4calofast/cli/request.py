@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from k4calofast.exceptions import OutputError
+from k4calofast import output
 
 
 def request(
@@ -37,6 +37,7 @@ def request(
     from k4calofast.validation.report import above_threshold, comparable, generated, refuse_unfit
     from k4calofast.validation.request import request as asked
 
+    output.check(out, [reference])
     generator = Model(find_model(model), "cpu", threads)
     card = generator.card
     showers, source = reading.read(
@@ -56,12 +57,7 @@ def request(
         (least, largest),
         power,
     )
-    unfinished = out.with_name(out.name + ".part")
-    try:
-        unfinished.write_text(result.text(), encoding="utf-8")
-        unfinished.replace(out)
-    except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror}") from error
+    output.write(out, result.text())
     for pdg, kind in result.kinds.items():
         density = result.density(pdg, there.conditions[there.pdg == pdg])
         typer.echo(

@@ -58,6 +58,10 @@ def train(
     The same command again goes on where a killed training stopped.
     """
     found = configuration.read(family, config, assignments or [], families.DEFAULT)
+    members = [_member(output, work, number, ensemble) for number in range(ensemble)]
+    if not show:
+        for model, place in members:
+            training.check_destinations(model, place, detector)
     with training.extra():
         settings = found.settings(families.settings_of(found.family))
         if show:
@@ -67,12 +71,7 @@ def train(
         from k4calofast.training.recipe import train as run
 
         chosen = training.device(device)
-    for number in range(ensemble):
-        of_several = f"-{number + 1}" if ensemble > 1 else ""
-        model = output.with_name(output.name + of_several)
-        place = model.with_name(model.name + ".work")
-        if work is not None:
-            place = work.with_name(work.name + of_several)
+    for number, (model, place) in enumerate(members):
         member = settings.model_copy(update={"seed": settings.seed + number})
         with training.progress() as report:
             card = run(
@@ -90,3 +89,11 @@ def train(
                 more=more or (),
             )
         typer.echo(f"{model}: {card.name}, {card.training.minutes} minutes")
+
+
+def _member(output: Path, work: Path | None, number: int, count: int) -> tuple[Path, Path]:
+    """Model folder and work folder of one of several trainings."""
+    suffix = f"-{number + 1}" if count > 1 else ""
+    model = output.parent / f"{output.name}{suffix}"
+    place = model.parent / f"{model.name}.work"
+    return model, place if work is None else work.parent / f"{work.name}{suffix}"

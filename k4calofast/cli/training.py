@@ -20,7 +20,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from k4calofast.detector import load
 from k4calofast.exceptions import MissingExtraError, TrainingError
+from k4calofast.generator.card import check_destination
+from k4calofast.output import check_folder
 
 Hits = Annotated[str, typer.Option(help="Collection of SimCalorimeterHits of an EDM4hep sample.")]
 Particles = Annotated[
@@ -69,6 +72,22 @@ def device(name: str) -> str:
     if name == "cuda" and not there:
         raise TrainingError("device 'cuda' was asked for, but this torch sees no GPU")
     return name
+
+
+def check_destinations(model: Path, work: Path, detector: str | None = None) -> None:
+    """Refuse what a training would fail at in the end, before torch is loaded.
+
+    Raises
+    ------
+    OutputError
+        If the model folder or the work folder cannot be written to.
+    UnknownDetectorError
+        If there is no such detector; the message lists those there are.
+    """
+    check_destination(model)
+    check_folder(work)
+    if detector is not None:
+        load(detector)
 
 
 def command() -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from k4calofast import output
 from k4calofast.exceptions import MissingExtraError, SteeringError
 
 
@@ -57,12 +58,17 @@ def validate(
 ) -> None:
     """Compare a generator with a full simulation; exit code 2 if a gate of its card fails."""
     from k4calofast.generator import Model, find_model
-    from k4calofast.generator.card import write_card
+    from k4calofast.generator.card import CARD_FILE, write_card
     from k4calofast.showers import Showers, reading
     from k4calofast.validation import report
     from k4calofast.validation.layered import report as layered
 
     folder = find_model(model)
+    inputs = [*reference, *(again or [])]
+    if out is not None:
+        report.check_destination(out, inputs)
+    if update_card:
+        output.check(folder / CARD_FILE, inputs)
     generator = Model(folder, "cpu", threads)
     card = generator.card
     console = Console(stderr=True)
@@ -124,9 +130,9 @@ def validate(
                 layered.write(result, out)
             else:
                 report.write(result, out)
-    typer.echo(result.markdown())
     if update_card:
         write_card(folder, card.model_copy(update={"validation": result.summary()}))
+    typer.echo(result.markdown())
     for failure in result.failures:
         typer.echo(f"fails: {failure.words}", err=True)
     if result.failures:

@@ -145,21 +145,23 @@ class LayerStacks:
         file: Path,
         chunks: list[Chunk],
         parts: Iterator[layered.LayeredShowers],
-        origin: dict[str, Any],
+        origin: Callable[[], dict[str, Any]],
     ) -> None:
         """Write a sample; see `k4calofast.fullsim.production.Setup`."""
         stack = self.stack
-        provenance = layered.LayeredProvenance(
-            detector=self.detector,
-            pitch=stack.pitch,
-            magnetic_field=stack.magnetic_field,
-            geometry=(
-                f"all {len(self.description.stack)} slices, {2 * HALF_WIDTH:g} mm wide, air around"
-            ),
-            sampling=self._sampling,
-            coverage={chunk.pdg: self._filled(chunks) for chunk in chunks},
-            **origin,
-        )
+        slices = len(self.description.stack)
+
+        def provenance() -> layered.LayeredProvenance:
+            return layered.LayeredProvenance(
+                detector=self.detector,
+                pitch=stack.pitch,
+                magnetic_field=stack.magnetic_field,
+                geometry=f"all {slices} slices, {2 * HALF_WIDTH:g} mm wide, air around",
+                sampling=self._sampling,
+                coverage={chunk.pdg: self._filled(chunks) for chunk in chunks},
+                **origin(),
+            )
+
         layered.write(file, parts, provenance)
 
     def _filled(self, chunks: list[Chunk]) -> Coverage:

@@ -20,7 +20,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast import output
 from k4calofast.exceptions import FullSimulationError, MissingExtraError
+from k4calofast.locks import locked
 
 Floats = npt.NDArray[np.float64]
 
@@ -76,11 +78,13 @@ def find_or_make(elements: tuple[int, ...], folder: Path | None = None) -> Physi
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         folder = Path(cache) / "k4calofast" / "geant4-data"
     try:
-        for atomic_number in sorted({1, *elements}):
-            _write_element(folder / _VARIABLES["G4LEDATA"], atomic_number)
-        _write_ground_states(folder / _VARIABLES["G4ENSDFSTATEDATA"])
-        (folder / _VARIABLES["G4LEVELGAMMADATA"]).mkdir(exist_ok=True)
-        (folder / _VARIABLES["G4PARTICLEXSDATA"]).mkdir(exist_ok=True)
+        for sub in _VARIABLES.values():
+            (folder / sub).mkdir(parents=True, exist_ok=True)
+        # One process makes the tables, others wait for them.
+        with locked(folder / "lock", wait=True):
+            for atomic_number in sorted({1, *elements}):
+                _write_element(folder / _VARIABLES["G4LEDATA"], atomic_number)
+            _write_ground_states(folder / _VARIABLES["G4ENSDFSTATEDATA"] / "ENSDFSTATE.dat")
     except OSError as error:
         raise FullSimulationError(f"cannot write Geant4 data to {folder}: {error}") from error
     environment = {name: str(folder.resolve() / sub) for name, sub in _VARIABLES.items()}
@@ -182,7 +186,7 @@ def _write_bremsstrahlung(file: Path, tables: _PenelopeTables) -> None:
         " ".join(f"{e:.8g}" for e in np.log(tables.brems_energy)),
         *(" ".join(f"{s:.6g}" for s in row) for row in tables.brems),
     ]
-    file.write_text("\n".join(rows) + "\n")
+    output.write(file, "\n".join(rows) + "\n")
 
 
 def _vector(energy: Floats, values: Floats) -> str:
@@ -255,7 +259,8 @@ def _write_rayleigh(file: Path, tables: _PenelopeTables) -> None:
     file.write_text(_vector(energy, tables.rayleigh * _BARN_IN_MM2 * energy**2))
 
 
-def _write_ground_states(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _write_ground_states(file: Path) -> None:
     lines = (f"{z:5d} {a:5d} 0.0 - -1 {spin} 0.0\n" for z, a, spin in _GROUND_STATES)
-    (folder / "ENSDFSTATE.dat").write_text("".join(lines))
+    text = "".join(lines)
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        output.write(file, text)

@@ -10,11 +10,12 @@ not depend on the number of processes.
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing as mp
 import os
+import signal
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -25,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 import k4calofast
+from k4calofast import output
 from k4calofast.exceptions import FullSimulationError
 from k4calofast.fullsim import besiii
 from k4calofast.fullsim.physics_data import PhysicsData, find_or_make
@@ -34,6 +36,8 @@ from k4calofast.fullsim.simulation import PHYSICS, RANGE_CUT, Simulation, requir
 from k4calofast.showers import Showers, hdf5
 
 Floats = npt.NDArray[np.float64]
+
+_LONGEST_WORDS = 300
 
 
 class Setup(Protocol):
@@ -67,7 +71,11 @@ class Setup(Protocol):
         """
 
     def write(
-        self, file: Path, chunks: list[Chunk], parts: Iterator[Any], origin: dict[str, Any]
+        self,
+        file: Path,
+        chunks: list[Chunk],
+        parts: Iterator[Any],
+        origin: Callable[[], dict[str, Any]],
     ) -> None:
         """Write a sample.
 
@@ -78,7 +86,8 @@ class Setup(Protocol):
         parts
             Their showers.
         origin
-            Fields of `k4calofast.showers.hdf5.Origin` that all setups have in common.
+            Returns the fields of `k4calofast.showers.hdf5.Origin` that all setups have in common;
+            it waits for the first of the parts.
         """
 
 
@@ -179,19 +188,26 @@ class CrystalWindows:
         return showers, simulation.version
 
     def write(
-        self, file: Path, chunks: list[Chunk], parts: Iterator[Showers], origin: dict[str, Any]
+        self,
+        file: Path,
+        chunks: list[Chunk],
+        parts: Iterator[Showers],
+        origin: Callable[[], dict[str, Any]],
     ) -> None:
         """Write a sample; see `Setup`."""
         sector = besiii.sector()
-        provenance = hdf5.Provenance(
-            detector=sector.barrel.name,
-            window=besiii.WINDOW,
-            magnetic_field=sector.magnetic_field,
-            geometry=f"all rings, {sector.columns} columns, {sector.material}, air between",
-            sampling=_sampling(chunks[0].request),
-            coverage=besiii.COVERAGE,
-            **origin,
-        )
+
+        def provenance() -> hdf5.Provenance:
+            return hdf5.Provenance(
+                detector=sector.barrel.name,
+                window=besiii.WINDOW,
+                magnetic_field=sector.magnetic_field,
+                geometry=f"all rings, {sector.columns} columns, {sector.material}, air between",
+                sampling=_sampling(chunks[0].request),
+                coverage=besiii.COVERAGE,
+                **origin(),
+            )
+
         hdf5.write(file, parts, provenance)
 
 
@@ -224,26 +240,33 @@ def produce(
         If Geant4 is not installed.
     FullSimulationError
         If a chunk failed; the message says which, and why.
+    OutputError
+        If the file cannot be written, or another process is at work on it.
     """
+    output.check(file)
     require_geant4()
     data = find_or_make(setup.elements, data_folder)
     failures: list[str] = []
     results = _in_order(_simulated(setup, chunks, seed, processes, data, progress, failures))
-    first, version = next(results, (None, ""))
-    if first is None:
-        raise FullSimulationError("; ".join(failures) or "no showers were asked for")
-    origin = {
-        "simulation": version,
-        "physics": PHYSICS,
-        "physics_data": data.description,
-        "range_cut": RANGE_CUT,
-        "seed": seed,
-        "repetition": chunks[0].repetition,
-        "software": f"k4calofast {k4calofast.__version__}",
-    }
+    early: list[Any] = []
+
+    def origin() -> dict[str, Any]:
+        first, version = next(results, (None, ""))
+        if first is None:
+            raise FullSimulationError("; ".join(failures) or "no showers were asked for")
+        early.append(first)
+        return {
+            "simulation": version,
+            "physics": PHYSICS,
+            "physics_data": data.description,
+            "range_cut": RANGE_CUT,
+            "seed": seed,
+            "repetition": chunks[0].repetition,
+            "software": f"k4calofast {k4calofast.__version__}",
+        }
 
     def parts() -> Iterator[Any]:
-        yield first
+        yield from early
         for showers, _ in results:
             yield showers
         if failures:
@@ -251,7 +274,8 @@ def produce(
                 f"{len(failures)} of {len(chunks)} chunks are missing: " + "; ".join(failures)
             )
 
-    setup.write(file, chunks, parts(), origin)
+    with closing(results):
+        setup.write(file, chunks, parts(), origin)
 
 
 def simulate(
@@ -340,7 +364,8 @@ def _simulated(
                     pipe = cast(Connection, ready)
                     process, chunk, done = running[pipe]
                     message = None
-                    with contextlib.suppress(EOFError):
+                    # A process that is killed ends before its message, or in the middle of it.
+                    with suppress(EOFError, OSError):
                         message = pipe.recv()
                     if isinstance(message, int):
                         progress(message - done)
@@ -349,10 +374,9 @@ def _simulated(
                     del running[pipe]
                     process.join()
                     if message is None:
-                        log_lines = (Path(logs) / f"{chunk.number}.log").read_text().splitlines()
                         failures.append(
                             f"chunk {chunk.number} ({chunk.count} showers of PDG {chunk.pdg}) "
-                            f"failed with code {process.exitcode}: {log_lines[-1:]}"
+                            + _end(process.exitcode, Path(logs) / f"{chunk.number}.log")
                         )
                     progress(chunk.count - done)
                     yield chunk.number, message
@@ -361,7 +385,19 @@ def _simulated(
                 process.terminate()
 
 
-def _in_order(results: Iterator[tuple[int, Any]]) -> Iterator[Any]:
+def _end(code: int | None, log: Path) -> str:
+    """How a process ended, and its last words."""
+    how = f"failed with code {code}"
+    if code is not None and code < 0:
+        how = f"was killed by {signal.Signals(-code).name}"
+    words: list[str] = []
+    with suppress(OSError):  # It may have ended before it had a log.
+        words = log.read_text(errors="replace").split("\n")
+    last = next((" ".join(line.split()) for line in reversed(words) if line.strip()), "")
+    return f"{how}: {last[:_LONGEST_WORDS]}" if last else how
+
+
+def _in_order(results: Iterator[tuple[int, Any]]) -> Generator[Any]:
     """Bring results into the order of their numbers, leaving out those that are None."""
     early: dict[int, Any] = {}
     expected = 0

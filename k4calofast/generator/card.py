@@ -7,6 +7,7 @@ come from others: they are read as data, checked, and never executed.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,9 @@ from k4calofast.documents import Name, read_bytes, read_yaml, validated
 from k4calofast.exceptions import ModelError
 from k4calofast.incidence import CONDITIONS, LAYER_CONDITIONS, Condition
 
-CARD_FILE = "card.yaml"
+CARD_FILE, MODEL_FILE = "card.yaml", "model.onnx"
+"""In model folders; cards may name another file."""
+
 _LARGEST_MODEL = 1 << 29
 _LAYERED_DIMENSIONS = 3
 
@@ -177,6 +180,23 @@ def read_card(folder: Path) -> ModelCard:
     if not file.exists():
         raise ModelError(f"{folder}: no model here (no {CARD_FILE})")
     return validated(ModelCard, read_yaml(file, ModelError), file, ModelError)
+
+
+def check_destination(folder: Path, inputs: Iterable[Path] = ()) -> None:
+    """Refuse a model folder that could not be written, or must not be, before the work begins.
+
+    Parameters
+    ----------
+    inputs
+        What the work reads.
+
+    Raises
+    ------
+    OutputError
+        See `k4calofast.output.check`.
+    """
+    for name in (MODEL_FILE, CARD_FILE):
+        output.check(folder / name, inputs)
 
 
 def write_card(folder: Path, card: ModelCard) -> None:

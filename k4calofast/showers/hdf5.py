@@ -26,6 +26,9 @@ from k4calofast.stopping import Stopped
 
 LAYOUT = "k4calofast showers 1"
 
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+"""What HDF5 files begin with."""
+
 _COLUMNS = {
     "pdg": ("", "PDG number of the particle"),
     "cell": ("", "cell that was hit"),
@@ -146,7 +149,9 @@ class Provenance(Origin):
 SomeOrigin = TypeVar("SomeOrigin", bound=Origin)
 
 
-def write(file: Path, parts: Iterable[Showers], provenance: Provenance) -> int:
+def write(
+    file: Path, parts: Iterable[Showers], provenance: Provenance | Callable[[], Provenance]
+) -> int:
     """Write showers, part by part, under a temporary name that is changed at the end.
 
     Returns
@@ -168,7 +173,7 @@ def write_columns(
     layout: str,
     columns: Mapping[str, tuple[str, str]],
     parts: Iterable[Mapping[str, npt.NDArray[Any]]],
-    provenance: Origin,
+    provenance: Origin | Callable[[], Origin],
     chunk: int = 1024,
 ) -> int:
     """Write columns, part by part, under a temporary name that is changed at the end.
@@ -181,6 +186,8 @@ def write_columns(
         Unit and description of each.
     parts
         Rows to add to each column; not each needs as many.
+    provenance
+        Where they come from; a function is called when the file is there, before the first part.
     chunk
         Rows that are compressed together.
 
@@ -201,7 +208,8 @@ def write_columns(
         # Its own locks would contradict those of the unfinished file.
         with new as unfinished, h5py.File(unfinished, "w", locking=False) as out:
             out.attrs["layout"] = layout
-            out.attrs["provenance"] = provenance.model_dump_json()
+            said = provenance() if callable(provenance) else provenance
+            out.attrs["provenance"] = said.model_dump_json()
             for part in parts:
                 for name, (unit, description) in columns.items():
                     values = part[name]
@@ -276,9 +284,16 @@ def read_columns(
     FileFormatError
         If the file is missing, is not such a sample, or its columns are not those.
     """
+    if start(file) != SIGNATURE:
+        raise FileFormatError(
+            f"{file}: not an HDF5 file, but only those of `k4calofast fullsim` with the layout "
+            f"'{layout}' are read here"
+        )
     with opened(file) as sample:
-        if str(sample.attrs.get("layout")) != layout:
-            raise FileFormatError(f"{file}: not a shower sample ('{layout}')")
+        found = sample.attrs.get("layout")
+        if not isinstance(found, str) or found != layout:
+            said = f", but '{found}'" if isinstance(found, str) else ""
+            raise FileFormatError(f"{file}: not a shower sample ('{layout}'){said}")
         try:
             provenance = origin.model_validate_json(sample.attrs.get("provenance", ""))
         except ValidationError as error:
@@ -303,6 +318,25 @@ def read_columns(
         if not datasets["pdg"].size:
             raise FileFormatError(f"{file}: holds no showers")
         return {name: dataset[:] for name, dataset in datasets.items()}, provenance
+
+
+def start(file: Path) -> bytes:
+    """Return the first 8 bytes of a file, which tell formats apart.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no such file, or it cannot be read.
+    """
+    try:
+        if not file.is_file():
+            what = "not a plain file" if file.exists() else "no such file"
+            raise FileFormatError(f"{file}: {what}")
+        with file.open("rb") as content:
+            return content.read(len(SIGNATURE))
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise FileFormatError(f"{file}: cannot be read: {said}") from error
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Layout, version 1: one dataset per column of `LayeredShowers`, with the attribut
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from k4calofast.detector.description import describe
 from k4calofast.exceptions import FileFormatError
 from k4calofast.showers.deposits import LARGEST, impossible
 from k4calofast.showers.hdf5 import Origin, read_columns, write_columns
@@ -136,7 +137,11 @@ class LayeredProvenance(Origin):
     covered = frozenset(("momentum", "angle_t", "angle_z"))
 
 
-def write(file: Path, parts: Iterable[LayeredShowers], provenance: LayeredProvenance) -> int:
+def write(
+    file: Path,
+    parts: Iterable[LayeredShowers],
+    provenance: LayeredProvenance | Callable[[], LayeredProvenance],
+) -> int:
     """Write showers, part by part, under a temporary name that is changed at the end.
 
     Returns
@@ -169,7 +174,9 @@ def read(file: Path) -> tuple[LayeredShowers, LayeredProvenance]:
     ------
     FileFormatError
         If the file is missing, is not such a sample, or holds what cannot be: offsets that do not
-        fit, NaN, negative energies.
+        fit, layers that the detector has not, NaN, negative energies.
+    UnknownDetectorError
+        If it is of a detector that is not known.
     """
 
     def fits(sizes: Mapping[str, tuple[int, ...]], _: LayeredProvenance) -> None:
@@ -187,6 +194,12 @@ def read(file: Path) -> tuple[LayeredShowers, LayeredProvenance]:
     )
     showers = LayeredShowers(**columns)
     _refuse_misfits(file, showers)
+    layers = len(describe(provenance.detector).depths)
+    if (showers.layer >= layers).any():
+        raise FileFormatError(
+            f"{file}: column layer holds {showers.layer.max()}, but {provenance.detector} has "
+            f"{layers} layers"
+        )
     return showers, provenance
 
 

@@ -20,6 +20,11 @@ from k4calofast.showers import besiii_raw, calochallenge, edm4hep, hdf5
 from k4calofast.showers.columns import Showers
 from k4calofast.showers.deposits import refuse_impossible
 
+_FORMATS = (
+    "showers are read from HDF5 files (of `k4calofast fullsim`, or like the CaloChallenge's) and "
+    "from ROOT files (EDM4hep, or BESIII's rtraw)"
+)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -102,10 +107,9 @@ def read(
     MissingCollectionError, InvalidEventError
         See `k4calofast.showers.edm4hep.read`.
     """
-    if not file.is_file():
-        raise FileFormatError(f"{file}: no such file")
-    with file.open("rb") as start:
-        magic = start.read(8)
+    if file.is_dir():
+        raise FileFormatError(f"{file}: a folder; {_FORMATS}")
+    magic = hdf5.start(file)
     if magic[:4] == b"root":
         if _by_podio(file):
             showers = edm4hep.read([file], hits, particles, window, detector, kinds)
@@ -114,7 +118,7 @@ def read(
             showers = besiii_raw.read([file], window, kinds)
             origin = besiii_raw.origin(file)
             source = Source("BESIII_EMC_barrel", origin, _seed(origin))
-    elif magic == b"\x89HDF\r\n\x1a\n":
+    elif magic == hdf5.SIGNATURE:
         if calochallenge.is_sample(file):
             xml = binning or file.with_suffix(".xml")
             showers = calochallenge.read(file, xml, only_energies)
@@ -126,7 +130,7 @@ def read(
             said = _said(provenance)
             source = Source(provenance.detector, said, provenance.seed, provenance)
     else:
-        raise FileFormatError(f"{file}: neither HDF5 nor ROOT, so not a sample of showers")
+        raise FileFormatError(f"{file}: neither HDF5 nor ROOT; {_FORMATS}")
     if not len(showers):
         raise FileFormatError(f"{file}: holds no showers")
     refuse_impossible(file, showers)
@@ -160,9 +164,9 @@ def read_with_provenance(file: Path, hints: Hints | None = None) -> tuple[Shower
         raise FileFormatError(f"{file} does not say of which detector it is: name it (--detector)")
     if hints.detector not in (None, detector):
         raise FileFormatError(f"{file} is of detector {detector}, not of {hints.detector}")
+    load(detector)
     if source.provenance is not None:
         return showers, source.provenance
-    load(detector)
     rows, columns = showers.energies.shape[1:]
     provenance = hdf5.Provenance(
         detector=detector,
@@ -204,7 +208,10 @@ def _coverage(showers: Showers) -> dict[int, dict[str, tuple[float, float]]]:
 
 def _by_podio(file: Path) -> bool:
     with readable(file, "cannot be read"), uproot.open(file) as root:
-        return "podio_metadata" in root
+        podio, besiii = "podio_metadata" in root, "Event" in root
+    if not podio and not besiii:
+        raise FileFormatError(f"{file}: a ROOT file of neither podio nor BESIII; {_FORMATS}")
+    return podio
 
 
 def _data_model(file: Path) -> str:

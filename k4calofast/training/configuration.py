@@ -37,7 +37,7 @@ class Settings(BaseModel):
         Showers per inference call on a CPU; see `k4calofast.generator.card.ModelCard`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     title: ClassVar[str]
     """What the family is, for people."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
+from k4calofast import output
 from k4calofast.generator.card import ModelCard, write_card
 from k4calofast.training.families.family import Family
 
-MODEL_FILE = "model.onnx"
 OPSET = 17
 """Of the exported graphs. ONNX Runtime 1.20 and later run it; the IR version is onnx's."""
 
@@ -39,15 +39,20 @@ def to_onnx(generator: Family) -> bytes:
             dynamo=False,
         )
     model = onnx.load_from_string(buffer.getvalue())
-    for output, (_, sizes) in zip(model.graph.output, outputs.values(), strict=True):
-        for axis, size in zip(output.type.tensor_type.shape.dim[1:], sizes, strict=True):
+    for one, (_, sizes) in zip(model.graph.output, outputs.values(), strict=True):
+        for axis, size in zip(one.type.tensor_type.shape.dim[1:], sizes, strict=True):
             axis.dim_value = size
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
 
 
 def write_model(folder: Path, content: bytes, card: ModelCard) -> None:
-    """Write a model folder: the ONNX file, then the card that names it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / card.file).write_bytes(content)
+    """Write a model folder: the ONNX file, then the card that names it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    output.write(folder / card.file, content)
     write_card(folder, card)

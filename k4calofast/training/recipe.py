@@ -16,9 +16,14 @@ from typing import Any
 import torch
 
 from k4calofast import __version__
-from k4calofast import output as outputs
 from k4calofast.exceptions import TrainingError
-from k4calofast.generator.card import ModelCard, Training, digest
+from k4calofast.generator.card import (
+    MODEL_FILE,
+    ModelCard,
+    Training,
+    check_destination,
+    digest,
+)
 from k4calofast.incidence import CONDITIONS
 from k4calofast.machine import processor
 from k4calofast.showers import layered
@@ -99,7 +104,7 @@ def train(
     FileFormatError, TrainingError
         If a sample cannot be read or used.
     """
-    outputs.check_folder(output)
+    check_destination(output)
     with workfolder.opened(work) as place:
         of_layers = name in OF_LAYERS
         reader = layered.read if of_layers else partial(read_with_provenance, hints=hints)
@@ -162,7 +167,7 @@ def refine(
     FileFormatError, TrainingError
         If there is no trained generator, or the sample cannot be read or used.
     """
-    outputs.check_folder(output)
+    check_destination(output)
     with workfolder.opened(work) as place:
         showers, provenance = read_with_provenance(sample_file)
         name, generator = trained(generator_work, provenance)
@@ -337,7 +342,7 @@ def card_of(
         ),
         licence="Apache-2.0",
         authors="The k4calofast developers",
-        file=export.MODEL_FILE,
+        file=MODEL_FILE,
         sha256=digest(content),
         detector=provenance.detector,
         window=family.window,

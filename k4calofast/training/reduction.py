@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from k4calofast.exceptions import ModelError
-from k4calofast.generator.card import ModelCard, digest, read_card, read_checked
+from k4calofast.generator.card import MODEL_FILE, ModelCard, digest, read_card, read_checked
 from k4calofast.showers import Showers
 from k4calofast.training import export
 from k4calofast.training.precision import Kind
@@ -65,7 +65,7 @@ def reduce(folder: Path, output: Path, kind: Kind, showers: Showers, command: st
     update = {
         "name": "/".join(output.resolve().parts[-2:]),
         "description": f"{card.description.rstrip('.')}, in {kind}.",
-        "file": export.MODEL_FILE,
+        "file": MODEL_FILE,
         "sha256": digest(reduced),
         "training": training,
         "validation": {},

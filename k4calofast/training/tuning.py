@@ -32,6 +32,7 @@ from k4calofast import detector, output
 from k4calofast.detector import CrystalBarrel
 from k4calofast.exceptions import TrainingError
 from k4calofast.generator import Model
+from k4calofast.locks import locked
 from k4calofast.showers import Showers
 from k4calofast.showers.reading import Hints, read_with_provenance
 from k4calofast.training import configuration, loop, recipe
@@ -40,7 +41,7 @@ from k4calofast.training.configuration import Settings
 from k4calofast.training.sample import Sample
 from k4calofast.training.seeds import seed_of
 from k4calofast.training.space import Range, Space, chosen
-from k4calofast.training.workfolder import first_line, locked
+from k4calofast.training.workfolder import first_line
 from k4calofast.validation.closure import COMPARED, closure
 from k4calofast.validation.figures import plotting
 from k4calofast.validation.metrics import frechet_distance, separation, standardised
@@ -205,8 +206,11 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if not re.fullmatch(r"[\w.-]+", name):
         raise TrainingError(f"study '{name}': a name has letters, digits, '.', '_' and '-'")
+    for file in (BEST, HISTORY):
+        output.check(out / file)
     reference = search.reference()
-    out.mkdir(parents=True, exist_ok=True)
+    with output.explained(out):
+        out.mkdir(parents=True, exist_ok=True)
     study = _study(search, out, storage, name)
     folders = _Folders(out, name)
     for trial in _to_run(study, folders, trials):
@@ -342,15 +346,44 @@ def _study(search: Search, out: Path, storage: str | None, name: str) -> optuna.
             # Each database has its own classes of errors.
             raise TrainingError(f"no study in this storage: {first_line(error)}") from None
         identity = search.identity()
-        there = study.user_attrs.get("identity")
-        if there is None:
-            study.set_user_attr("identity", identity)
-        elif there != identity:
+        try:
+            there = study.user_attrs.setdefault("identity", identity)
+            study.set_user_attr("identity", there)
             changed = [key for key in identity if there.get(key) != identity[key]]
+            wrong = "" if changed else _wrong(study, search.space)
+        except Exception as error:
+            # What was edited by hand fails in Optuna, in SQLAlchemy, or in the database.
+            changed, wrong = [], first_line(error)
+        if changed:
             raise TrainingError(
                 f"study '{name}' is of another {', '.join(changed)}; choose another --study"
             )
+        if wrong:
+            raise TrainingError(
+                f"study '{name}' is damaged ({wrong}); choose another --study, or another storage"
+            )
     return study
+
+
+def _wrong(study: optuna.Study, space: Space) -> str:
+    """What no search has written into a study; nothing if all is well."""
+    if study.direction != optuna.study.StudyDirection.MINIMIZE:
+        return "it does not minimise"
+    for one in study.get_trials(deepcopy=False):
+        for name, value in one.params.items():
+            tried = space.get(name, ())
+            if not (
+                tried.low <= value <= tried.high if isinstance(tried, Range) else value in tried
+            ):
+                return f"trial {one.number} has {name} {value!r}"
+        if one.state == TrialState.COMPLETE:
+            if set(one.params) != set(space):
+                return f"trial {one.number} lacks settings"
+            if one.value is None or not math.isfinite(one.value):
+                return f"trial {one.number} has the figure {one.value}"
+            if not isinstance(one.user_attrs.get("minutes"), int | float):
+                return f"trial {one.number} says not how long it took"
+    return ""
 
 
 def _to_run(study: optuna.Study, folders: _Folders, trials: int) -> Iterator[optuna.Trial]:

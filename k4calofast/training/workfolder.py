@@ -6,7 +6,6 @@ of what all this is of. A folder is one training's at a time; files in it are co
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from k4calofast import output
 from k4calofast.exceptions import TrainingError
+from k4calofast.locks import locked
 from k4calofast.training import configuration
 from k4calofast.training.configuration import Settings
 from k4calofast.training.families import settings_of
@@ -175,20 +175,6 @@ def opened(folder: Path) -> Iterator[WorkFolder]:
                 "--work folder"
             )
         yield WorkFolder(folder)
-
-
-@contextmanager
-def locked(file: Path, wait: bool = False) -> Iterator[bool]:
-    """Have a lock, which a killed process has no more; or say that another process has it."""
-    with output.explained(file):
-        held = file.open("a")
-    with held:
-        ours = True
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            ours = False
-        yield ours
 
 
 def notes(folder: Path) -> Notes:

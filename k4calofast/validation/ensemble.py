@@ -18,8 +18,9 @@ from urllib.parse import quote
 
 import numpy as np
 
+from k4calofast import output
 from k4calofast.documents import one_line
-from k4calofast.exceptions import FileFormatError, OutputError
+from k4calofast.exceptions import FileFormatError
 from k4calofast.validation.fidelity import CHANCE, MEANINGS
 from k4calofast.validation.figures import plotting
 from k4calofast.validation.metrics import Value, t_score, z_score
@@ -269,12 +270,7 @@ def write(made: Sequence[Line], file: Path) -> None:
     image = file.with_suffix(".png")
     contents = {image: picture(made), file: (markdown(made, image.name) + "\n").encode()}
     for name, content in contents.items():
-        unfinished = name.with_name(name.name + ".part")
-        try:
-            unfinished.write_bytes(content)
-            unfinished.replace(name)
-        except OSError as error:
-            raise OutputError(f"cannot write {name}: {error.strerror}") from error
+        output.write(name, content)
 
 
 def _row(one: Line) -> str:

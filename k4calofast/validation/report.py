@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 import k4calofast
-from k4calofast import detector
+from k4calofast import detector, output
 from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import Model
 from k4calofast.generator.card import ModelCard, Training, read_checked
@@ -35,6 +35,9 @@ from k4calofast.validation.overview import Overview, fidelity
 from k4calofast.validation.speed import Speed, measure
 
 LAYOUT = "k4calofast validation 2"
+
+PAGE, NUMBERS, TABLES = "index.html", "report.json", "report.md"
+"""Files of a report: the page, all numbers, and the tables alone."""
 """Name of the JSON's layout."""
 
 Progress = Callable[[str], None]
@@ -536,20 +539,23 @@ def write(report: Report, folder: Path) -> None:
     """Write the page and the JSON; both have their names only when they are complete."""
     from k4calofast.validation.page import html
 
-    write_contents(
-        folder,
-        {
-            "index.html": html(report),
-            "report.json": json.dumps(report.data(), indent=1) + "\n",
-            "report.md": report.markdown() + "\n",
-        },
-    )
+    output.write(folder / PAGE, html(report))
+    output.write(folder / NUMBERS, json.dumps(report.data(), indent=1) + "\n")
+    output.write(folder / TABLES, report.markdown() + "\n")
 
 
-def write_contents(folder: Path, contents: Mapping[str, str]) -> None:
-    """Write files; they have their names only when complete."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in contents.items():
-        unfinished = folder / f"{name}.part"
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(folder / name)
+def check_destination(folder: Path, inputs: Iterable[Path] = ()) -> None:
+    """Refuse a folder that a report could not be written to, before the work begins.
+
+    Parameters
+    ----------
+    inputs
+        What the work reads.
+
+    Raises
+    ------
+    OutputError
+        See `k4calofast.output.check`.
+    """
+    for name in (PAGE, NUMBERS, TABLES):
+        output.check(folder / name, inputs)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +90,31 @@ def test_a_sample_that_lacks_a_chunk_does_not_look_finished(sample, tmp_path, mo
     assert unfinished.match("sample.h5.*.part")
     assert str(unfinished) in str(error.value)
     assert len(hdf5.read(unfinished)[0]) == 30
+
+
+def test_a_killed_worker_is_an_error_and_a_second_run_into_its_file_another(tmp_path):
+    command = [K4CALOFAST, "fullsim", tmp_path / "a.h5", "-n", "100000", "-j", "1", "-p", "gamma"]
+    command += ["--chunk", "100000"]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while first.poll() is None and not (workers := workers_of(first.pid)):
+        time.sleep(0.05)
+    (unfinished,) = tmp_path.glob("a.h5.*.part")
+    second = subprocess.run(command, capture_output=True, text=True)
+    assert second.returncode == 1
+    assert f"another job is writing it, as {unfinished}" in second.stderr
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    _, said = first.communicate()
+    assert first.returncode == 1
+    assert "k4calofast: chunk 0 (100000 showers of PDG 22) was killed by SIGKILL" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "a.h5").exists()
+
+
+def workers_of(process):
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    commands = {int(one): Path(f"/proc/{one}/cmdline").read_bytes() for one in children}
+    return [one for one, command in commands.items() if b"spawn_main" in command]
 
 
 def test_momenta_that_are_not_covered_are_refused(tmp_path):

@@ -56,7 +56,7 @@ def test_what_is_no_sample_is_refused(tmp_path):
     with h5py.File(other, "w") as file:
         file["x"] = [1, 2]
     for file, sentence in (
-        (text, "cannot be read"),
+        (text, "not an HDF5 file"),
         (other, "not a shower sample"),
         (missing, "no such file"),
     ):

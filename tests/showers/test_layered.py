@@ -193,7 +193,7 @@ def test_what_is_no_sample_is_refused(tmp_path):
     with h5py.File(unknown, "a") as file:
         file.attrs["provenance"] = PROVENANCE.model_dump_json()[:-1] + ',"more":1}'
     for path, sentence in (
-        (text, "cannot be read"),
+        (text, "not an HDF5 file"),
         (other, "not a shower sample"),
         (missing, "no such file"),
         (unknown, "cannot be read"),

@@ -101,9 +101,9 @@ def test_what_is_no_sample_is_refused(tmp_path):
     cut.write_bytes(GEANT4.read_bytes()[:5000])
     for file, sentence in (
         (tmp_path / "none.h5", "no such file"),
-        (tmp_path, "no such file"),
+        (tmp_path, "a folder"),
         (text, "neither HDF5 nor ROOT"),
-        (root, "is it damaged"),
+        (root, "cut off"),
         (cut, "is it damaged"),
     ):
         with pytest.raises(FileFormatError, match=sentence):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import sqlite3
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -242,6 +243,47 @@ def test_rates_and_widths_are_searched_by_default():
     student = space.default("flow_matching", settings_of("flow_matching")(width=8))
     assert {"learning_rate", "distillation_rate"} <= set(student)
     assert not {"width", "student_width"} & set(student)
+
+
+EDITS = {
+    "no figure": "DELETE FROM trial_values",
+    "a figure that is none": "UPDATE trial_values SET value = NULL, value_type = 'INF_POS'",
+    "no settings": "DELETE FROM trial_params",
+    "another setting": "UPDATE trial_params SET param_name = 'other' WHERE param_name = 'latent'",
+    "a setting elsewhere": "UPDATE trial_params SET param_value = 1e9",
+    "no distribution": "UPDATE trial_params SET distribution_json = '{'",
+    "an unknown state": "UPDATE trials SET state = 'DREAMING'",
+    "no minutes": "DELETE FROM trial_user_attributes",
+    "minutes that are none": "UPDATE trial_user_attributes SET value_json = 'x'",
+    "no identity": "UPDATE study_user_attributes SET value_json = '[]'",
+    "another direction": "UPDATE study_directions SET direction = 'MAXIMIZE'",
+}
+
+
+@pytest.mark.parametrize("edit", [*EDITS.values(), None], ids=[*EDITS, "cut"])
+def test_a_database_that_was_edited_by_hand_is_refused_in_a_sentence(search, tmp_path, edit):
+    study = tuning._study(search, tmp_path, None, "tune")
+    distributions = {
+        "learning_rate": optuna.distributions.FloatDistribution(1e-4, 1e-2, log=True),
+        "latent": optuna.distributions.IntDistribution(4, 9),
+        "channels": optuna.distributions.CategoricalDistribution((2, 4)),
+    }
+    params = {"learning_rate": 1e-3, "latent": 5, "channels": 4}
+    done = optuna.trial.create_trial(
+        params=params, distributions=distributions, value=1.0, user_attrs={"minutes": 0.1}
+    )
+    study.add_trial(done)
+    tuning._study(search, tmp_path, None, "tune")
+    file = tmp_path / tuning.STORAGE
+    if edit is None:
+        file.write_bytes(file.read_bytes()[:20_000])
+    else:
+        with closing(sqlite3.connect(file)) as database:
+            database.execute(edit)
+            database.commit()
+    with pytest.raises(TrainingError, match=r"damaged|no study in this storage") as error:
+        tuning.tune(search, tmp_path, 2, silent)
+    assert "\n" not in str(error.value)
 
 
 def _command(*words: object) -> Result:

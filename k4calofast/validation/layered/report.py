@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 import k4calofast
-from k4calofast import detector
+from k4calofast import detector, output
 from k4calofast.detector import LayeredBarrel
 from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import Model
@@ -41,7 +41,14 @@ from k4calofast.validation.layered.seen import (
 )
 from k4calofast.validation.layered.speed import measure
 from k4calofast.validation.metrics import Value
-from k4calofast.validation.report import Subject, parameters_of, refuse_unfit, write_contents
+from k4calofast.validation.report import (
+    NUMBERS,
+    PAGE,
+    TABLES,
+    Subject,
+    parameters_of,
+    refuse_unfit,
+)
 
 LAYOUT = "k4calofast layered validation 1"
 """Name of the JSON's layout."""
@@ -483,11 +490,6 @@ def write(report: Report, folder: Path) -> None:
     """Write the page, the JSON and the tables; they have their names only when complete."""
     from k4calofast.validation.layered.page import html
 
-    write_contents(
-        folder,
-        {
-            "index.html": html(report),
-            "report.json": json.dumps(report.data(), indent=1) + "\n",
-            "report.md": report.markdown() + "\n",
-        },
-    )
+    output.write(folder / PAGE, html(report))
+    output.write(folder / NUMBERS, json.dumps(report.data(), indent=1) + "\n")
+    output.write(folder / TABLES, report.markdown() + "\n")
