@@ -17,6 +17,8 @@ from k4calofast.particle_gun import ParticleGun
 from k4calofast.properties import CaloParticleGunProperties
 
 settings.register_profile("default", deadline=None, max_examples=50)
+# For readers of files: pytest tests/events/test_fuzz.py --hypothesis-profile fuzz
+settings.register_profile("fuzz", deadline=None, max_examples=3000, print_blob=True)
 settings.load_profile("default")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
