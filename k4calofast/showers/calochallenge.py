@@ -306,10 +306,10 @@ def _mass(pdg: int) -> float:
 
 def _extra(file: Path, sample: Any, name: str, shape: tuple[int, ...]) -> Any:
     found = own_dataset(file, sample, name, len(shape))
-    if name == "cell" and found.dtype != np.int32:
-        raise FileFormatError(f"{file}: dataset 'cell' is {found.dtype}, not int32")
     if found.shape != shape:
         raise FileFormatError(f"{file}: dataset '{name}' has the shape {found.shape}, not {shape}")
+    if name == "cell" and found.dtype != np.int32:
+        raise FileFormatError(f"{file}: dataset 'cell' is {found.dtype}, not int32")
     return found
 
 
