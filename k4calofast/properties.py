@@ -97,6 +97,34 @@ class CaloFastSimProperties(Properties):
         description="what to do with a particle outside the model's range: hand it on, simulate "
         "it at the edge of the range, or stop the job",
     )
+    AlternativeStableStatuses: list[int] = Field(
+        [],
+        description="generatorStatus of final-state particles, beside 1; as ddsim's property of "
+        "this name",
+    )
+    ChargeAndMass: Literal["mend", "fail"] = Field(
+        "mend",
+        description="what to do with particles whose charge or mass are 0 or contradict the PDG "
+        "number: take those of the number and warn, or stop the job",
+    )
+    MaxEnergy: float = Field(
+        1e6,
+        gt=0,
+        description="largest momentum or mass of a particle in GeV; more is damage, and stops the "
+        "job",
+    )
+    MaxUnexplained: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="largest share of the incoming energy of which the record may not say where it "
+        "went; with more, the job fails at its end",
+    )
+    RepeatedKeys: Literal["warn", "position", "fail"] = Field(
+        "warn",
+        description="what to do when events with showers share run and event number, and so their "
+        "noise: warn, take an event's place in the job for its number, or stop the job",
+    )
     HitThreshold: float = Field(
         0.0,
         ge=0,

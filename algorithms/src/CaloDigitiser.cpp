@@ -9,17 +9,19 @@ namespace k4calofast {
 /// CalorimeterHits as measured from simulated ones.
 class CaloDigitiser final
     : public Component<std::tuple<edm4hep::CalorimeterHitCollection, edm4hep::CaloHitSimCaloHitLinkCollection>(
-                           const edm4hep::SimCalorimeterHitCollection&, const edm4hep::EventHeaderCollection&),
+                           const EventContext&, const edm4hep::SimCalorimeterHitCollection&,
+                           const edm4hep::EventHeaderCollection&),
                        CaloDigitiserProperties> {
 public:
   CaloDigitiser(const std::string& name, ISvcLocator* locator) : Component(name, locator, "CaloDigitiser") {}
 
   std::tuple<edm4hep::CalorimeterHitCollection, edm4hep::CaloHitSimCaloHitLinkCollection>
-  operator()(const edm4hep::SimCalorimeterHitCollection& simHits,
+  operator()(const EventContext& context, const edm4hep::SimCalorimeterHitCollection& simHits,
              const edm4hep::EventHeaderCollection& headers) const override {
     const auto fill = [&](Columns& columns) {
       addHeader(columns, headers);
       addSeed(columns, headers);
+      addNumber(columns, context);
       addSimHits(columns, "sim", simHits);
     };
     return work(fill, [&](const Arrays& arrays) {

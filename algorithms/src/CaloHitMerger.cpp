@@ -24,9 +24,9 @@ public:
     }
     ParticleRows rows{particles};
     const auto fill = [&](Columns& columns) {
-      columns.add("number", std::vector<std::uint64_t>{context.evt()});
+      addNumber(columns, context);
       addParticles(columns, particles);
-      addParents(columns, particles, rows);
+      addFamily(columns, particles);
       addSubset(columns, notHandled, rows);
       addSimHits(columns, "fast", fast, &rows);
       addSimHits(columns, "full", full, &rows);
@@ -40,23 +40,6 @@ public:
   }
 
 private:
-  /// Who stems from whom.
-  static void addParents(Columns& columns, const edm4hep::MCParticleCollection& particles, const ParticleRows& rows) {
-    std::vector<std::int64_t> child, parent;
-    std::int64_t row = 0;
-    for (const auto& particle : particles) {
-      for (const auto& other : particle.getParents()) {
-        if (rows.isOurs(other)) {
-          child.push_back(row);
-          parent.push_back(other.getObjectID().index);
-        }
-      }
-      ++row;
-    }
-    columns.add("parents.child", std::move(child));
-    columns.add("parents.parent", std::move(parent));
-  }
-
   static void addSubset(Columns& columns, const edm4hep::MCParticleCollection& notHandled, ParticleRows& rows) {
     std::vector<std::int32_t> waiting;
     for (const auto& particle : notHandled) {

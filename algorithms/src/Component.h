@@ -19,12 +19,15 @@
 
 #include <edm4hep/EventHeaderCollection.h>
 #include <podio/CollectionBase.h>
+#include <podio/Frame.h>
 
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -115,6 +118,9 @@ public:
     } catch (const GaudiException& error) {
       fail(error.message());
     }
+    if (const auto io = existing<IProperty>("IOSvc"); io && io->hasProperty("FirstEventEntry")) {
+      m_firstEntry = std::stoull(io->getProperty("FirstEventEntry").toString());
+    }
     const auto* options = &this->serviceLocator()->getOptsSvc();
     if (options->isSet("UniqueIDGenSvc.Seed") ||
         options->get("ApplicationMgr.ExtSvc").find("UniqueIDGenSvc") != std::string::npos) {
@@ -195,6 +201,33 @@ protected:
     if (m_uniqueID && headers.size() == 1) {
       columns.add("seed", std::vector<std::uint64_t>{m_uniqueID->getUniqueID(headers, this->name())});
     }
+  }
+
+  /// Adds the event's place in the job.
+  void addNumber(Columns& columns, const EventContext& context) const {
+    columns.add("number", std::vector<std::uint64_t>{m_firstEntry + context.evt()});
+  }
+
+  /// Puts a parameter into the frame that the event was read from, or else will be written from.
+  template <typename T>
+  void putFrameParameter(const std::string& key, const T& value) const {
+    const std::string location = "/Event" + std::string(k4FWCore::frameLocation);
+    // Algorithms of one event may run at the same time.
+    static std::mutex oneAtATime;
+    const std::lock_guard lock{oneAtATime};
+    DataObject* object = nullptr;
+    if (this->evtSvc()->retrieveObject(location, object).isFailure() || !object) {
+      object = new AnyDataWrapper<podio::Frame>(podio::Frame());
+      if (this->evtSvc()->registerObject(location, object).isFailure()) {
+        delete object;
+        throw GaudiException("the event's frame cannot be made", this->name(), StatusCode::FAILURE);
+      }
+    }
+    auto* frame = dynamic_cast<AnyDataWrapper<podio::Frame>*>(object);
+    if (!frame) {
+      throw GaudiException(location + " is not a podio::Frame", this->name(), StatusCode::FAILURE);
+    }
+    frame->getData().putParameter(key, value);
   }
 
   /// Puts what Python says into the file's metadata; components without facts of their own override it.
@@ -336,6 +369,7 @@ private:
 
   std::string m_kind;
   PythonDoor m_door;
+  std::uint64_t m_firstEntry{0};
   SmartIF<IUniqueIDGenSvc> m_uniqueID;
   std::atomic<bool> m_failed{false};
   mutable std::atomic<std::int64_t> m_nanoseconds{0};

@@ -106,6 +106,28 @@ void addParticles(Columns& columns, const edm4hep::MCParticleCollection& particl
   addParticlesAs(columns, "particles", particles);
 }
 
+void addFamily(Columns& columns, const edm4hep::MCParticleCollection& particles) {
+  std::vector<std::int64_t> child, parent;
+  std::int64_t row = 0;
+  for (const auto& particle : particles) {
+    for (const auto& other : particle.getParents()) {
+      if (isIn(particles, other)) {
+        child.push_back(row);
+        parent.push_back(other.getObjectID().index);
+      }
+    }
+    for (const auto& other : particle.getDaughters()) {
+      if (isIn(particles, other)) {
+        child.push_back(other.getObjectID().index);
+        parent.push_back(row);
+      }
+    }
+    ++row;
+  }
+  columns.add("parents.child", std::move(child));
+  columns.add("parents.parent", std::move(parent));
+}
+
 void addOthers(Columns& columns, const ParticleRows& rows) {
   addParticlesAs(columns, "others", rows.others());
   auto index = columnOf<std::int64_t>(rows.others().size());

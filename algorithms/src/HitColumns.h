@@ -40,6 +40,8 @@ private:
 
 void addHeader(Columns& columns, const edm4hep::EventHeaderCollection& headers);
 void addParticles(Columns& columns, const edm4hep::MCParticleCollection& particles);
+/// Adds who stems from whom, from both relations: some producers fill one of them only.
+void addFamily(Columns& columns, const edm4hep::MCParticleCollection& particles);
 /// Adds the particles of other collections, with their indices there, as `others`.
 void addOthers(Columns& columns, const ParticleRows& rows);
 /// Adds hits; the particles of their contributions become rows, or -1 where nobody asks for them.

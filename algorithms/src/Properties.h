@@ -51,6 +51,16 @@ struct CaloFastSimProperties {
         "kinds of particles to simulate; empty is all that the model knows"},
         OutOfRange{owner, "OutOfRange", "skip",
         "what to do with a particle outside the model's range: hand it on, simulate it at the edge of the range, or stop the job"},
+        AlternativeStableStatuses{owner, "AlternativeStableStatuses", {},
+        "generatorStatus of final-state particles, beside 1; as ddsim's property of this name"},
+        ChargeAndMass{owner, "ChargeAndMass", "mend",
+        "what to do with particles whose charge or mass are 0 or contradict the PDG number: take those of the number and warn, or stop the job"},
+        MaxEnergy{owner, "MaxEnergy", 1000000.0,
+        "largest momentum or mass of a particle in GeV; more is damage, and stops the job"},
+        MaxUnexplained{owner, "MaxUnexplained", 1.0,
+        "largest share of the incoming energy of which the record may not say where it went; with more, the job fails at its end"},
+        RepeatedKeys{owner, "RepeatedKeys", "warn",
+        "what to do when events with showers share run and event number, and so their noise: warn, take an event's place in the job for its number, or stop the job"},
         HitThreshold{owner, "HitThreshold", 0.0,
         "smallest energy of a hit, in units of what a minimum ionising particle leaves in a layer; hits below are left out and counted. Layered calorimeters only"},
         OtherKinds{owner, "OtherKinds", "skip",
@@ -75,6 +85,11 @@ struct CaloFastSimProperties {
     visit("Seed", Seed.value());
     visit("PDG", PDG.value());
     visit("OutOfRange", OutOfRange.value());
+    visit("AlternativeStableStatuses", AlternativeStableStatuses.value());
+    visit("ChargeAndMass", ChargeAndMass.value());
+    visit("MaxEnergy", MaxEnergy.value());
+    visit("MaxUnexplained", MaxUnexplained.value());
+    visit("RepeatedKeys", RepeatedKeys.value());
     visit("HitThreshold", HitThreshold.value());
     visit("OtherKinds", OtherKinds.value());
     visit("Provider", Provider.value());
@@ -89,6 +104,11 @@ struct CaloFastSimProperties {
   Gaudi::Property<std::uint64_t> Seed;
   Gaudi::Property<std::vector<int>> PDG;
   Gaudi::Property<std::string> OutOfRange;
+  Gaudi::Property<std::vector<int>> AlternativeStableStatuses;
+  Gaudi::Property<std::string> ChargeAndMass;
+  Gaudi::Property<double> MaxEnergy;
+  Gaudi::Property<double> MaxUnexplained;
+  Gaudi::Property<std::string> RepeatedKeys;
   Gaudi::Property<double> HitThreshold;
   Gaudi::Property<std::string> OtherKinds;
   Gaudi::Property<std::string> Provider;

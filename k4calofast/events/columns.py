@@ -5,7 +5,7 @@ Units are EDM4hep's: GeV, mm, ns, elementary charge.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +28,18 @@ class EventKeys:
         (E,) run and event numbers of the EventHeader.
     seed
         (E,) seeds of the events; without them, a component's own seed is that of all.
+    place
+        (E,) number of the event in the job, from 0 on; by default, in these columns.
     """
 
     run: npt.NDArray[np.uint32]
     event: npt.NDArray[np.uint64]
     seed: npt.NDArray[np.uint64] | None = None
+    place: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+
+    def __post_init__(self) -> None:
+        if len(self.place) != len(self.run):
+            object.__setattr__(self, "place", np.arange(len(self.run), dtype=np.uint64))
 
     def __len__(self) -> int:
         return len(self.run)
@@ -58,6 +65,8 @@ class Particles:
         (N, 3) mm.
     momentum, momentum_at_endpoint
         (N, 3) GeV, at the vertex and at the endpoint.
+    parent, child
+        (R,) relations: who stems from whom, numbered over all events like the particles.
     """
 
     offsets: Indices
@@ -71,6 +80,8 @@ class Particles:
     endpoint: Floats
     momentum: Floats
     momentum_at_endpoint: Floats
+    parent: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
+    child: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __len__(self) -> int:
         return len(self.pdg)
@@ -104,14 +115,14 @@ class Particles:
         found[found] = same
         return found
 
-    def first_not_finite(self, among: Indices) -> int | None:
-        """Return the first of these particles with a NaN or infinity where none may be."""
-        finite = np.isfinite(self.momentum[among]).all(1)
-        finite &= np.isfinite(self.vertex[among]).all(1)
-        for column in (self.time, self.charge, self.mass):
-            finite &= np.isfinite(column[among])
-        bad = among[~finite]
-        return int(bad[0]) if bad.size else None
+
+def one_of_each(parent: Indices, child: Indices) -> tuple[Indices, Indices]:
+    """Parents and children without repetitions, ordered; nobody is his own parent."""
+    if not parent.size:
+        return parent, child
+    size = int(max(parent.max(), child.max())) + 1
+    pairs = np.unique((parent * size + child)[parent != child])
+    return pairs // size, pairs % size
 
 
 @dataclass(frozen=True)

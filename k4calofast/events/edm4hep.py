@@ -170,6 +170,17 @@ WRITTEN = (
 
 HELICITY_UNSET = 9
 
+FAST_SIMULATED_BIT = 22
+OVERLAY_BIT = 23
+STOPPED_BIT = 24
+LEFT_DETECTOR_BIT = 25
+DECAYED_IN_CALORIMETER_BIT = 26
+DECAYED_IN_TRACKER_BIT = 27
+NOT_PARENTS_ENDPOINT_BIT = 28
+BACKSCATTER_BIT = 29
+CREATED_IN_SIMULATION_BIT = 30
+"""Bits of MCParticle.simulatorStatus."""
+
 
 def definition() -> str:
     """EDM4hep as podio's JSON, as far as this package writes it: for files it starts itself."""

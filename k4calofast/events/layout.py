@@ -209,6 +209,34 @@ def refuse_parameter(key: str, value: int | float | str) -> None:
         )
 
 
+def with_parameters(
+    fields: Mapping[str, Layout], kind: str, values: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, Layout]:
+    """Fields of frame parameters with more of one kind; a key that is there is replaced.
+
+    Parameters
+    ----------
+    fields
+        Of the frames' parameters, as `parameters` makes them.
+    values
+        By key: (frames, values) numbers.
+    """
+    keys, lists = ak.Array(fields[f"GP{kind}Keys"]), ak.Array(fields[f"GP{kind}Values"])
+    for key, numbers_of in values.items():
+        stays = keys != key
+        count = len(keys)
+        more = ak.Array(jagged(np.arange(count + 1), strings([key] * count)))
+        inner = np.arange(count + 1) * numbers_of.shape[1]
+        flat = numbers(numbers_of.ravel(), PARAMETER_KINDS[kind])
+        added = ak.Array(jagged(np.arange(count + 1), jagged(inner, flat)))
+        keys = ak.concatenate([keys[stays], more], axis=1)
+        lists = ak.concatenate([lists[stays], added], axis=1)
+    return {
+        f"GP{kind}Keys": ak.to_packed(keys).layout,
+        f"GP{kind}Values": ak.to_packed(lists).layout,
+    }
+
+
 def read_parameters(fields: Mapping[str, Layout], frame: int) -> dict[str, dict[str, list[Any]]]:
     """Frame parameters of one frame, as `parameters` takes them; none of a kind without fields.
 

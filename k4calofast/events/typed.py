@@ -14,6 +14,7 @@ from k4calofast.events.columns import (
     Hits,
     Indices,
     Particles,
+    one_of_each,
 )
 from k4calofast.events.edm4hep import EVENT_HEADER
 from k4calofast.events.frames import CollectionInfo, Frames
@@ -80,15 +81,18 @@ def event_keys(frames: Frames, name: str, first: int) -> EventKeys:
     flat = headers.content
     # Old files hold signed numbers here.
     return EventKeys(
-        _column(flat, "runNumber").astype(np.uint32), _column(flat, "eventNumber").astype(np.uint64)
+        _column(flat, "runNumber").astype(np.uint32),
+        _column(flat, "eventNumber").astype(np.uint64),
+        place=first + np.arange(len(counts), dtype=np.uint64),
     )
 
 
 @_CONVERTED
-def particles(frames: Frames, name: str) -> Particles:
+def particles(frames: Frames, info: CollectionInfo) -> Particles:
     """Read a collection of MCParticles, whatever the precision of its members."""
-    jagged = _jagged(frames, name)
+    jagged = _jagged(frames, info.name)
     flat = jagged.content
+    parent, child = _family(frames, info)
     return Particles(
         offsets=np.asarray(jagged.offsets.data, np.int64),
         pdg=_column(flat, "PDG").astype(np.int32),
@@ -101,7 +105,22 @@ def particles(frames: Frames, name: str) -> Particles:
         endpoint=_vectors(flat, "endpoint"),
         momentum=_vectors(flat, "momentum"),
         momentum_at_endpoint=_vectors(flat, "momentumAtEndpoint"),
+        parent=parent,
+        child=child,
     )
+
+
+def _family(frames: Frames, info: CollectionInfo) -> tuple[Indices, Indices]:
+    """Parents and children: some producers fill one of the two relations only."""
+    there = set(frames.fields)
+    pairs = [np.zeros((2, 0), np.int64)]
+    if f"_{info.name}_parents" in there:
+        child, parent = relations(frames, info, "parents")
+        pairs.append(np.stack([parent, child]))
+    if f"_{info.name}_daughters" in there:
+        pairs.append(np.stack(relations(frames, info, "daughters")))
+    parent, child = np.concatenate(pairs, axis=1)
+    return one_of_each(parent, child)
 
 
 @_CONVERTED

@@ -16,16 +16,19 @@ import numpy.typing as npt
 
 from k4calofast.detector import besiii
 from k4calofast.events.columns import Particles
+from k4calofast.events.edm4hep import (
+    CREATED_IN_SIMULATION_BIT,
+    DECAYED_IN_TRACKER_BIT,
+    LEFT_DETECTOR_BIT,
+    NOT_PARENTS_ENDPOINT_BIT,
+    STOPPED_BIT,
+)
 from k4calofast.fullsim.physics_data import PhysicsData
 from k4calofast.fullsim.simulation import Geant4, ParticleGun, field_along_z
-from k4calofast.incidence.start import DECAYED_IN_TRACKER_BIT, LEFT_DETECTOR_BIT
 
 KEPT_ENERGY = 1e-3
 """GeV of kinetic energy from which secondaries are kept; ddsim's default."""
 
-_CREATED_BIT = 30
-_NOT_PARENTS_ENDPOINT_BIT = 28
-_STOPPED_BIT = 24
 _GEV = 1e-3  # per MeV, Geant4's unit
 _ON_WORLD = 1.0  # mm
 
@@ -120,8 +123,10 @@ def columns(events: list[Tracks]) -> tuple[Particles, tuple[npt.NDArray[np.int64
 
     parent = member("parent", np.int64)
     own = np.concatenate([np.arange(len(tracks)) for tracks in events])
+    offsets = np.cumsum([0] + [len(tracks) for tracks in events])
+    first = np.repeat(offsets[:-1], np.diff(offsets))
     return Particles(
-        offsets=np.cumsum([0] + [len(tracks) for tracks in events]),
+        offsets=offsets,
         pdg=member("pdg", np.int32),
         generator_status=member("generator_status", np.int32),
         simulator_status=member("simulator_status", np.int32),
@@ -132,6 +137,8 @@ def columns(events: list[Tracks]) -> tuple[Particles, tuple[npt.NDArray[np.int64
         endpoint=member("endpoint", np.float64),
         momentum=member("momentum", np.float64),
         momentum_at_endpoint=member("momentum_at_endpoint", np.float64),
+        parent=(parent + first)[parent >= 0],
+        child=(own + first)[parent >= 0],
     ), (own, parent)
 
 
@@ -154,15 +161,15 @@ class _Recorder:
             # The nearest ancestor that is kept.
             while parent and parent not in index:
                 parent = self.begun[parent][0]
-            status = 0 if primary else 1 << _CREATED_BIT
+            status = 0 if primary else 1 << CREATED_IN_SIMULATION_BIT
             if max(map(abs, endpoint)) > WORLD - _ON_WORLD:
                 status |= 1 << LEFT_DETECTOR_BIT
             elif process != "Transportation":
                 status |= 1 << DECAYED_IN_TRACKER_BIT
             if not any(momentum_at_endpoint):
-                status |= 1 << _STOPPED_BIT
+                status |= 1 << STOPPED_BIT
             if parent and np.linalg.norm(np.subtract(vertex, self.ended[parent][0])) > 1e-3:
-                status |= 1 << _NOT_PARENTS_ENDPOINT_BIT
+                status |= 1 << NOT_PARENTS_ENDPOINT_BIT
             index[number] = len(tracks)
             tracks.parent.append(index.get(parent, -1))
             tracks.pdg.append(pdg)

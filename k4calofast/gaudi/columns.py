@@ -6,7 +6,7 @@ Buffers belong to the caller and die with the call: everything is copied.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -18,18 +18,21 @@ from k4calofast.events.columns import (
     EventKeys,
     Hits,
     Particles,
+    one_of_each,
 )
 from k4calofast.exceptions import InvalidEventError
 
 Buffers = Mapping[str, Any]
 """Objects with Python's buffer protocol, of one or two dimensions."""
 
+_FAMILY = ("parent", "child")
+
 Arrays = dict[str, npt.NDArray[Any]]
 """Contiguous arrays."""
 
 
 def event_keys(buffers: Buffers, header: str) -> EventKeys:
-    """Read ``header.run`` and ``header.event``, and ``seed`` if it is there.
+    """Read ``header.run``, ``header.event`` and ``number``; ``seed`` if it is there.
 
     Raises
     ------
@@ -42,7 +45,8 @@ def event_keys(buffers: Buffers, header: str) -> EventKeys:
             f"an event has {len(run)} EventHeaders in '{header}'; exactly one is needed"
         )
     seed = np.array(buffers["seed"], np.uint64) if "seed" in buffers else None
-    return EventKeys(run, np.array(buffers["header.event"], np.uint64), seed)
+    event, place = (np.array(buffers[name], np.uint64) for name in ("header.event", "number"))
+    return EventKeys(run, event, seed, place)
 
 
 def particles(buffers: Buffers, name: str = "particles") -> Particles:
@@ -65,6 +69,14 @@ def particles(buffers: Buffers, name: str = "particles") -> Particles:
         momentum=read("momentum", np.float64),
         momentum_at_endpoint=read("momentumAtEndpoint", np.float64),
     )
+
+
+def with_family(particles: Particles, buffers: Buffers) -> Particles:
+    """Add ``parents.parent`` and ``parents.child`` to the particles of an event."""
+    parent, child = one_of_each(
+        *(np.array(buffers[f"parents.{who}"], np.int64) for who in ("parent", "child"))
+    )
+    return replace(particles, parent=parent, child=child)
 
 
 def sim_hits(buffers: Buffers, name: str) -> tuple[Hits, Contributions]:
@@ -123,16 +135,26 @@ def together(events: Sequence[tuple[EventKeys, Particles]]) -> tuple[EventKeys, 
     keys = [key for key, _ in events]
     seeds = [key.seed for key in keys if key.seed is not None]
     all_particles = [particles for _, particles in events]
-    counts = [len(particles) for particles in all_particles]
+    offsets = np.cumsum([0] + [len(particles) for particles in all_particles])
     return EventKeys(
         np.concatenate([key.run for key in keys]),
         np.concatenate([key.event for key in keys]),
         np.concatenate(seeds) if seeds else None,
+        np.concatenate([key.place for key in keys]),
     ), Particles(
-        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        offsets=offsets,
         **{
             column.name: np.concatenate([getattr(part, column.name) for part in all_particles])
             for column in fields(Particles)
-            if column.name != "offsets"
+            if column.name not in ("offsets", *_FAMILY)
+        },
+        **{
+            name: np.concatenate(
+                [
+                    getattr(part, name) + first
+                    for part, first in zip(all_particles, offsets[:-1], strict=True)
+                ]
+            )
+            for name in _FAMILY
         },
     )

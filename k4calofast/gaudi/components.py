@@ -28,6 +28,7 @@ from k4calofast.gaudi.columns import (
     particles,
     sim_hits,
     together,
+    with_family,
 )
 from k4calofast.properties import (
     CaloDigitiserProperties,
@@ -92,8 +93,10 @@ def create(kind: str, properties: Mapping[str, Any]) -> Component:
 class CaloFastSim:
     """`k4calofast.engine` for concurrent events.
 
-    Takes ``header``, ``particles`` and perhaps ``seed``; returns ``hits``, ``contributions``,
-    ``notHandled`` (indices of particles) and ``simulatorStatus`` (of all particles, flagged).
+    Takes ``header``, ``number`` (how many events came before), ``particles``, ``parents.child``
+    and ``parents.parent`` (indices), and perhaps ``seed``; returns ``hits``, ``contributions``,
+    ``notHandled`` (indices of particles), ``simulatorStatus`` (of all particles, flagged),
+    ``fateNumbers`` and ``fateEnergies``.
     """
 
     def __init__(self, properties: CaloFastSimProperties) -> None:
@@ -116,7 +119,7 @@ class CaloFastSim:
     def execute(self, buffers: Buffers) -> Arrays:
         """See `Component`."""
         keys = event_keys(buffers, self._p.InputEventHeader[0])
-        return self._collector.submit((keys, particles(buffers)))
+        return self._collector.submit((keys, with_family(particles(buffers), buffers)))
 
     def _simulate(self, events: Sequence[tuple[EventKeys, Particles]]) -> Sequence[Arrays]:
         keys, these = together(events)
@@ -129,6 +132,8 @@ class CaloFastSim:
         return [
             {
                 **hit_arrays(result.hits, result.contributions, event),
+                "fateNumbers": result.numbers[event].astype(np.int32),
+                "fateEnergies": result.energies[event],
                 "notHandled": result.not_handled[starts[event] : starts[event + 1]],
                 "simulatorStatus": status[these.offsets[event] : these.offsets[event + 1]],
             }
@@ -137,9 +142,9 @@ class CaloFastSim:
 
     def finish(self) -> Sequence[str]:
         """See `Component`."""
-        summary = self._simulation.summary
+        lines, summary = self._simulation.finish(), self._simulation.summary
         engine = 1e3 * sum(summary.seconds.values()) / max(summary.events, 1)
-        return [*summary.lines(), f"{engine:.4f} ms per event in the engine"]
+        return [*lines, f"{engine:.4f} ms per event in the engine"]
 
 
 class CaloParticleGun:
@@ -241,7 +246,7 @@ def _known(ours: Indices, hits: Hits, contributions: Contributions) -> tuple[Hit
 class CaloDigitiser:
     """`k4calofast.hits.digitisation`, event by event.
 
-    Takes ``header``, ``sim`` hits and perhaps ``seed``; returns ``digits``.
+    Takes ``header``, ``number``, ``sim`` hits and perhaps ``seed``; returns ``digits``.
     """
 
     def __init__(self, properties: CaloDigitiserProperties) -> None:

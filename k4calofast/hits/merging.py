@@ -22,9 +22,9 @@ from k4calofast.events.columns import (
     Indices,
     Particles,
 )
+from k4calofast.events.edm4hep import DECAYED_IN_TRACKER_BIT, FAST_SIMULATED_BIT
 from k4calofast.exceptions import InvalidEventError
 from k4calofast.hits.energies import EventName, check_energies
-from k4calofast.incidence.start import DECAYED_IN_TRACKER_BIT, FAST_SIMULATED_BIT
 from k4calofast.properties import CaloHitMergerProperties
 
 SAME_PLACE = 1.0

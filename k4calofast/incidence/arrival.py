@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy.typing as npt
 from k4calofast.detector import Calorimeter
 from k4calofast.events.columns import Floats, Indices, Particles
 from k4calofast.incidence.conditions import conditions_of
-from k4calofast.incidence.fate import Fate
+from k4calofast.incidence.fate import Census, Fate
+from k4calofast.incidence.record import Record
 from k4calofast.incidence.start import set_out
 from k4calofast.incidence.transport import first_hits, velocity
 
@@ -57,8 +59,17 @@ class Arrivals:
         )
 
 
-def arrive(particles: Particles, detector: Calorimeter) -> tuple[Arrivals, npt.NDArray[np.int8]]:
+def arrive(
+    particles: Particles, detector: Calorimeter, stable: Sequence[int] = ()
+) -> tuple[Arrivals, npt.NDArray[np.int8]]:
     """Bring particles to the calorimeter.
+
+    Parameters
+    ----------
+    particles
+        With charges and masses that can be trusted, see `k4calofast.incidence.kinds`.
+    stable
+        Values of generatorStatus of final-state particles, beside 1.
 
     Returns
     -------
@@ -67,11 +78,18 @@ def arrive(particles: Particles, detector: Calorimeter) -> tuple[Arrivals, npt.N
     fate
         (particles,) `Fate` of every particle; `Fate.SHOWERED` for the arrivals.
     """
-    starts, fate = set_out(particles, detector)
+    arrivals, census = follow(Record(particles, detector, stable))
+    return arrivals, census.fate
+
+
+def follow(record: Record) -> tuple[Arrivals, Census]:
+    """Bring the particles of a record to its calorimeter; see `arrive`."""
+    detector = record.detector
+    starts, census = set_out(record)
     hits = first_hits(detector, starts.position, starts.momentum, starts.charge)
     entered = hits.cell >= 0
-    fate[starts.particle[entered]] = Fate.SHOWERED
-    fate[starts.particle[hits.reached & ~entered]] = Fate.GAP
+    census.fate[starts.particle[entered]] = Fate.SHOWERED
+    census.fate[starts.particle[hits.reached & ~entered]] = Fate.GAP
     time = starts.time + hits.path / velocity(starts.momentum, starts.mass)
     cell, position, momentum = hits.cell[entered], hits.position[entered], hits.momentum[entered]
     return Arrivals(
@@ -81,4 +99,4 @@ def arrive(particles: Particles, detector: Calorimeter) -> tuple[Arrivals, npt.N
         time[entered],
         conditions_of(detector, cell, position, momentum),
         momentum,
-    ), fate
+    ), census

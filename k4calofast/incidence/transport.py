@@ -102,6 +102,29 @@ def curvature_of(momentum: Floats, charge: Floats, field: float) -> Floats:
     return curvature
 
 
+def turn_to(
+    position: Floats, momentum: Floats, curvature: Floats, point: Floats
+) -> tuple[Floats, Floats]:
+    """Turn in phi (rad) and path (mm), (N,) each, of helices to points on them.
+
+    Parameters
+    ----------
+    position, momentum
+        (N, 3) mm and GeV.
+    curvature
+        (N,) as for `advance`.
+    point
+        (N, 3) mm, less than half a turn away. For points beside the helix, one as long as it.
+    """
+    way = point - position
+    chord = np.hypot(way[:, 0], way[:, 1])
+    p = np.linalg.norm(momentum, axis=1)
+    pt = np.hypot(momentum[:, 0], momentum[:, 1])
+    bend = np.divide(curvature * p, pt, out=np.zeros_like(p), where=pt > 0)
+    half = np.arcsin(np.clip(bend * chord / 2, -1, 1))
+    return 2 * half, np.hypot(chord / np.sinc(half / np.pi), way[:, 2])
+
+
 def path_to_cylinder(
     position: Floats, momentum: Floats, curvature: Floats, radius: float
 ) -> Floats:

@@ -28,14 +28,17 @@ from k4calofast.exceptions import (
     K4CaloFastError,
     MissingCollectionError,
 )
-from k4calofast.incidence import arrive
+from k4calofast.incidence import Record, follow, identified
 from k4calofast.showers.columns import Showers
-from k4calofast.showers.deposits import impossible, in_windows, nearest_arrival
+from k4calofast.showers.deposits import impossible, in_windows
 
 logger = logging.getLogger(__name__)
 
 _EVENTS_AT_ONCE = 100
 """A full simulation may write a contribution per step: 100 000 of them in an event."""
+
+_LARGEST_ENERGY = 1e6
+"""GeV; particles with more are damage, not physics."""
 
 _ROUNDING = 1e-5
 """Relative; energies of hits are sums of single precision."""
@@ -93,8 +96,8 @@ def read(
 ) -> Showers:
     """Read the showers of every particle that arrives at the calorimeter.
 
-    A contribution belongs to the particle that it names, or to that particle's nearest ancestor
-    that arrives. What belongs to nobody, or to a particle of another kind, is counted and logged.
+    A contribution belongs to the particle that it names, or to the ancestor whose shower that is
+    part of. What belongs to nobody, or to a particle of another kind, is counted and logged.
     Particles that arrive and deposit nothing are showers without energy, and are logged, too.
 
     Parameters
@@ -177,7 +180,8 @@ def _showers(
 ) -> Showers:
     """Showers of some events."""
     detector = wanted.detector
-    particles = typed.particles(frames, wanted.particles)
+    info = typed.find_collection(infos, wanted.particles, MC_PARTICLE.collection)
+    particles, _ = identified(typed.particles(frames, info))
     hits, contributions = typed.sim_hits(frames, wanted.hits, infos)
     for name, energy in (("hits", hits.energy), ("contributions to hits", contributions.energy)):
         if bad := impossible(energy):
@@ -190,22 +194,17 @@ def _showers(
             f"{(cells < 0).sum()} of {len(cells)} hits of '{wanted.hits}' have cell IDs that "
             f"belong to no cell of {detector.name}: are they of another detector?"
         )
-    # Lines that document a generator's work may be nonsense.
-    matter = (particles.generator_status == 1) | (particles.simulator_status != 0)
-    if particles.first_not_finite(np.flatnonzero(matter)) is not None:
-        raise InvalidEventError(
-            f"a particle of '{wanted.particles}' has a momentum, vertex, time, charge or mass "
-            "that is not a number"
-        )
-    arrivals, _ = arrive(particles, detector)
+    record = Record(particles, detector)
+    impossible_particle = record.first_impossible(_LARGEST_ENERGY)
+    if impossible_particle is not None:
+        raise InvalidEventError(f"a particle of '{wanted.particles}' has {impossible_particle[1]}")
+    arrivals, census = follow(record)
     pdg = particles.pdg[arrivals.particle]
     chosen = np.isin(pdg, wanted.kinds)
-    arrival = np.full(len(particles), -1, np.int64)
-    arrival[arrivals.particle] = np.arange(len(arrivals))
-    info = typed.find_collection(infos, wanted.particles, MC_PARTICLE.collection)
-    parents = typed.relations(frames, info, "parents")
-    of_particle = nearest_arrival(arrival, *parents)
     # The last entry is for -1: nobody.
+    arrival = np.full(len(particles) + 1, _NO_ARRIVAL)
+    arrival[arrivals.particle] = np.arange(len(arrivals))
+    of_particle = arrival[census.account]
     number = np.append(np.where(chosen, np.cumsum(chosen) - 1, _OTHER_KIND), _NO_ARRIVAL)
     shower = number[_of_contributions(of_particle, particles, hits, contributions)]
     left_out.count(shower, hits, contributions)

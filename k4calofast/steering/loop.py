@@ -124,6 +124,7 @@ class EventLoop:
             refuse_parameter(key, value)
         self._kept = kept(io.outputCommands, self.infos)
         self._writer: EventFileWriter | None = None
+        self._finished: dict[str, Sequence[str]] = {}
 
     def _started(self) -> tuple[CollectionInfo, ...]:
         infos = self._source.infos
@@ -167,10 +168,12 @@ class EventLoop:
                 with self._writer as writer:
                     self._events(progress, writer)
                     self._rest(writer)
+                    self._finish()
                     began = perf_counter()
                 self.timing.writing += perf_counter() - began
             else:
                 self._events(progress, None)
+                self._finish()
         finally:
             self._source.close()
         for algorithm in self._algorithms.values():
@@ -234,7 +237,13 @@ class EventLoop:
 
     def summary(self) -> dict[str, Sequence[str]]:
         """Lines for the end of the run, by algorithm."""
-        return {name: algorithm.finish() for name, algorithm in self._algorithms.items()}
+        return self._finished
+
+    def _finish(self) -> None:
+        """Ask the algorithms for the end of the run, while it can still fail."""
+        for name, algorithm in self._algorithms.items():
+            with named(name):
+                self._finished[name] = algorithm.finish()
 
 
 class named:  # noqa: N801 - used as a statement

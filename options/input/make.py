@@ -31,7 +31,7 @@ from k4calofast.events.edm4hep import (
 from k4calofast.events.frames import EVENTS, METADATA, CollectionInfo, FileInfo, Frames
 from k4calofast.events.layout import collection, parameters
 from k4calofast.events.reading import EventSource
-from k4calofast.events.typed import particles
+from k4calofast.events.typed import find_collection, particles
 from k4calofast.events.writing import EventFileWriter
 
 HERE = Path(__file__).resolve().parent
@@ -104,7 +104,8 @@ def read() -> tuple[EventSource, Frames, Particles]:
     """Read the events that Geant4 gets."""
     source = EventSource([GUN], [])
     frames = next(source.chunks(0, EVENTS_OF_GEANT4, EVENTS_OF_GEANT4))
-    return source, frames, particles(frames, "MCParticles")
+    info = find_collection(source.infos, "MCParticles", MC_PARTICLE.collection)
+    return source, frames, particles(frames, info)
 
 
 def mc_particles(found: Particles, parent: np.ndarray) -> dict:

@@ -37,7 +37,7 @@ def part(keys: EventKeys, particles: Particles, events: np.ndarray) -> tuple[Eve
     columns = {
         field.name: getattr(particles, field.name)[rows]
         for field in fields(Particles)
-        if field.name != "offsets"
+        if field.name not in ("offsets", "parent", "child")
     }
     chosen = Particles(offsets=np.arange(len(events) + 1) * PER_EVENT, **columns)
     return EventKeys(keys.run[events], keys.event[events]), chosen
@@ -92,7 +92,7 @@ def test_particles_of_an_event_have_showers_of_their_own(shot_with_keys):
     keys, particles = shot_with_keys(1, PDG=[22], ParticlesPerEvent=2)
     for field in fields(Particles):
         column = getattr(particles, field.name)
-        if field.name != "offsets":
+        if field.name not in ("offsets", "parent", "child"):
             column[1] = column[0]
     result = simulated(keys, particles)
     parts = result.contributions

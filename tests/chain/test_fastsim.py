@@ -75,7 +75,7 @@ def geant4_again(file: Path) -> tuple[np.ndarray, np.ndarray]:
         **{
             column.name: getattr(these, column.name)[rows]
             for column in fields(Particles)
-            if column.name != "offsets"
+            if column.name not in ("offsets", "parent", "child")
         },
     )
     simulated = simulate_events(alone, find_or_make(besiii.sector().elements), 1)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from k4calofast.detector import besiii
+from k4calofast.events.edm4hep import FAST_SIMULATED_BIT, MC_PARTICLE
 from k4calofast.events.reading import EventSource
-from k4calofast.events.typed import particles, relations, sim_hits
-from k4calofast.incidence.start import FAST_SIMULATED_BIT
+from k4calofast.events.typed import find_collection, particles, relations, sim_hits
 
 OPTIONS = Path(__file__).resolve().parents[2] / "options"
 
@@ -36,8 +36,12 @@ def everything(file: Path):
     return next(source.chunks(0, source.num_events, source.num_events)), source.infos
 
 
-def flagged(frames, name):
-    return particles(frames, name).simulator_status >> FAST_SIMULATED_BIT & 1 == 1
+def flagged(frames, infos, name):
+    return mc_particles(frames, infos, name).simulator_status >> FAST_SIMULATED_BIT & 1 == 1
+
+
+def mc_particles(frames, infos, name):
+    return particles(frames, find_collection(infos, name, MC_PARTICLE.collection))
 
 
 def test_several_threads_give_the_hits_of_one(tmp_path):
@@ -59,9 +63,9 @@ def test_after_a_tracker_energy_is_neither_lost_nor_there_twice(tmp_path):
     """Of what the gun shot, what did not stay in the tracker arrives, some of it as daughters."""
     k4run(tmp_path, "fastsim_after_tracker.py")
     frames, infos = everything(tmp_path / "fastsim_after_tracker.edm4hep.root")
-    these = particles(frames, "MCParticles")
-    flags = flagged(frames, "MCParticlesAfterFastSim")
-    assert not flagged(frames, "MCParticles").any()
+    these = mc_particles(frames, infos, "MCParticles")
+    flags = flagged(frames, infos, "MCParticlesAfterFastSim")
+    assert not flagged(frames, infos, "MCParticles").any()
     primaries = these.generator_status == 1
     # Conversions and bremsstrahlung: daughters shower for their mothers.
     assert (flags & ~primaries).sum() > 20
@@ -104,7 +108,7 @@ def test_mixed_hits_are_photons_of_the_fast_and_others_of_the_full_simulation(tm
         assert len(np.unique(cells)) == len(cells)
     sums = np.add.reduceat(parts.energy.astype(np.float64), hits.contributions[:-1])
     assert hits.energy == pytest.approx(sums, rel=1e-6)
-    assert flagged(frames, "MCParticlesFlagged").sum() == 43
+    assert flagged(frames, infos, "MCParticlesFlagged").sum() == 43
 
 
 def test_digits_point_to_the_hits_that_they_measure(tmp_path):

@@ -11,10 +11,10 @@ import pytest
 
 from k4calofast.engine import FastSimulation
 from k4calofast.events.columns import EventKeys
+from k4calofast.events.edm4hep import FAST_SIMULATED_BIT
 from k4calofast.exceptions import InvalidEventError, ModelError, OutOfDomainError, SteeringError
 from k4calofast.gaudi import create
 from k4calofast.gaudi.columns import hit_arrays
-from k4calofast.incidence.start import FAST_SIMULATED_BIT
 from k4calofast.properties import CaloFastSimProperties
 
 MEMBERS = {
@@ -37,6 +37,9 @@ def buffers_of(particles, event: int, run: int = 1, **more):
     arrays = {
         "header.run": np.array([run], np.uint32),
         "header.event": np.array([event], np.uint64),
+        "number": np.array([event], np.uint64),
+        "parents.child": np.zeros(0, np.int64),
+        "parents.parent": np.zeros(0, np.int64),
     }
     for member, (column, dtype) in MEMBERS.items():
         arrays[f"particles.{member}"] = np.ascontiguousarray(
@@ -82,6 +85,8 @@ def test_types_and_shapes_are_those_that_cpp_reads(particles):
         "contributions.stepLength": (np.float32, 1),
         "notHandled": (np.int32, 1),
         "simulatorStatus": (np.int32, 1),
+        "fateNumbers": (np.int32, 1),
+        "fateEnergies": (np.float64, 1),
     }
     assert {name: (array.dtype, array.ndim) for name, array in arrays.items()} == expected
 
@@ -111,7 +116,11 @@ NO_HITS = {
 
 
 def test_an_event_without_hits_has_no_digits():
-    header = {"header.run": np.ones(1, np.uint32), "header.event": np.ones(1, np.uint64)}
+    header = {
+        "header.run": np.ones(1, np.uint32),
+        "header.event": np.ones(1, np.uint64),
+        "number": np.zeros(1, np.uint64),
+    }
     arrays = create("CaloDigitiser", {}).execute(
         header | {f"sim.{name}": column for name, column in NO_HITS.items()}
     )
@@ -185,7 +194,11 @@ def test_a_merger_tells_copies_of_its_particles_from_those_of_other_collections(
 
 @pytest.mark.parametrize("energy", [np.nan, np.inf, -1.0])
 def test_energies_that_cannot_be_are_refused_with_event_and_collection(two_collections, energy):
-    header = {"header.run": np.ones(1, np.uint32), "header.event": np.ones(1, np.uint64)}
+    header = {
+        "header.run": np.ones(1, np.uint32),
+        "header.event": np.ones(1, np.uint64),
+        "number": np.zeros(1, np.uint64),
+    }
     sentence = rf"^run 1, event 1: a hit of 'EMCBarrelCollection' has an energy of {energy}"
     with pytest.raises(InvalidEventError, match=sentence):
         create("CaloDigitiser", {}).execute(header | one_hit_each("sim", [-1], energy))

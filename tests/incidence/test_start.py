@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from k4calofast.events.columns import Particles
-from k4calofast.incidence import Fate, arrive
+from k4calofast.incidence import Fate, Record, arrive
 from k4calofast.incidence.start import set_out
 from k4calofast.incidence.transport import advance, curvature_of
 
@@ -18,7 +18,7 @@ FAST_SIMULATED = 1 << 22
 
 def particles(**columns):
     """Photons of 1 GeV along x from the centre, unless said otherwise."""
-    n = max(len(values) for values in columns.values())
+    n = max(len(values) for name, values in columns.items() if name != "family")
     defaults = {
         "pdg": [22] * n,
         "generator_status": [1] * n,
@@ -32,13 +32,20 @@ def particles(**columns):
         "momentum_at_endpoint": [[0.0, 0.0, 0.0]] * n,
     }
     integers = ("pdg", "generator_status", "simulator_status")
+    family = np.array(columns.get("family", np.zeros((0, 2))), np.int64)
     return Particles(
         offsets=np.array([0, n]),
         **{
             name: np.array(columns.get(name, value), np.int32 if name in integers else float)
             for name, value in defaults.items()
         },
+        parent=family[:, 0],
+        child=family[:, 1],
     )
+
+
+def starts_of(barrel, **columns):
+    return set_out(Record(particles(**columns), barrel))[0]
 
 
 def fate_of(barrel, **columns):
@@ -46,14 +53,17 @@ def fate_of(barrel, **columns):
 
 
 def test_only_final_particles_of_a_generator_set_out(barrel):
-    assert fate_of(barrel, generator_status=[1, 2, 4, 21, 0]) == [
+    """Those of unknown status are documented by their daughters; the last is one."""
+    family = [(i, 5) for i in range(1, 5)]
+    assert fate_of(barrel, generator_status=[1, 2, 4, 21, 0, 1], family=family) == [
         Fate.SHOWERED, Fate.NOT_FINAL, Fate.NOT_FINAL, Fate.NOT_FINAL, Fate.NOT_FINAL,
+        Fate.SHOWERED,
     ]  # fmt: skip
 
 
 def test_the_endpoint_of_an_unsimulated_particle_means_nothing(barrel):
     """BOSS writes endpoints without status bits; old generators leave them at the origin."""
-    starts, _ = set_out(particles(endpoint=[[500.0, 0, 0], [950.0, 0, 0]]), barrel)
+    starts = starts_of(barrel, endpoint=[[500.0, 0, 0], [950.0, 0, 0]])
     assert (starts.position == 0).all()
 
 
@@ -64,7 +74,7 @@ def test_a_tracker_simulation_hands_over_at_the_endpoint(barrel):
         "momentum_at_endpoint": [[0.7, 0.1, 0.05]],
         "time": [2.0],
     }
-    starts, _ = set_out(particles(**columns), barrel)
+    starts = starts_of(barrel, **columns)
     assert starts.position.tolist() == [[900.0, 30.0, 90.0]]
     assert starts.momentum.tolist() == [[0.7, 0.1, 0.05]]
     # It flew almost straight there.
@@ -96,14 +106,12 @@ def test_what_left_a_world_without_calorimeter_comes_back_to_the_face(barrel):
 
 
 def test_what_left_through_an_end_of_the_detector_starts_at_its_vertex(barrel):
-    starts, _ = set_out(
-        particles(
-            simulator_status=[LEFT_DETECTOR],
-            endpoint=[[100.0, 0.0, 5000.0]],
-            momentum_at_endpoint=[[0.02, 0.0, 1.0]],
-            momentum=[[0.02, 0.0, 1.0]],
-        ),
+    starts = starts_of(
         barrel,
+        simulator_status=[LEFT_DETECTOR],
+        endpoint=[[100.0, 0.0, 5000.0]],
+        momentum_at_endpoint=[[0.02, 0.0, 1.0]],
+        momentum=[[0.02, 0.0, 1.0]],
     )
     assert starts.position.tolist() == [[0, 0, 0]]
 
@@ -119,13 +127,18 @@ def test_endpoints_on_a_face_count_as_in_front_of_it(barrel):
     assert arrivals.position[0] == pytest.approx(front[0], abs=0.05)
 
 
-def test_what_decayed_or_stopped_in_the_tracker_leaves_it_to_its_daughters(barrel):
+def test_what_ended_in_the_tracker_without_daughters_is_lost_unless_it_was_slow(barrel):
+    """A photon converts, and the record has no electrons; a slow proton really stops."""
     assert fate_of(
         barrel,
-        simulator_status=[DECAYED_IN_TRACKER, STOPPED],
-        endpoint=[[300.0, 0, 0]] * 2,
-        momentum_at_endpoint=[[0.5, 0, 0], [0, 0, 0]],
-    ) == [Fate.ENDED_BEFORE, Fate.ENDED_BEFORE]
+        pdg=[22, 22, 2212],
+        charge=[0, 0, 1],
+        mass=[0, 0, 0.938272],
+        simulator_status=[DECAYED_IN_TRACKER, STOPPED, STOPPED],
+        endpoint=[[300.0, 0, 0]] * 3,
+        momentum=[[1.0, 0, 0.1], [1.0, 0, 0.1], [0.3, 0, 0]],
+        momentum_at_endpoint=[[0.5, 0, 0], [0, 0, 0], [0, 0, 0]],
+    ) == [Fate.LOST, Fate.LOST, Fate.ENDED_BEFORE]
 
 
 def test_a_conversion_in_the_tracker_is_simulated_by_its_electrons(barrel):
@@ -139,27 +152,29 @@ def test_a_conversion_in_the_tracker_is_simulated_by_its_electrons(barrel):
         vertex=[[0, 0, 0], [300, 0, 0], [300, 0, 0]],
         endpoint=[[300, 0, 0], [960, 0, 60], [960, 0, 60]],
         momentum=[[1, 0, 0.1], [0.5, 0, 0.05], [0.5, 0, 0.05]],
+        family=[(0, 1), (0, 2)],
     )
     assert fates == [Fate.ENDED_BEFORE, Fate.SHOWERED, Fate.SHOWERED]
 
 
 def test_a_full_simulation_is_repeated_from_the_vertex(barrel):
     """Absorbed inside a crystal: what there was before its face is the vertex."""
-    starts, _ = set_out(
-        particles(simulator_status=[DECAYED_IN_CALORIMETER], endpoint=[[1000.0, 0, 100.0]]),
-        barrel,
+    starts = starts_of(
+        barrel, simulator_status=[DECAYED_IN_CALORIMETER], endpoint=[[1000.0, 0, 100.0]]
     )
     assert starts.position.tolist() == [[0, 0, 0]]
 
 
 def test_particles_born_in_a_shower_are_part_of_it(barrel):
+    """The second is made by the first, behind its face; nothing says where the third is from."""
     assert fate_of(
         barrel,
-        generator_status=[0],
-        simulator_status=[CREATED_IN_SIMULATION],
-        vertex=[[1000.0, 0, 100.0]],
-        endpoint=[[1001.0, 0, 100.0]],
-    ) == [Fate.BORN_BEHIND]
+        generator_status=[1, 0, 0],
+        simulator_status=[DECAYED_IN_CALORIMETER, CREATED_IN_SIMULATION, CREATED_IN_SIMULATION],
+        vertex=[[0, 0, 0], [1000.0, 0, 100.0], [1000.0, 0, 100.0]],
+        endpoint=[[1000.0, 0, 100.0], [1001.0, 0, 100.0], [1001.0, 0, 100.0]],
+        family=[(0, 1)],
+    ) == [Fate.SHOWERED, Fate.BORN_BEHIND, Fate.BORN_OUTSIDE]
 
 
 def test_neutrinos_and_what_was_simulated_already_need_nothing(barrel):
@@ -183,7 +198,8 @@ def test_the_photons_of_ten_real_events_reach_the_barrel_or_the_endcaps(barrel, 
 
     source = EventSource([edm4hep_file("jpsi_rhopi.edm4hep.root")])
     (frames,) = source.chunks(0, 10, 10)
-    real = read(frames, "MCParticles")
+    (info,) = [info for info in source.infos if info.name == "MCParticles"]
+    real = read(frames, info)
     arrivals, fate = arrive(real, barrel)
     photons = np.flatnonzero((real.pdg == 22) & (real.generator_status == 1))
     assert len(photons) == 21  # one is final-state radiation

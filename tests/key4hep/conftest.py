@@ -123,7 +123,7 @@ def _columns(frames, info, infos) -> dict[str, object]:
             f"{name}.contributions.{f.name}": getattr(parts, f.name) for f in fields(parts)
         }
     if info.data_type == "edm4hep::MCParticleCollection":
-        these = particles(frames, name)
+        these = particles(frames, info)
         return {f"{name}.{f.name}": getattr(these, f.name) for f in fields(these)} | {
             f"{name}.{relation}": np.stack(relations(frames, info, relation))
             for relation in ("parents", "daughters")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from k4calofast.engine import FastSimulation, model_facts
+from k4calofast.engine import FATE_ENERGIES, FATE_NUMBERS, FastSimulation, model_facts
+from k4calofast.events.columns import Particles
 from k4calofast.events.copying import copied
 from k4calofast.events.edm4hep import (
     CALO_HIT_CONTRIBUTION,
@@ -13,7 +14,7 @@ from k4calofast.events.edm4hep import (
     SIM_CALORIMETER_HIT,
 )
 from k4calofast.events.frames import CollectionInfo, Frames
-from k4calofast.events.layout import Layout, subset
+from k4calofast.events.layout import Layout, parameters, subset, with_parameters
 from k4calofast.events.typed import find_collection, particles
 from k4calofast.properties import CaloFastSimProperties
 from k4calofast.steering.algorithms.algorithm import CELL_ID_ENCODING, Job, Metadata, hit_fields
@@ -28,6 +29,7 @@ class CaloFastSim:
     def __init__(self, name: str, properties: CaloFastSimProperties, job: Job) -> None:
         self._name, self._p, self._job = name, properties, job
         self._simulation = FastSimulation(properties)
+        self._read: tuple[Frames, Particles] | None = None
 
     def start(self, infos: tuple[CollectionInfo, ...]) -> tuple[CollectionInfo, ...]:
         """See `Algorithm`."""
@@ -54,15 +56,14 @@ class CaloFastSim:
 
     def at_once(self, frames: Frames) -> int:
         """See `Bounded`."""
-        these = particles(frames, self._p.InputMCParticles[0])
-        expected = self._simulation.expected_deposits(these)
+        expected = self._simulation.expected_deposits(self._particles_of(frames))
         return int(np.searchsorted(np.cumsum(expected), _DEPOSITS_AT_ONCE, side="right"))
 
     def execute(self, frames: Frames, first: int) -> dict[str, Layout]:
         """See `Algorithm`."""
         p = self._p
         keys = self._job.keys(frames, p.InputEventHeader[0], first, self._name)
-        these = particles(frames, p.InputMCParticles[0])
+        these = self._particles_of(frames)
         result = self._simulation.simulate(keys, these)
         target = self._particles.collection_id
         fields = {
@@ -71,15 +72,27 @@ class CaloFastSim:
             ),
             **subset(p.OutputNotHandled[0], result.not_handled_offsets, result.not_handled, target),
         }
+        there = parameters({}, frames.count) | dict(frames.fields)
+        for kind, what, counts in (
+            ("Int", FATE_NUMBERS, result.numbers),
+            ("Double", FATE_ENERGIES, result.energies),
+        ):
+            fields |= with_parameters(there, kind, {f"{self._hits.name}__{what}": counts})
         if p.OutputMCParticles:
             status = result.flagged(these.simulator_status)
             members = {"simulatorStatus": status}
             fields |= copied(frames, self._input, self._particles, members, self._names)
         return fields
 
+    def _particles_of(self, frames: Frames) -> Particles:
+        """Read the particles, once for frames that are looked at before they are worked on."""
+        if self._read is None or self._read[0] is not frames:
+            self._read = frames, particles(frames, self._input)
+        return self._read[1]
+
     def finish(self) -> list[str]:
         """See `Algorithm`."""
-        return self._simulation.summary.lines()
+        return self._simulation.finish()
 
     def seconds(self) -> dict[str, float]:
         """See `Algorithm`."""

@@ -87,7 +87,7 @@ class _Known:
         name_of: EventName,
     ) -> None:
         self._frames, self._infos, self._info, self._name_of = frames, infos, info, name_of
-        self.particles = particles(frames, info.name)
+        self.particles = particles(frames, info)
         self._compared: dict[int, tuple[Indices, npt.NDArray[np.bool_]]] = {}
 
     def hits(self, name: str) -> tuple[Hits, Contributions]:
@@ -135,13 +135,13 @@ class _Known:
 
     def _compare(self, number: int, what: str) -> tuple[Indices, npt.NDArray[np.bool_]]:
         """Compare the particles of a collection with these."""
-        names = [info.name for info in self._infos if info.collection_id == number]
-        if not names:
+        known = [info for info in self._infos if info.collection_id == number]
+        if not known:
             raise InvalidEventError(f"'{what}' points to particles that are not in the file")
         ours = self.particles
-        if names[0] == self._info.name:
+        if known[0].name == self._info.name:
             return ours.offsets, np.ones(len(ours), np.bool_)
-        others = particles(self._frames, names[0])
+        others = particles(self._frames, known[0])
         event = others.event_of(np.arange(len(others)))
         index = np.arange(len(others)) - others.offsets[event]
         exists = index < np.diff(ours.offsets)[event]
