@@ -259,7 +259,7 @@ def read_binning(file: Path) -> Binning:
         elif name == "Layer":
             edges = np.array([float(edge) for edge in attributes["r_edges"].split(",")])
             if not (np.isfinite(edges).all() and edges[0] >= 0 and (np.diff(edges) > 0).all()):
-                raise ValueError("r_edges are no radii that increase")
+                raise ValueError("r_edges do not increase from 0 or above")
             alpha = int(attributes["n_bin_alpha"])
             if alpha < 1:
                 raise ValueError("n_bin_alpha is not positive")
@@ -319,8 +319,8 @@ def _momentum(file: Path, incident: npt.NDArray[Any], pdg: int) -> npt.NDArray[n
     mass = _mass(pdg)
     if not ((energy > mass) & (energy <= LARGEST)).all():
         raise FileFormatError(
-            f"{file}: dataset 'incident_energies' holds NaN, or energies that are not between the "
-            f"mass of the particle {pdg} and {LARGEST:g} GeV"
+            f"{file}: dataset 'incident_energies' holds NaN, or energies not above the mass of the "
+            f"particle {pdg}, or above {LARGEST:g} GeV"
         )
     momentum: npt.NDArray[np.float64] = np.sqrt((energy - mass) * (energy + mass))
     return momentum

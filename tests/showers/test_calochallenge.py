@@ -305,7 +305,7 @@ def test_missing_and_damaged_files_are_refused(written):
         with pytest.raises(FileFormatError, match=r"none.* no such file"):
             calochallenge.read(*files)
     os.truncate(file, file.stat().st_size // 2)
-    with pytest.raises(FileFormatError, match="cannot be read as a sample"):
+    with pytest.raises(FileFormatError, match="is it damaged"):
         calochallenge.read(*written)
 
 
