@@ -66,7 +66,8 @@ def readable(file: Place, sentence: str) -> Iterator[None]:
     except Exception as error:
         # Damage shows as nearly any exception: struct, zlib, index, attribute errors, ...
         reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise FileFormatError(f"{file}: {sentence}, is it damaged? ({reason})") from error
+        damaged = "" if isinstance(error, OSError) else ", is it damaged?"
+        raise FileFormatError(f"{file}: {sentence}{damaged} ({reason})") from error
 
 
 def _look_at(file: Path) -> None:
