@@ -9,10 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
+from particle import Particle
 
 from k4calofast.detector import besiii
 from k4calofast.detector.crystals import CrystalBarrel
 from k4calofast.events.columns import Particles
+from k4calofast.events.edm4hep import (
+    EDM4HEP_VERSION,
+    EVENT_HEADER,
+    HELICITY_UNSET,
+    MC_PARTICLE,
+    PODIO_VERSION,
+    definition,
+)
+from k4calofast.events.frames import EVENTS, METADATA, CollectionInfo, FileInfo, Frames
+from k4calofast.events.layout import collection, parameters
+from k4calofast.events.writing import EventFileWriter
 from k4calofast.particle_gun import ParticleGun
 from k4calofast.properties import CaloParticleGunProperties
 
@@ -68,6 +80,64 @@ def edm4hep_records():
         return file
 
     return path
+
+
+@pytest.fixture(scope="session")
+def write_records() -> Callable[..., None]:
+    """Write a file of MCParticles as tests/data/records.yaml has them, an event for each record."""
+
+    def write(file: Path, records, charge=None, numbers=None) -> None:
+        rows = [particle for record in records for particle in record["particles"]]
+        columns = list(zip(*rows, strict=True))
+        pdg = np.array(columns[0], np.int32)
+        of_kind = [Particle.from_pdgid(one) for one in columns[0]]
+        offsets = np.cumsum([0] + [len(record["particles"]) for record in records])
+        count, events = len(rows), len(records)
+        members = {
+            "PDG": pdg,
+            "generatorStatus": columns[1],
+            "simulatorStatus": [sum(1 << bit for bit in bits) for bits in columns[2]],
+            "charge": [kind.charge for kind in of_kind] if charge is None else charge,
+            "time": np.zeros(count),
+            "mass": [(kind.mass or 0) / 1000 for kind in of_kind],
+            "vertex": np.array(columns[3], float),
+            "momentum": np.array(columns[4], float),
+            "endpoint": np.array(columns[5], float),
+            "momentumAtEndpoint": np.array(columns[6], float),
+            "helicity": np.full(count, HELICITY_UNSET),
+        }
+        parents, daughters = [[] for _ in rows], [[] for _ in rows]
+        for record, first in zip(records, offsets[:-1], strict=True):
+            for parent, child in record.get("family", ()):
+                parents[first + child].append(parent)
+                daughters[first + parent].append(child)
+        info = CollectionInfo.new("MCParticles", MC_PARTICLE)
+        header = CollectionInfo.new("EventHeader", EVENT_HEADER)
+        relations = {
+            name: (
+                np.cumsum([0] + [len(each) for each in lists]),
+                np.array([one for each in lists for one in each], np.int32),
+                info.collection_id,
+            )
+            for name, lists in (("parents", parents), ("daughters", daughters))
+        }
+        headers = {
+            "eventNumber": np.arange(events) if numbers is None else numbers,
+            "runNumber": np.ones(events),
+            "timeStamp": np.zeros(events),
+            "weight": np.ones(events),
+        }
+        software = FileInfo(PODIO_VERSION, {"edm4hep": definition()}, {"edm4hep": EDM4HEP_VERSION})
+        fields = (
+            collection("MCParticles", MC_PARTICLE, offsets, members, relations)
+            | collection("EventHeader", EVENT_HEADER, np.arange(events + 1), headers)
+            | parameters({}, events)
+        )
+        with EventFileWriter(file, software) as writer:
+            writer.write(EVENTS, Frames(fields, events), (info, header))
+            writer.write(METADATA, Frames(parameters({}), 1), ())
+
+    return write
 
 
 @pytest.fixture
