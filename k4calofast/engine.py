@@ -175,9 +175,7 @@ class RunSummary:
         ]
         if self.wrong:
             lines.append(f"{self.wrong} particles with the charge and mass of their PDG numbers")
-        if self.keys.repeated:
-            lines.append(f"{self.keys.repeated} events with numbers of others: {self.keys.said()}")
-        return lines
+        return [*lines, *self.keys.lines()]
 
 
 class FastSimulation:
@@ -279,7 +277,7 @@ class FastSimulation:
         event = particles.event_of(arrivals.particle)
         index = arrivals.particle - particles.offsets[event]
         pdg = particles.pdg[arrivals.particle]
-        keys = self._unique(keys, np.unique(event))
+        keys = unique(keys, self.properties.RepeatedKeys, self.summary.keys, np.unique(event))
         arrived = perf_counter()
         deposits = self._generate(keys, arrivals, conditions, pdg, event, index)
         generated = perf_counter()
@@ -331,18 +329,6 @@ class FastSimulation:
                 logger.warning("%s; these are taken, here and for all others", said)
         self.summary.wrong += int(wrong.sum())
         return record
-
-    def _unique(self, keys: EventKeys, events: Indices) -> EventKeys:
-        seen = self.summary.keys
-        before = seen.repeated
-        keys = unique(keys, self.properties.RepeatedKeys, seen, events)
-        if seen.repeated and not before:
-            logger.warning(
-                "%s: the same noise makes the same showers of the same particles; "
-                "RepeatedKeys 'position' makes noise of an event's place in the job",
-                seen.said(),
-            )
-        return keys
 
     def _count_unknown(self, particles: Particles, census: Census) -> None:
         rows = np.flatnonzero(census.fate == Fate.UNKNOWN_STATUS)

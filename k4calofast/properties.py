@@ -23,6 +23,10 @@ _NAME = re.compile(
 """Names of collections: podio makes C++ names of them, and keeps some fields beside theirs."""
 
 
+Repeated = Literal["warn", "position", "fail"]
+"""What to do with events of a job that share run and event number."""
+
+
 class Properties(BaseModel):
     """Base of the properties of a component: checked when set."""
 
@@ -120,7 +124,7 @@ class CaloFastSimProperties(Properties):
         description="largest share of the incoming energy of which the record may not say where it "
         "went; with more, the job fails at its end",
     )
-    RepeatedKeys: Literal["warn", "position", "fail"] = Field(
+    RepeatedKeys: Repeated = Field(
         "warn",
         description="what to do when events with showers share run and event number, and so their "
         "noise: warn, take an event's place in the job for its number, or stop the job",
@@ -225,6 +229,11 @@ class CaloDigitiserProperties(Properties):
     )
     Threshold: float = Field(
         0.5, description="smallest signal that is read out, in MeV before calibration"
+    )
+    RepeatedKeys: Repeated = Field(
+        "warn",
+        description="what to do when events with hits share run and event number, and so their "
+        "noise: warn, take an event's place in the job for its number, or stop the job",
     )
     Calibration: float = Field(1.0, gt=0, description="factor from signal to energy")
     Seed: int = Field(

@@ -187,6 +187,8 @@ struct CaloDigitiserProperties {
         "error of a cell's calibration, as a fraction of its energy"},
         Threshold{owner, "Threshold", 0.5,
         "smallest signal that is read out, in MeV before calibration"},
+        RepeatedKeys{owner, "RepeatedKeys", "warn",
+        "what to do when events with hits share run and event number, and so their noise: warn, take an event's place in the job for its number, or stop the job"},
         Calibration{owner, "Calibration", 1.0,
         "factor from signal to energy"},
         Seed{owner, "Seed", 1,
@@ -199,6 +201,7 @@ struct CaloDigitiserProperties {
     visit("Noise", Noise.value());
     visit("Uniformity", Uniformity.value());
     visit("Threshold", Threshold.value());
+    visit("RepeatedKeys", RepeatedKeys.value());
     visit("Calibration", Calibration.value());
     visit("Seed", Seed.value());
   }
@@ -207,6 +210,7 @@ struct CaloDigitiserProperties {
   Gaudi::Property<double> Noise;
   Gaudi::Property<double> Uniformity;
   Gaudi::Property<double> Threshold;
+  Gaudi::Property<std::string> RepeatedKeys;
   Gaudi::Property<double> Calibration;
   Gaudi::Property<std::uint64_t> Seed;
 };

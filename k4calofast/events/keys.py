@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 
 from k4calofast.events.columns import EventKeys, Indices
 from k4calofast.exceptions import InvalidEventError
+from k4calofast.properties import Repeated
 
-Policy = Literal["warn", "position", "fail"]
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -68,6 +69,12 @@ class SeenKeys:
         spans.insert(at + 1, _Span(event, event, place))
         return None
 
+    def lines(self) -> list[str]:
+        """Lines for the end of the run."""
+        if not self.repeated:
+            return []
+        return [f"{self.repeated} events with the numbers of others: {self.said()}"]
+
     def said(self) -> str:
         """Say what the first pair was."""
         if self.first_pair is None:
@@ -76,8 +83,8 @@ class SeenKeys:
         return f"events {earlier} and {later} of the job are both run {run}, event {event}"
 
 
-def unique(keys: EventKeys, policy: Policy, seen: SeenKeys, events: Indices) -> EventKeys:
-    """Return keys that do what the steering wants of numbers that repeat.
+def unique(keys: EventKeys, policy: Repeated, seen: SeenKeys, events: Indices) -> EventKeys:
+    """Return keys that do what the steering wants of numbers that repeat; warns of the first.
 
     Parameters
     ----------
@@ -96,9 +103,15 @@ def unique(keys: EventKeys, policy: Policy, seen: SeenKeys, events: Indices) -> 
     """
     if policy == "position":
         return replace(keys, event=keys.place.astype(np.uint64))
-    if seen.add(keys, events) and policy == "fail":
-        raise InvalidEventError(
-            f"{seen.said()}, so what is random in them would be the same, and RepeatedKeys is "
-            "'fail'; 'position' makes keys of places in the job"
+    if seen.add(keys, events):
+        if policy == "fail":
+            raise InvalidEventError(
+                f"{seen.said()}, so what is random in them would be the same, and RepeatedKeys is "
+                "'fail'; 'position' takes places in the job for numbers"
+            )
+        logger.warning(
+            "%s, so what is random in them is the same; RepeatedKeys 'position' takes places in "
+            "the job for numbers",
+            seen.said(),
         )
     return keys

@@ -277,7 +277,7 @@ class CaloDigitiser:
 
     def finish(self) -> Sequence[str]:
         """See `Component`."""
-        return self._digitiser.read_out.lines()
+        return self._digitiser.lines()
 
 
 COMPONENTS: dict[str, tuple[Any, type[Properties]]] = {

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.events.columns import Contributions, EventKeys, Floats, Hits, Indices
+from k4calofast.events.keys import SeenKeys, unique
 from k4calofast.hits.energies import check_energies
 from k4calofast.noise import normal_noise
 from k4calofast.properties import CaloDigitiserProperties
@@ -79,6 +80,7 @@ class Digitiser:
     def __init__(self, properties: CaloDigitiserProperties) -> None:
         self.properties = properties
         self.read_out = ReadOut()
+        self.keys = SeenKeys()
 
     def digitise(self, keys: EventKeys, hits: Hits, contributions: Contributions) -> Digits:
         """Digitise the hits of E events.
@@ -86,7 +88,8 @@ class Digitiser:
         Raises
         ------
         InvalidEventError
-            If an energy is NaN, infinite or negative.
+            If an energy is NaN, infinite or negative, or if the steering says to fail at numbers
+            that repeat.
         """
         p = self.properties
         check_energies(
@@ -95,6 +98,8 @@ class Digitiser:
             contributions,
             lambda i: f"run {keys.run[i]}, event {keys.event[i]}",
         )
+        with_hits = np.flatnonzero(np.diff(hits.offsets))
+        keys = unique(keys, p.RepeatedKeys, self.keys, with_hits)
         event = hits.event
         deposit = hits.energy.astype(np.float64)
         errors = self._errors(deposit)
@@ -120,6 +125,10 @@ class Digitiser:
             time[seen],
             hits.position[seen],
         )
+
+    def lines(self) -> list[str]:
+        """Lines for the end of the run."""
+        return [*self.read_out.lines(), *self.keys.lines()]
 
     def _errors(self, energy: Floats) -> tuple[Floats, Floats, Floats]:
         p = self.properties

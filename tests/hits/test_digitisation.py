@@ -131,3 +131,19 @@ def test_offsets_and_links_are_those_of_the_events():
     digits = digitiser.digitise(keys(2), replace(hits, energy=energy), contributions)
     assert digits.offsets.tolist() == [0, 2, 4]
     assert digits.hit.tolist() == [0, 2, 1, 2]
+
+
+def test_events_with_the_same_numbers_have_the_same_noise_unless_places_count(caplog):
+    same = EventKeys(np.ones(2, np.uint32), np.full(2, 4, np.uint64))
+
+    def energies(**properties):
+        digitiser = Digitiser(CaloDigitiserProperties(**properties))
+        return np.split(digitiser.digitise(same, *deposits(0.1, 5, events=2)).energy, 2)
+
+    first, second = energies()
+    assert first.tolist() == second.tolist()
+    assert caplog.text.count("events 0 and 1 of the job are both run 1, event 4") == 1
+    first, second = energies(RepeatedKeys="position")
+    assert first.tolist() != second.tolist()
+    with pytest.raises(InvalidEventError, match="RepeatedKeys"):
+        energies(RepeatedKeys="fail")

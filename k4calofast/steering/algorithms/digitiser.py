@@ -80,7 +80,7 @@ class CaloDigitiser:
 
     def finish(self) -> list[str]:
         """See `Algorithm`."""
-        return self._digitiser.read_out.lines()
+        return self._digitiser.lines()
 
     def seconds(self) -> dict[str, float]:
         """See `Algorithm`."""
