@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
+from weakref import finalize
 
 import uproot
 
@@ -121,6 +122,8 @@ class EventFile:
             _look_at(file)
         with readable(file, "the file cannot be read"):
             self._directory = _opened(file)
+            # Whoever forgets to close it leaves no warning of Python's behind.
+            self._close = finalize(self, self._directory.close)
             there, whole = self._directory.file.source.num_bytes, self._directory.file.fEND
             if there < whole:
                 raise FileFormatError(f"cut off, {there} of {whole} bytes are there")
@@ -172,7 +175,7 @@ class EventFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._directory.close()
+        self._close()
 
     def frames(
         self, category: str, start: int, stop: int, size: int, fields: tuple[str, ...]
