@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+import yaml
+
+RECORDS = Path(__file__).resolve().parents[1] / "data/records.yaml"
 BESIDE = ["--CaloParticleGun.ThetaMax", "38", "--CaloParticleGun.ParticlesPerEvent", "1"]
 
 OVERLAY = """
@@ -222,3 +226,67 @@ def test_contributions_of_overlaid_particles_keep_their_collection(
         assert "0 of it left out as simulated twice (0 contributions)" in job.stdout
         assert "of particles of other collections than 'MCParticlesFlagged' are kept" in job.stdout
     assert assert_same(tmp_path / "theirs.root", tmp_path / "ours.root") == 20
+
+
+def test_particles_have_the_same_fates_whatever_producer_wrote_them(
+    key4hep, embedded, options, assert_same, tmp_path, write_records
+):
+    records = yaml.safe_load(RECORDS.read_text(encoding="utf-8"))
+    write_records(tmp_path / "records.root", records)
+    given = [options / "fastsim.py", "--IOSvc.Input", "records.root"]
+    stable = ["--CaloFastSim.AlternativeStableStatuses", "5"]
+    jobs = []
+    for run, output in ((key4hep, "theirs.root"), (embedded, "ours.root")):
+        jobs.append(succeeded(run(tmp_path, *given, "--IOSvc.Output", output, *stable)))
+    assert assert_same(tmp_path / "theirs.root", tmp_path / "ours.root") == len(records)
+    # The same words: all lines of the summary.
+    theirs, ours = (
+        [line.split("CaloFastSim", 1)[1].split(None, 1)[1] for line in job.stdout.splitlines()
+         if line.startswith("CaloFastSim") and " GeV  " in line]
+        for job in jobs
+    )  # fmt: skip
+    assert [line.strip() for line in theirs] == [line.strip() for line in ours]
+
+
+@pytest.mark.parametrize("policy", ["warn", "position", "fail"])
+def test_numbers_that_repeat_are_treated_alike(
+    key4hep, embedded, options, assert_same, tmp_path, write_records, policy
+):
+    (photon,) = yaml.safe_load(RECORDS.read_text(encoding="utf-8"))[:1]
+    write_records(tmp_path / "same.root", [photon] * 3, numbers=[7, 8, 7])
+    given = [options / "fastsim.py", "--IOSvc.Input", "same.root"]
+    given += ["--CaloFastSim.RepeatedKeys", policy]
+    for run, output in ((key4hep, "theirs.root"), (embedded, "ours.root")):
+        job = run(tmp_path, *given, "--IOSvc.Output", output)
+        assert (job.returncode == 0) == (policy != "fail")
+        said = "events 0 and 2 of the job are both run 1, event 7" in job.stdout + job.stderr
+        assert said == (policy != "position")
+    if policy != "fail":
+        assert assert_same(tmp_path / "theirs.root", tmp_path / "ours.root") == 3
+
+
+def test_a_job_that_loses_too_much_fails(key4hep, embedded, options, tmp_path, write_records):
+    records = yaml.safe_load(RECORDS.read_text(encoding="utf-8"))
+    write_records(tmp_path / "records.root", records)
+    given = [options / "fastsim.py", "--IOSvc.Input", "records.root", "--IOSvc.Output", "o.root"]
+    for run in (key4hep, embedded):
+        job = run(tmp_path, *given, "--CaloFastSim.MaxUnexplained", "0.001")
+        assert job.returncode != 0
+        assert "the record does not say where" in job.stdout + job.stderr
+        assert not (tmp_path / "o.root").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["c02_overlay_flag", "c05_outside", "c06_status_offset", "c07_stable_with_daughters",
+     "c11_nan_endpoint", "c12_exotic", "c16_empty_events", "c22_charge_unset",
+     "c31_converted_no_daughters"],
+)  # fmt: skip
+def test_small_records_of_producers_get_the_same(
+    key4hep, embedded, options, assert_same, edm4hep_file, tmp_path, name
+):
+    given = [options / "fastsim.py"]
+    given += ["--IOSvc.Input", edm4hep_file(f"../records/{name}.edm4hep.root")]
+    for run, output in ((key4hep, "theirs.root"), (embedded, "ours.root")):
+        succeeded(run(tmp_path, *given, "--IOSvc.Output", output))
+    assert assert_same(tmp_path / "theirs.root", tmp_path / "ours.root", hits=False) > 0
