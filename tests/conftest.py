@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,10 @@ from k4calofast.events.layout import collection, parameters
 from k4calofast.events.writing import EventFileWriter
 from k4calofast.particle_gun import ParticleGun
 from k4calofast.properties import CaloParticleGunProperties
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job ignores it, and so would all that the tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("default", deadline=None, max_examples=50)
 # For readers of files: pytest tests/events/test_fuzz.py --hypothesis-profile fuzz

@@ -59,7 +59,7 @@ private:
 
   /// Models are named by output, so that those of all passes over a file are kept.
   void putMetadata(const std::map<std::string, std::string>& facts) override {
-    const std::string& hits = outputLocations(0).front();
+    const std::string hits = outputLocations(0).front();
     const auto metadata = service<IMetadataSvc>("MetadataSvc", false);
     if (!metadata) {
       throw PythonError("the job has no MetadataSvc");
