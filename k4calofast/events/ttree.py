@@ -41,6 +41,9 @@ class TreeCategory:
     ):
         self.infos = infos
         self._tree = directory[name]
+        # uproot looks names of leaves up by going through all branches; some files have thousands.
+        for branch in self._tree.itervalues(recursive=True):
+            self._tree._lookup.setdefault(branch.name, branch)
         self._streamers = directory.file
         self.num_entries = int(self._tree.num_entries)
         self._fields: dict[str, Callable[[dict[str, Any]], Layout]] = {}
@@ -65,12 +68,11 @@ class TreeCategory:
 
     def frames(self, start: int, stop: int, size: int, fields: tuple[str, ...]) -> Iterator[Frames]:
         """Yield entries `start` to `stop` in chunks of at most `size`; one, if there are none."""
-        leaves = {leaf for field in fields for leaf in self._leaves[field]}
-        chosen = {"filter_branch": lambda branch: branch.name in leaves, "how": dict}
+        leaves = list(dict.fromkeys(leaf for field in fields for leaf in self._leaves[field]))
         steps = (
-            self._tree.iterate(step_size=size, entry_start=start, entry_stop=stop, **chosen)
+            self._tree.iterate(leaves, step_size=size, entry_start=start, entry_stop=stop, how=dict)
             if start < stop
-            else iter([self._tree.arrays(entry_start=start, entry_stop=start, **chosen)])
+            else iter([self._tree.arrays(leaves, entry_start=start, entry_stop=start, how=dict)])
         )
         done = start
         for arrays in steps:
