@@ -57,7 +57,7 @@ def use(file: Path) -> None:
             elif info.is_subset:
                 continue
             elif info.data_type == MC_PARTICLE.collection:
-                particles(frames, info.name)
+                particles(frames, info)
                 relations(frames, info, "parents")
             elif info.data_type == SIM_CALORIMETER_HIT.collection:
                 sim_hits(frames, info.name, source.infos)

@@ -44,6 +44,7 @@ def zeros(kind: DataType, count: int) -> dict[str, np.ndarray]:
 
 HITS = CollectionInfo.new("Hits", SIM_CALORIMETER_HIT)
 PARTS = CollectionInfo.new("Parts", CALO_HIT_CONTRIBUTION)
+MC_PARTICLES = CollectionInfo.new("Particles", MC_PARTICLE)
 
 
 def two_events() -> dict[str, Layout]:
@@ -111,7 +112,7 @@ def test_a_member_that_is_missing_is_named():
     with pytest.raises(FileFormatError, match="no member 'contributions_begin'"):
         sim_hits(Frames(fields, 2), "Hits", (HITS, PARTS))
     with pytest.raises(FileFormatError, match="no lists of objects"):
-        particles(Frames({"P": numbers([1, 2], np.float32)}, 2), "P")
+        particles(Frames({"Particles": numbers([1, 2], np.float32)}, 2), MC_PARTICLES)
 
 
 def test_frames_without_parameters_have_none():

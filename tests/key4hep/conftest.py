@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from k4calofast.events.frames import METADATA
 from k4calofast.events.layout import read_parameters
 from k4calofast.events.reading import EventSource
 from k4calofast.events.typed import event_keys, particles, relations, sim_hits
@@ -84,12 +84,9 @@ class Event:
 
 def _metadata(file: Path) -> dict[str, str]:
     """String parameters of a file's metadata."""
-    source = EventSource([file], [])
-    for category, _, chunks in source.other_categories():
-        if category == METADATA:
-            parameters = read_parameters(next(iter(chunks)).fields, 0)
-            return {key: values[0] for key, values in parameters["String"].items()}
-    return {}
+    with closing(EventSource([file], [])) as source:
+        text = read_parameters(source.metadata.fields, 0)["String"]
+        return {key: values[0] for key, values in text.items()}
 
 
 def _content(file: Path) -> list[Event]:
@@ -97,12 +94,13 @@ def _content(file: Path) -> list[Event]:
     source = EventSource([file], [])
     events = []
     for chunk in source.chunks(0, source.num_events, 500):
-        for frames in (chunk.slice(i, i + 1) for i in range(chunk.count)):
+        for number in range(chunk.count):
+            frames = chunk.slice(number, number + 1)
             keys = event_keys(frames, "EventHeader", 0)
             columns: dict[str, object] = {}
             for info in source.infos:
                 columns |= _columns(frames, info, source.infos)
-            for values in read_parameters(frames.fields, 0).values():
+            for values in read_parameters(chunk.fields, number).values():
                 columns |= {key: value for key, value in values.items() if "__Fate" in key}
             events.append(
                 Event(
