@@ -170,6 +170,38 @@ def test_deposits_of_descendants_belong_to_the_nearest_ancestor_that_arrives(
         np.testing.assert_array_equal(getattr(again, field.name), getattr(showers, field.name))
 
 
+def test_an_electron_that_radiated_in_front_has_what_it_had_left_at_the_face(changed, simulated):
+    """Each electron of a full simulation gives .4 of its momentum to a photon on its way."""
+    _, _, particles, _, contributions = simulated
+    count, electron = len(particles), np.abs(particles.pdg) == 11
+    columns = {
+        field.name: np.repeat(getattr(particles, field.name), 2, axis=0)
+        for field in fields(Particles)
+        if field.name not in ("offsets", "parent", "child")
+    }
+    family = Particles(offsets=particles.offsets * 2, **columns)
+    # Behind the face, and that the simulation followed them there.
+    family.endpoint[:] = [1000.0, 1.0, 0.0]
+    family.simulator_status[:] = 1 << 26
+    family.pdg[1::2] = np.where(electron, 22, 12)
+    family.charge[1::2] = family.mass[1::2] = 0
+    family.generator_status[1::2] = np.where(electron, 0, 1)
+    family.momentum[1::2] *= 0.4
+    direction = particles.momentum / np.linalg.norm(particles.momentum, axis=1)[:, None]
+    family.vertex[1::2] += 200 * direction
+    own = np.arange(2 * count) - family.offsets[family.event_of(np.arange(2 * count))]
+    parent = np.where(np.tile([False, True], count) & np.repeat(electron, 2), own - 1, -1)
+    file = changed(
+        family, parent, contributions=replace(contributions, particle=contributions.particle * 2)
+    )
+    showers = edm4hep.read([file], HITS, kinds=[11, -11])
+    before = np.linalg.norm(particles.momentum[electron], axis=1)
+    # Some of them curl up now.
+    assert len(showers) > electron.sum() / 2
+    nearest = np.abs(showers.momentum[:, None] / (0.6 * before) - 1).min(1)
+    assert nearest.max() < 1e-3
+
+
 def test_what_belongs_to_nobody_is_counted(changed, simulated, caplog):
     contributions = simulated[-1]
     index = contributions.particle.copy()
