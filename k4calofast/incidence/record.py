@@ -50,6 +50,8 @@ _ENDS = np.int32(
 _NOBODY = -1
 _FAR = 1e12
 """mm, behind all calorimeters."""
+_FASTEST = 1e12
+"""GeV, above what any particle has."""
 SMALLEST_MOMENTUM = 1e-30
 """GeV; with less a particle is at rest: squares of it are 0 in double precision before long."""
 _NO_NUMBER = "a momentum, vertex, time, charge or mass that is not a number"
@@ -97,8 +99,8 @@ class Record:
         self.particles, self.detector = particles, detector
         status = particles.simulator_status
         _, _, free, self.of_matter = facts(particles.pdg)
-        self.end_known = _is_there(particles.endpoint)
-        self.momentum_known = _is_there(particles.momentum_at_endpoint, SMALLEST_MOMENTUM)
+        self.end_known = _is_there(particles.endpoint, 0.0, _FAR)
+        self.momentum_known = _is_there(particles.momentum_at_endpoint, SMALLEST_MOMENTUM, _FASTEST)
         created = (particles.generator_status == 0) & self.has(CREATED_IN_SIMULATION_BIT)
         final = np.isin(particles.generator_status, (FINAL_STATE, *stable)) | created
         says_end = final & self.end_known
@@ -212,9 +214,9 @@ def sums(groups: Indices, values: Floats, size: int) -> Floats:
     return total
 
 
-def _is_there(vectors: Floats, least: float = 0.0) -> Mask:
-    """(N,) whether vectors (N, 3) were filled: finite, and not 0."""
-    there: Mask = np.isfinite(vectors).all(1) & _above(vectors, least)
+def _is_there(vectors: Floats, least: float, most: float) -> Mask:
+    """(N,) whether vectors (N, 3) were filled: numbers, neither 0 nor beyond all sense."""
+    there: Mask = np.isfinite(vectors).all(1) & _above(vectors, least) & ~_above(vectors, most)
     return there
 
 

@@ -44,6 +44,7 @@ from k4calofast.incidence.transport import (
     velocity,
 )
 
+_PHOTON = 22
 _CLEARANCE = 1.0
 """mm in front of the face's cylinder where particles are put that come back to it."""
 _SAME_POINT = 1.0
@@ -189,8 +190,8 @@ def _ways(record: Record) -> _Ways:
     # Where the simulation's own word is complete, it is taken.
     at_end = np.zeros(len(still), np.bool_)
     rows = np.flatnonzero(front & record.real)
-    way = p.vertex[rows] - p.endpoint[giver[rows]]
-    at_end[rows] = np.linalg.norm(np.where(np.isfinite(way), way, np.inf), axis=1) < _SAME_POINT
+    rows = rows[record.end_known[giver[rows]]]
+    at_end[rows] = np.linalg.norm(p.vertex[rows] - p.endpoint[giver[rows]], axis=1) < _SAME_POINT
     momentum = np.where(record.momentum_known[:, None], p.momentum_at_endpoint, 0.0)
     kept = np.hypot(np.linalg.norm(momentum, axis=1), p.mass)
     decayed = record.has(DECAYED_IN_TRACKER_BIT) | (record.given(at_end) > kept / 2)
@@ -221,9 +222,6 @@ def _ways(record: Record) -> _Ways:
         handled=handled,
         rest=rest,
     )
-
-
-_PHOTON = 22
 
 
 def _on_shell(record: Record, front: Mask, rest: Floats) -> Mask:
@@ -321,6 +319,9 @@ def _after_daughters(record: Record, starts: Starts, among: Indices) -> Starts:
     for step in range(int(rank.max()) + 1):
         these = daughter[rank == step]
         rows = start_of[mother[rank == step]]
+        # One that has stopped gives nothing more.
+        moving = (np.abs(momentum[rows]) > SMALLEST_MOMENTUM).any(1)
+        these, rows = these[moving], rows[moving]
         curvature = curvature_of(
             momentum[rows], starts.charge[rows], record.detector.magnetic_field
         )

@@ -213,7 +213,10 @@ BITS = st.sampled_from(
     [0, 0, 0, 1, OVERLAY, STOPPED, LEFT, IN_CALORIMETER, IN_TRACKER, CREATED, CREATED | STOPPED,
      CREATED | IN_TRACKER, CREATED | LEFT, 1 << 22, 1 << 29 | CREATED, IN_TRACKER | STOPPED]
 )  # fmt: skip
+# What is there after a particle's end may be nonsense.
+ENDPOINTS = VERTICES | st.sampled_from([(np.nan, 0, 0), (np.inf, 0, 0), (1e300, 1e300, 0)])
 MOMENTA = st.tuples(*[st.sampled_from([0.0, 0.05, -0.3, 1.0, -2.0])] * 3)
+AT_END = MOMENTA | st.sampled_from([(np.nan, 0, 0), (0, -np.inf, 0), (1e300, 0, 1e300)])
 
 
 @st.composite
@@ -224,7 +227,7 @@ def trees(draw, most=12):
         (
             draw(st.sampled_from([22, 11, -11, 13, 211, 310, 2212, 12])),
             draw(st.sampled_from([1, 1, 1, 0, 2, 4, 23, 201])),
-            draw(BITS), draw(VERTICES), draw(MOMENTA), draw(VERTICES), draw(MOMENTA),
+            draw(BITS), draw(VERTICES), draw(MOMENTA), draw(ENDPOINTS), draw(AT_END),
         )
         for _ in range(n)
     ]  # fmt: skip
