@@ -92,7 +92,7 @@ def particles(frames: Frames, info: CollectionInfo) -> Particles:
     """Read a collection of MCParticles, whatever the precision of its members."""
     jagged = _jagged(frames, info.name)
     flat = jagged.content
-    parent, child = _family(frames, info)
+    parent, child = _family(frames, info, jagged)
     return Particles(
         offsets=np.asarray(jagged.offsets.data, np.int64),
         pdg=_column(flat, "PDG").astype(np.int32),
@@ -110,15 +110,15 @@ def particles(frames: Frames, info: CollectionInfo) -> Particles:
     )
 
 
-def _family(frames: Frames, info: CollectionInfo) -> tuple[Indices, Indices]:
+def _family(frames: Frames, info: CollectionInfo, objects: Any) -> tuple[Indices, Indices]:
     """Parents and children: some producers fill one of the two relations only."""
     there = set(frames.fields)
     pairs = [np.zeros((2, 0), np.int64)]
     if f"_{info.name}_parents" in there:
-        child, parent = relations(frames, info, "parents")
+        child, parent = _relations(frames, info, "parents", objects)
         pairs.append(np.stack([parent, child]))
     if f"_{info.name}_daughters" in there:
-        pairs.append(np.stack(relations(frames, info, "daughters")))
+        pairs.append(np.stack(_relations(frames, info, "daughters", objects)))
     parent, child = np.concatenate(pairs, axis=1)
     return one_of_each(parent, child)
 
@@ -132,7 +132,12 @@ def relations(frames: Frames, info: CollectionInfo, relation: str) -> tuple[Indi
     source, target
         (relations,) numbers of the objects at both ends, counted over all events.
     """
-    objects = _jagged(frames, info.name)
+    return _relations(frames, info, relation, _jagged(frames, info.name))
+
+
+def _relations(
+    frames: Frames, info: CollectionInfo, relation: str, objects: Any
+) -> tuple[Indices, Indices]:
     targets = _jagged(frames, f"_{info.name}_{relation}")
     source, row = _related(frames, info.name, relation, objects, targets)
     begin = np.asarray(objects.offsets.data, np.int64)

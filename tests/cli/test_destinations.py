@@ -96,12 +96,20 @@ def test_a_detector_that_does_not_exist_is_known_before_the_work(tmp_path):
         lambda file, out: ("train", file, out / "model", "--family", "library"),
         lambda file, out: ("train", file, out / "model", "--family", "layered"),
         lambda file, _: ("validate", MODEL, "--reference", file),
-        lambda file, _: ("validate", "cld_ecal_barrel/layered", "--reference", file),
         lambda file, out: ("reduce", MODEL, file, out / "model"),
     ],
 )
 @pytest.mark.parametrize("content", [b"", b'{"layout": "x"}', b"root", b"PK\x03\x04" * 20])
 def test_formats_that_are_not_read_are_refused_with_those_that_are(tmp_path, command, content):
+    refused(tmp_path, command, content)
+
+
+def test_references_of_layers_that_are_not_read_are_refused_with_those_that_are(tmp_path):
+    layered = "cld_ecal_barrel/layered"
+    refused(tmp_path, lambda file, _: ("validate", layered, "--reference", file), b"root")
+
+
+def refused(tmp_path, command, content):
     file = tmp_path / "sample"
     file.write_bytes(content)
     error = run(*command(file, tmp_path))
