@@ -55,8 +55,10 @@ _SMALL = 1e-3
 """GeV, likewise."""
 _OFF_SHELL = 0.05
 """How far the square of what is left may be from that of the mass, relative to the energy's."""
-_TAKEN_BY_MATTER = (0.1, 0.01)
-"""Share and energy (GeV) of a particle that the material of a tracker may take."""
+_TAKEN_BY_MATTER = 0.1
+"""Share of a particle's energy that the material of a tracker may take, and"""
+_IONISATION, _ROUNDING = 0.1, 0.01
+"""GeV that it may take of a charged particle in any case, and of a neutral one."""
 _STOPS = 0.2
 """GeV of kinetic energy with which a particle can stop in the material of a tracker."""
 
@@ -145,7 +147,7 @@ def set_out(record: Record) -> tuple[Starts, Census]:
     left[ways.ended | ways.neutrino | ways.handled] = 0.0
     energy[~counted] = left[~counted] = 0.0
     incoming = np.where(counted & (record.giver < 0), record.energy, 0.0)
-    lost = counted & ways.ended & _is_much(energy, record.energy)
+    lost = counted & ways.ended & _is_much(energy, record)
     slow = record.energy - p.mass <= _STOPS
     fate[lost & ~(record.has(STOPPED_BIT) & slow) & (fate == Fate.ENDED_BEFORE)] = Fate.LOST
 
@@ -166,12 +168,13 @@ def _account(record: Record, counted: Mask) -> Indices:
 
 def much_is_left(record: Record, census: Census) -> Mask:
     """(N,) whether particles left more in front than matter takes: daughters are missing."""
-    return _is_much(census.left, record.energy)
+    return _is_much(census.left, record)
 
 
-def _is_much(left: Floats, energy: Floats) -> Mask:
-    share, least = _TAKEN_BY_MATTER
-    return left > np.maximum(share * energy, least)
+def _is_much(left: Floats, record: Record) -> Mask:
+    least = np.where(record.particles.charge != 0, _IONISATION, _ROUNDING)
+    much: Mask = left > np.maximum(_TAKEN_BY_MATTER * record.energy, least)
+    return much
 
 
 def _ways(record: Record) -> _Ways:

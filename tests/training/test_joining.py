@@ -70,7 +70,11 @@ def test_the_card_says_of_all_samples_and_none_is_a_reference(geant4, more, smal
 
 def test_samples_that_do_not_belong_together_are_refused(geant4, more, tmp_path):
     showers, provenance = hdf5.read(more)
-    for name, value in (("physics", "another"), ("detector", "another"), ("magnetic_field", -0.9)):
+    for name, value in (
+        ("physics", "another"),
+        ("detector", "CLD_ECAL_barrel"),
+        ("magnetic_field", -0.9),
+    ):
         other = tmp_path / "other.h5"
         hdf5.write(other, [showers], provenance.model_copy(update={name: value}))
         with pytest.raises(TrainingError, match=f"differ in {name}"):
