@@ -218,7 +218,7 @@ def test_errors_of_a_space_name_the_line(base, tmp_path):
         "channels: {low: 1.5, high: 3}": "Input should be a valid integer",
         "learning_rate: {low: -1, high: 3}": "Input should be greater than 0",
         "learning_rate: {low: 1, high: 0.1}": "low must be below high",
-        "learning_rate: {low: 1, high: .inf}": "low must be below high",
+        "learning_rate: {low: 1, high: .inf}": "Input should be a finite number",
         "penalty: {low: 0, high: 1, log: true}": "low must be below high, and above 0",
         "learning_rate: {low: 1}": "must be {low, high, log} or a list",
         "learning_rate: 1": "must be {low, high, log} or a list",

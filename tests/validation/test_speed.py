@@ -42,7 +42,7 @@ def test_batches_that_take_too_long_are_left_out(model, conditions, monkeypatch)
 
 def test_slow_calls_are_not_repeated(model, conditions, monkeypatch):
     seconds = iter(range(0, 1000, 5))
-    monkeypatch.setattr(speed, "thread_time", lambda: next(seconds))
+    monkeypatch.setattr(speed, "process_time", lambda: next(seconds))
     (one,) = speed.measure(model, conditions, (1,), 1.0).timings
     assert one.calls == 1
     assert one.milliseconds == pytest.approx(5000)
