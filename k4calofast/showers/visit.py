@@ -3,7 +3,7 @@
 HDF5's library trusts what it reads. In a damaged file it can go round in circles for ever, ask for
 more memory than there is, or crash, and nothing in the same process can stop it. So a fork of this
 one visits whatever a reader will, the values apart, within limits of time and memory. That takes
-some 5 ms once per file; starting a new Python for it would take 300 ms.
+some 20 ms once per file; starting a new Python for it would take ten times that.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ FAST = "besiii_emc_barrel/fast"
 
 
 @pytest.fixture
-def record(edm4hep_file):
+def record(edm4hep_records):
     def path(name: str) -> Path:
-        return edm4hep_file(f"../records/{name}.edm4hep.root")
+        return edm4hep_records(f"{name}.edm4hep.root")
 
     return path
 

@@ -288,10 +288,10 @@ def test_a_job_that_loses_too_much_fails(key4hep, embedded, options, tmp_path, w
      "c31_converted_no_daughters"],
 )  # fmt: skip
 def test_small_records_of_producers_get_the_same(
-    key4hep, embedded, options, assert_same, edm4hep_file, tmp_path, name
+    key4hep, embedded, options, assert_same, edm4hep_records, tmp_path, name
 ):
     given = [options / "fastsim.py"]
-    given += ["--IOSvc.Input", edm4hep_file(f"../records/{name}.edm4hep.root")]
+    given += ["--IOSvc.Input", edm4hep_records(f"{name}.edm4hep.root")]
     for run, output in ((key4hep, "theirs.root"), (embedded, "ours.root")):
         succeeded(run(tmp_path, *given, "--IOSvc.Output", output))
     assert assert_same(tmp_path / "theirs.root", tmp_path / "ours.root", hits=False) > 0
