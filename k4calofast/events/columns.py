@@ -67,6 +67,9 @@ class Particles:
         (N, 3) GeV, at the vertex and at the endpoint.
     parent, child
         (R,) relations: who stems from whom, numbered over all events like the particles.
+    listed
+        (N,) whether each is meant; all are by default. Where a subset of a collection is worked on,
+        the others are its record, and nothing else.
     """
 
     offsets: Indices
@@ -82,6 +85,11 @@ class Particles:
     momentum_at_endpoint: Floats
     parent: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
     child: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
+    listed: npt.NDArray[np.bool_] = field(default_factory=lambda: np.ones(0, np.bool_))
+
+    def __post_init__(self) -> None:
+        if len(self.listed) != len(self.pdg):
+            object.__setattr__(self, "listed", np.ones(len(self.pdg), np.bool_))
 
     def __len__(self) -> int:
         return len(self.pdg)
