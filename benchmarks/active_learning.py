@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast import detector
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.fullsim.request import Request
 from k4calofast.generator import Model
-from k4calofast.incidence import CONDITIONS
 from k4calofast.showers import Showers, hdf5
 from k4calofast.training import configuration, recipe
 from k4calofast.training.families import settings_of

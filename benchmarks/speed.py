@@ -21,8 +21,8 @@ from time import perf_counter
 
 import numpy as np
 
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.generator import Model, find_model
-from k4calofast.incidence import CONDITIONS
 from k4calofast.properties import CaloFastSimProperties, CaloParticleGunProperties
 from k4calofast.showers import Showers
 from k4calofast.steering.algorithms import Job, create

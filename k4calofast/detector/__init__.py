@@ -5,15 +5,16 @@ from __future__ import annotations
 from functools import cache
 
 from k4calofast.detector import description
-from k4calofast.detector.calorimeter import Calorimeter, Entry, Surroundings
+from k4calofast.detector.calorimeter import Calorimeter, Condition, Entry, Surroundings
 from k4calofast.detector.crystals import CrystalBarrel
 from k4calofast.detector.encoding import CellIDEncoding
-from k4calofast.detector.layered import LayeredBarrel
+from k4calofast.detector.layers import LayeredBarrel
 from k4calofast.exceptions import UnknownDetectorError
 
 __all__ = [
     "Calorimeter",
     "CellIDEncoding",
+    "Condition",
     "CrystalBarrel",
     "Entry",
     "LayeredBarrel",

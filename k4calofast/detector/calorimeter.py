@@ -16,6 +16,15 @@ Cells = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Condition:
+    """One input of a generator."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True)
 class Entry:
     """The first cell that each of N lines enters.
 
@@ -66,6 +75,10 @@ class Calorimeter(Protocol):
         """
 
     @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What generators are told of how and where a particle meets the cell that it enters."""
+
+    @property
     def n_cells(self) -> int:
         """Number of cells."""
 
@@ -101,6 +114,17 @@ class Calorimeter(Protocol):
 
     def centre(self, cells: Cells) -> Floats:
         """(N, 3) centre of each cell (mm, world)."""
+
+    def conditions_at(self, cells: Cells, position: Floats, momentum: Floats) -> Floats:
+        """Conditions (N, len(conditions)) of particles that enter, in that order and its units.
+
+        Parameters
+        ----------
+        cells
+            (N,) that are entered.
+        position, momentum
+            (N, 3) mm and GeV there.
+        """
 
     def surroundings(
         self, cells: Cells, position: Floats, momentum: Floats, window: tuple[int, ...], /

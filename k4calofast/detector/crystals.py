@@ -13,13 +13,23 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.detector.calorimeter import Cells, Entry, Floats
+from k4calofast.detector.calorimeter import Cells, Condition, Entry, Floats
 from k4calofast.detector.encoding import CellIDEncoding
 
 FACES = np.array(
     [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]]
 )
 """Corners of the six faces of a block: front, back, and the four sides between them."""
+
+CONDITIONS = (
+    Condition("momentum", "GeV", "magnitude of the momentum at the calorimeter's face"),
+    Condition("delta_theta_mom", "rad", "theta of the momentum minus theta of the cell's axis"),
+    Condition("delta_phi_mom", "rad", "phi of the momentum minus phi of the cell's axis"),
+    Condition("delta_z_pos", "mm", "z of the hit point minus z of the cell's front centre"),
+    Condition("delta_phi_pos", "rad", "phi of the hit point minus phi of the front centre"),
+    Condition("z", "mm", "z of the hit point"),
+)
+"""What generators are told of a particle that enters a crystal."""
 
 # Crystals looked at around the first guess of the one that is entered: the guess is made
 # at one radius for all rings, and a line at 80 degrees to the normal crosses three
@@ -93,6 +103,11 @@ class CrystalBarrel:
     def mip(self) -> float:
         """Nothing: the unit of energies in layers."""
         return 0.0
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """`CONDITIONS`."""
+        return CONDITIONS
 
     @property
     def n_cells(self) -> int:
@@ -250,6 +265,32 @@ class CrystalBarrel:
         theta, phi = self._axis_angles
         return theta[cells], phi[cells]
 
+    def conditions_at(self, cells: Cells, position: Floats, momentum: Floats) -> Floats:
+        """Conditions (N, 6) of particles that enter, as `CONDITIONS`.
+
+        Parameters
+        ----------
+        cells
+            (N,) that are entered.
+        position, momentum
+            (N, 3) mm and GeV at the cells' surface.
+        """
+        front = self.front_centre(cells)
+        axis_theta, axis_phi = self.axis_angles(cells)
+        px, py, pz = momentum.T
+        x, y, z = position.T
+        return np.stack(
+            [
+                np.linalg.norm(momentum, axis=1),
+                np.arctan2(np.hypot(px, py), pz) - axis_theta,
+                wrapped(np.arctan2(py, px) - axis_phi),
+                z - front[:, 2],
+                wrapped(np.arctan2(y, x) - np.arctan2(front[:, 1], front[:, 0])),
+                z,
+            ],
+            axis=1,
+        )
+
     def window(self, cells: Cells, shape: tuple[int, int]) -> Cells:
         """(N, rows, columns) crystals around each crystal, -1 beyond the last ring.
 
@@ -298,3 +339,8 @@ class CrystalBarrel:
         inside = (ring < self.n_rings) & (column < self.n_columns)
         cells = np.where(inside, ring * self.n_columns + column, 0)
         return np.where(inside & (self._cell_ids[cells] == cell_ids), cells, -1)
+
+
+def wrapped(angle: Floats) -> Floats:
+    """Angles wrapped to (-pi, pi]."""
+    return np.pi - (np.pi - angle) % (2 * np.pi)

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector import besiii
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.fullsim.crystal_sector import CrystalSector
 from k4calofast.fullsim.sampling import Coverage, Drawn
-from k4calofast.incidence import CONDITIONS, conditions_of
 from k4calofast.incidence.transport import first_hits
 
 Floats = npt.NDArray[np.float64]
@@ -79,7 +79,7 @@ def draw(rng: np.random.Generator, pdg: int, momentum: Floats) -> Drawn:
         start[at_face], vector[at_face] = face_start[at_face], face_vector[at_face]
         hits = first_hits(barrel, start, vector, np.full(len(p), CHARGE[pdg]))
         found = np.flatnonzero(hits.cell >= 0)
-        drawn = conditions_of(barrel, hits.cell[found], hits.position[found], hits.momentum[found])
+        drawn = barrel.conditions_at(hits.cell[found], hits.position[found], hits.momentum[found])
         # The momentum's range is for the caller to keep.
         inside = ((drawn >= limits[:, 0]) & (drawn <= limits[:, 1]))[:, 1:].all(1)
         found, drawn = found[inside], drawn[inside]

@@ -18,9 +18,9 @@ import numpy.typing as npt
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.documents import read_yaml, validated
 from k4calofast.exceptions import FileFormatError
-from k4calofast.incidence import CONDITIONS
 
 Floats = npt.NDArray[np.float64]
 

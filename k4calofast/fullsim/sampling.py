@@ -27,7 +27,7 @@ class Drawn:
     position, momentum
         (N, 3) mm and GeV there.
     conditions
-        (N, 6) in the order and units of `k4calofast.incidence.CONDITIONS`.
+        (N, 6) in the order and units of `k4calofast.detector.crystals.CONDITIONS`.
     """
 
     cell: npt.NDArray[np.int64]

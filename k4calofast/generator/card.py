@@ -15,9 +15,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from k4calofast import output
+from k4calofast.detector import Condition, crystals, layers
 from k4calofast.documents import Name, read_bytes, read_yaml, validated
 from k4calofast.exceptions import ModelError
-from k4calofast.incidence import CONDITIONS, LAYER_CONDITIONS, Condition
 
 CARD_FILE, MODEL_FILE = "card.yaml", "model.onnx"
 """In model folders; cards may name another file."""
@@ -147,7 +147,7 @@ class ModelCard(_Strict):
     @property
     def conditions(self) -> tuple[Condition, ...]:
         """What showers are generated for."""
-        return LAYER_CONDITIONS if self.layered else CONDITIONS
+        return layers.CONDITIONS if self.layered else crystals.CONDITIONS
 
     @field_validator("file")
     @classmethod

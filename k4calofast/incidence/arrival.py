@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from k4calofast.detector import Calorimeter
 from k4calofast.events.columns import Floats, Indices, Particles
-from k4calofast.incidence.conditions import conditions_of
 from k4calofast.incidence.fate import Census, Fate
 from k4calofast.incidence.record import Record
 from k4calofast.incidence.start import set_out
@@ -32,7 +31,7 @@ class Arrivals:
     time
         (N,) ns, when.
     conditions
-        (N, 6) in the order and units of `k4calofast.incidence.CONDITIONS`.
+        (N, conditions) in the order and units of the calorimeter's `conditions`.
     momentum
         (N, 3) GeV, there.
     """
@@ -97,6 +96,6 @@ def follow(record: Record) -> tuple[Arrivals, Census]:
         cell,
         position,
         time[entered],
-        conditions_of(detector, cell, position, momentum),
+        detector.conditions_at(cell, position, momentum),
         momentum,
     ), census

@@ -27,7 +27,6 @@ from k4calofast.detector import besiii
 from k4calofast.events.columns import Floats, Indices
 from k4calofast.events.reading import readable
 from k4calofast.exceptions import FileFormatError, MissingCollectionError
-from k4calofast.incidence import conditions_of
 from k4calofast.showers.columns import Showers
 from k4calofast.showers.deposits import impossible, in_windows, nearest_arrival
 
@@ -192,7 +191,7 @@ def showers_of(
     showers = Showers(
         pdg[chosen],
         entered[chosen].astype(np.int32),
-        conditions_of(barrel, entered[chosen], position[chosen], momentum[chosen]),
+        barrel.conditions_at(entered[chosen], position[chosen], momentum[chosen]),
         energies,
         beside,
     )

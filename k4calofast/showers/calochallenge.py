@@ -31,8 +31,8 @@ import numpy as np
 import numpy.typing as npt
 from particle import Particle
 
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import FileFormatError, OutputError
-from k4calofast.incidence import CONDITIONS
 from k4calofast.output import NewFile
 from k4calofast.showers.columns import Showers
 from k4calofast.showers.deposits import LARGEST, impossible

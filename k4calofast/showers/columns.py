@@ -20,7 +20,7 @@ class Showers:
     cell
         (N,) cell that was hit.
     conditions
-        (N, 6) in the order and units of `k4calofast.incidence.CONDITIONS`.
+        (N, 6) in the order and units of `k4calofast.detector.crystals.CONDITIONS`.
     energies
         (N, rows, columns) energy deposited in each cell of the window (GeV); 0 where the
         window has no cell.

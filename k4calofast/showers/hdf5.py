@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import FileFormatError, K4CaloFastError, MissingExtraError, OutputError
-from k4calofast.incidence import CONDITIONS
 from k4calofast.output import NewFile
 from k4calofast.showers.columns import Showers
 from k4calofast.showers.deposits import refuse_impossible

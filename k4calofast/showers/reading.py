@@ -13,9 +13,9 @@ import uproot
 
 import k4calofast
 from k4calofast.detector import load
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.events.reading import EventSource, readable
 from k4calofast.exceptions import FileFormatError
-from k4calofast.incidence import CONDITIONS
 from k4calofast.showers import besiii_raw, calochallenge, edm4hep, hdf5
 from k4calofast.showers.columns import Showers
 from k4calofast.showers.deposits import refuse_impossible

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from k4calofast.incidence import CONDITIONS
+from k4calofast.detector.crystals import CONDITIONS
 
 _MEASURED = 128
 """Showers in a node below which differences between its halves are mostly noise."""

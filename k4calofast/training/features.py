@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from k4calofast.incidence import CONDITIONS
+from k4calofast.detector.crystals import CONDITIONS
 
 _WAVES = {
     "delta_theta_mom": (1,),

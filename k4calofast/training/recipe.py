@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from k4calofast import __version__
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import TrainingError
 from k4calofast.generator.card import (
     MODEL_FILE,
@@ -24,7 +25,6 @@ from k4calofast.generator.card import (
     check_destination,
     digest,
 )
-from k4calofast.incidence import CONDITIONS
 from k4calofast.machine import processor
 from k4calofast.showers import layered
 from k4calofast.showers.hdf5 import Origin, Provenance

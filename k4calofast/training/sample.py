@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import TrainingError
-from k4calofast.incidence import CONDITIONS
 from k4calofast.showers import Showers
 
 ELECTRON_MASS = 0.51099895e-3
@@ -54,7 +54,7 @@ class Sample:
     pdg
         (N,) kinds.
     conditions
-        (N, 6) as `k4calofast.incidence.CONDITIONS`.
+        (N, 6) as `k4calofast.detector.crystals.CONDITIONS`.
     energies
         (N, cells) GeV; 0 below the threshold.
     available

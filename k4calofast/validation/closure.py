@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.incidence import CONDITIONS
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.showers import Showers
 
 Floats = npt.NDArray[np.float64]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import MissingExtraError
-from k4calofast.incidence import CONDITIONS
 from k4calofast.showers import Showers
 from k4calofast.validation.closure import BINS, matrix
 from k4calofast.validation.comparison import CLASSIFIERS, Comparison

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector import CrystalBarrel
-from k4calofast.incidence import CONDITIONS
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.showers import Showers
 from k4calofast.validation.metrics import Value
 from k4calofast.validation.observables import width68, width68_error

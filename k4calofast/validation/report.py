@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 import k4calofast
 from k4calofast import detector, output
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import Model
 from k4calofast.generator.card import ModelCard, Training, read_checked
-from k4calofast.incidence import CONDITIONS
 from k4calofast.noise import normal_noise
 from k4calofast.showers import Showers
 from k4calofast.showers.reading import Source

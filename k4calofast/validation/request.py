@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import ModelError
 from k4calofast.fullsim.request import Axis, OfKind, Request
-from k4calofast.incidence import CONDITIONS
 from k4calofast.showers import Showers
 from k4calofast.validation.closure import BINS, COMPARED, Bin, closure
 

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k4calofast.detector.crystals import CONDITIONS, wrapped
+
 WINDOW = (11, 11)
 
 
@@ -133,3 +135,38 @@ def test_points_in_front_of_the_face_and_behind_it(barrel):
     assert not barrel.in_front(front + 0.3 * inward).any()
     assert not barrel.in_front(np.array([[0.0, 0.0, 1500.0], [0.0, 1300.0, 0.0]])).any()
     assert barrel.in_front(np.zeros((1, 3))).all()
+
+
+@given(st.floats(-100, 100))
+def test_angles_are_wrapped_to_minus_pi_excluded_and_pi_included(angle):
+    result = wrapped(np.array([angle]))[0]
+    assert -np.pi < result <= np.pi
+    assert np.cos(result) == pytest.approx(np.cos(angle), abs=1e-9)
+    assert np.sin(result) == pytest.approx(np.sin(angle), abs=1e-9)
+
+
+def test_along_the_axis_through_the_front_centre_all_differences_vanish(barrel):
+    cells = np.arange(barrel.n_cells)
+    front = barrel.front_centre(cells)
+    axis = barrel.centre(cells) - front
+    conditions = barrel.conditions_at(cells, front, axis)
+    assert conditions[:, 1:5] == pytest.approx(0, abs=1e-12)
+    assert conditions[:, 5] == pytest.approx(front[:, 2])
+    assert [condition.name for condition in CONDITIONS][:3] == [
+        "momentum",
+        "delta_theta_mom",
+        "delta_phi_mom",
+    ]
+
+
+def test_conditions_have_the_signs_of_their_definitions(barrel):
+    """A hit at larger z and phi, flying to larger theta and phi than the axis."""
+    cell = np.array([20 * 120 + 7])
+    front = barrel.front_centre(cell)[0]
+    theta, phi = (angle[0] for angle in barrel.axis_angles(cell))
+    radius, hit_phi = np.hypot(front[0], front[1]), np.arctan2(front[1], front[0]) + 0.01
+    position = np.array([[radius * np.cos(hit_phi), radius * np.sin(hit_phi), front[2] + 4]])
+    theta, phi = theta + 0.1, phi + 0.2
+    direction = [np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)]
+    conditions = barrel.conditions_at(cell, position, 2.0 * np.array([direction]))
+    assert conditions[0] == pytest.approx([2.0, 0.1, 0.2, 4.0, 0.01, front[2] + 4])

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.generator import Generated
 from k4calofast.hits import Deposits, assemble
 from k4calofast.hits.assembly import _ordered
-from k4calofast.incidence import CONDITIONS, Arrivals
+from k4calofast.incidence import Arrivals
 from k4calofast.incidence.transport import LIGHT_SPEED
 
 WINDOW = (11, 11)

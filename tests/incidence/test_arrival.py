@@ -4,45 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from k4calofast.events.columns import Particles
-from k4calofast.incidence import CONDITIONS, arrive, conditions_of
-from k4calofast.incidence.conditions import wrapped
+from k4calofast.incidence import arrive
 
 TO_THE_BARREL = {"ThetaMin": 35, "ThetaMax": 145, "VertexSigma": [1, 1, 20]}
-
-
-@given(st.floats(-100, 100))
-def test_angles_are_wrapped_to_minus_pi_excluded_and_pi_included(angle):
-    result = wrapped(np.array([angle]))[0]
-    assert -np.pi < result <= np.pi
-    assert np.cos(result) == pytest.approx(np.cos(angle), abs=1e-9)
-    assert np.sin(result) == pytest.approx(np.sin(angle), abs=1e-9)
-
-
-def test_along_the_axis_through_the_front_centre_all_differences_vanish(barrel):
-    cells = np.arange(barrel.n_cells)
-    front = barrel.front_centre(cells)
-    axis = barrel.centre(cells) - front
-    conditions = conditions_of(barrel, cells, front, axis)
-    assert conditions[:, 1:5] == pytest.approx(0, abs=1e-12)
-    assert conditions[:, 5] == pytest.approx(front[:, 2])
-    assert [c.name for c in CONDITIONS][:3] == ["momentum", "delta_theta_mom", "delta_phi_mom"]
-
-
-def test_conditions_have_the_signs_of_their_definitions(barrel):
-    """A hit at larger z and phi, flying to larger theta and phi than the axis."""
-    cell = np.array([20 * 120 + 7])
-    front = barrel.front_centre(cell)[0]
-    theta, phi = (angle[0] for angle in barrel.axis_angles(cell))
-    radius, hit_phi = np.hypot(front[0], front[1]), np.arctan2(front[1], front[0]) + 0.01
-    position = np.array([[radius * np.cos(hit_phi), radius * np.sin(hit_phi), front[2] + 4]])
-    theta, phi = theta + 0.1, phi + 0.2
-    direction = [np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)]
-    conditions = conditions_of(barrel, cell, position, 2.0 * np.array([direction]))
-    assert conditions[0] == pytest.approx([2.0, 0.1, 0.2, 4.0, 0.01, front[2] + 4])
 
 
 def test_a_ring_looks_the_same_from_all_its_crystals(barrel):

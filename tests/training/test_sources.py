@@ -12,9 +12,9 @@ import uproot
 from typer.testing import CliRunner
 
 from k4calofast.cli.commands import app
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import FileFormatError, TrainingError, UnknownDetectorError
 from k4calofast.generator.card import read_card
-from k4calofast.incidence import CONDITIONS
 from k4calofast.showers import besiii_raw, calochallenge, hdf5
 from k4calofast.showers.reading import Hints, read_with_provenance
 from k4calofast.training import recipe

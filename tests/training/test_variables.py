@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import TrainingError
-from k4calofast.incidence import CONDITIONS
 from k4calofast.showers import hdf5
 from k4calofast.training.sample import Sample, available_energy, flipped, mirrored
 from k4calofast.training.variables import EDGE, Scale, ShowerVariables

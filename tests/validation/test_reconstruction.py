@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from k4calofast.incidence import CONDITIONS
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.showers import Showers
 from k4calofast.validation.observables import layered, observables
 from k4calofast.validation.reconstruction import PION_MASS, find_clusters, pion_peak

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from k4calofast.cli.commands import app
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import ModelError
 from k4calofast.fullsim import request as requests
-from k4calofast.incidence import CONDITIONS
 from k4calofast.showers import Showers, hdf5
 from k4calofast.validation.closure import COMPARED
 from k4calofast.validation.request import BOUNDS, request

@@ -19,7 +19,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from k4calofast.incidence import CONDITIONS
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.training.configuration import Settings
 from k4calofast.training.features import Features
 from k4calofast.training.layered.sample import Layers
@@ -128,7 +128,7 @@ class Family(nn.Module, ABC):
         pdg
             (N,) kinds.
         conditions
-            (N, 6) as `k4calofast.incidence.CONDITIONS`, mirrored.
+            (N, 6) as `k4calofast.detector.crystals.CONDITIONS`, mirrored.
 
         Returns
         -------
@@ -167,7 +167,7 @@ class Family(nn.Module, ABC):
         noise
             (N, noise) standard normal numbers.
         conditions
-            (N, 6) as `k4calofast.incidence.CONDITIONS`.
+            (N, 6) as `k4calofast.detector.crystals.CONDITIONS`.
         pdg
             (N,) kinds; left out where the generator has one kind alone.
 

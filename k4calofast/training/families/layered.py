@@ -459,7 +459,7 @@ class Layered(Family):
         noise, uniform
             (N, noise) standard normal numbers, (N, uniform) between 0 and 1.
         conditions
-            (N, 6) as `k4calofast.incidence.LAYER_CONDITIONS`.
+            (N, 6) as `k4calofast.detector.layers.CONDITIONS`.
         t, z
             (N, layers, window) mm: centres of columns and rows, less where the line crosses.
         pdg

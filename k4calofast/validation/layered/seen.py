@@ -297,7 +297,7 @@ def summed(where: Indices, values: npt.NDArray[np.floating], count: int) -> Floa
 
 
 def conditions(showers: LayeredShowers, windows: Windows) -> Floats:
-    """Conditions (N, 6) of showers that enter at the front, as `LAYER_CONDITIONS`."""
+    """Conditions (N, 6) of showers that enter at the front, as the barrel's `conditions`."""
     particle = (showers.momentum, showers.angle_t, showers.angle_z)
     return np.stack([*particle, *windows.offsets.T, np.zeros(len(showers))], axis=1)
 

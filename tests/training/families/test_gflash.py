@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import TrainingError
-from k4calofast.incidence import CONDITIONS
 from k4calofast.training.families import gflash
 from k4calofast.training.families.gflash import GFlash, GFlashSettings
 

@@ -17,7 +17,7 @@ from k4calofast.engine import FastSimulation
 from k4calofast.events.columns import EventKeys
 from k4calofast.exceptions import ModelError, TrainingError
 from k4calofast.generator import Model
-from k4calofast.incidence import Fate, conditions_of
+from k4calofast.incidence import Fate
 from k4calofast.incidence.transport import LIGHT_SPEED, first_hits
 from k4calofast.noise import normal_noise, uniform_noise
 from k4calofast.properties import CaloFastSimProperties
@@ -236,7 +236,7 @@ def inputs(model: Model, count: int, seed: int = 3):
     direction = np.stack([np.cos(phi), np.sin(phi), cot], 1)
     momentum = direction * (rng.uniform(1.2, 3.5, count) / np.hypot(1, cot))[:, None]
     hits = first_hits(barrel, np.zeros((count, 3)), momentum, np.zeros(count))
-    conditions = conditions_of(barrel, hits.cell, hits.position, momentum)
+    conditions = barrel.conditions_at(hits.cell, hits.position, momentum)
     view = barrel.surroundings(hits.cell, hits.position, momentum, model.card.window)
     whose = (np.array([1], np.uint64), np.array([1], np.uint32), np.arange(count, dtype=np.uint64))
     whose = (*whose, np.zeros(count, np.uint64))

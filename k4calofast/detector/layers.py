@@ -17,9 +17,20 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.detector.calorimeter import Cells, Entry, Floats
+from k4calofast.detector.calorimeter import Cells, Condition, Entry, Floats
 from k4calofast.detector.description import TOWER_WAFERS, BarrelDescription, Grid, Wafers
 from k4calofast.detector.encoding import CellIDEncoding
+
+CONDITIONS = (
+    Condition("momentum", "GeV", "magnitude of the momentum at the module's surface"),
+    Condition("angle_t", "rad", "angle to the module's normal across the module, atan2(p_t, p_n)"),
+    Condition("angle_z", "rad", "angle to the module's normal along the beam, atan2(p_z, p_n)"),
+    Condition("offset_t", "mm", "t of the entry point minus t of the nearest column of cells"),
+    Condition("offset_z", "mm", "z of the entry point minus z of the nearest row of cells"),
+    Condition("depth", "mm", "depth of the entry point behind the module's front"),
+)
+"""What generators are told of a particle that enters a module, in its frame (n, t, z); columns and
+rows are those of the first layer."""
 
 # Positions written as floats by a simulation that stops particles on the face.
 _FACE_TOLERANCE = 0.1  # mm
@@ -216,6 +227,11 @@ class LayeredBarrel:
     def mip(self) -> float:
         """Most probable energy (GeV) that a minimum ionising particle leaves in a layer."""
         return self.description.mip
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """`CONDITIONS`."""
+        return CONDITIONS
 
     @property
     def n_cells(self) -> int:
@@ -487,6 +503,31 @@ class LayeredBarrel:
         return cells
 
     # --- what a shower sees -----------------------------------------------------------------
+
+    def conditions_at(self, cells: Cells, position: Floats, momentum: Floats) -> Floats:
+        """Conditions (N, 6) of particles that enter, as `CONDITIONS`.
+
+        Parameters
+        ----------
+        cells
+            (N,) that are entered.
+        position, momentum
+            (N, 3) mm and GeV at the module's surface.
+        """
+        module = self.place(cells)[0]
+        n, t, z = self.to_local(module, position).T
+        along = self.to_local(module, momentum)
+        return np.stack(
+            [
+                np.linalg.norm(momentum, axis=1),
+                np.arctan2(along[:, 1], along[:, 0]),
+                np.arctan2(along[:, 2], along[:, 0]),
+                t - self.columns(0).around(t, 1)[1][:, 0],
+                z - self.rows.around(z, 1)[1][:, 0],
+                n - self.face_radius,
+            ],
+            axis=1,
+        )
 
     def surroundings(
         self, cells: Cells, position: Floats, momentum: Floats, window: tuple[int, ...]

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from k4calofast import detector
 from k4calofast.detector import CellIDEncoding, description
-from k4calofast.detector.layered import LayeredBarrel
+from k4calofast.detector.layers import CONDITIONS, LayeredBarrel
 from k4calofast.exceptions import UnknownDetectorError
-from k4calofast.incidence import LAYER_CONDITIONS, conditions_of
 from k4calofast.incidence.transport import first_hits
 
 NAMES = description.names()
@@ -155,10 +154,10 @@ def test_what_comes_from_the_centre_enters_a_front_face_unless_it_passes_the_end
     assert local[:, 0] == pytest.approx(layered.face_radius, abs=1e-6)
     # Closure: from the module's frame back to the point in the world.
     assert layered.to_world(module, local) == pytest.approx(hits.position[entered], abs=1e-9)
-    conditions = conditions_of(
-        layered, hits.cell[entered], hits.position[entered], hits.momentum[entered]
+    conditions = layered.conditions_at(
+        hits.cell[entered], hits.position[entered], hits.momentum[entered]
     )
-    named = dict(zip((one.name for one in LAYER_CONDITIONS), conditions.T, strict=True))
+    named = dict(zip((condition.name for condition in CONDITIONS), conditions.T, strict=True))
     half_turn = np.pi / layered.n_modules
     assert np.abs(named["angle_t"]).max() < half_turn + (0.3 if charge else 0.001)
     assert named["depth"] == pytest.approx(0.0, abs=1e-6)
