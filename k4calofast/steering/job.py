@@ -16,7 +16,7 @@ from k4calofast import streams
 from k4calofast.exceptions import OutputError, SteeringError
 from k4calofast.output import check
 from k4calofast.properties import Properties
-from k4calofast.steering import dialect
+from k4calofast.steering import EMBEDDED, dialect
 from k4calofast.steering.configurables import (
     COMPONENTS,
     EVENTS_PER_CHUNK,
@@ -29,7 +29,6 @@ from k4calofast.steering.configurables import (
     nearest,
     unique_id_seed,
 )
-from k4calofast.steering.k4run import EMBEDDED
 
 if TYPE_CHECKING:
     from k4calofast.steering.loop import EventLoop

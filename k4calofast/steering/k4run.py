@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING
 
 from k4calofast import streams
 from k4calofast.exceptions import K4CaloFastError
+from k4calofast.steering import EMBEDDED
 from k4calofast.stopping import Stopped, stopped_by_signals
 
 if TYPE_CHECKING:
     from k4calofast.steering.job import Command
-
-EMBEDDED = "--embedded"
-"""Run here even if Key4hep's own k4run is there."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
