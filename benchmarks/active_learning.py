@@ -31,7 +31,7 @@ from k4calofast.showers import Showers, hdf5
 from k4calofast.training import configuration, recipe
 from k4calofast.training.families import settings_of
 from k4calofast.validation.closure import COMPARED, closure
-from k4calofast.validation.observables import observables
+from k4calofast.validation.crystals.observables import observables
 from k4calofast.validation.report import above_threshold, generated
 from k4calofast.validation.request import POWER, request
 

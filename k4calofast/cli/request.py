@@ -33,7 +33,7 @@ def request(
     from k4calofast import detector
     from k4calofast.generator import Model, find_model
     from k4calofast.showers import reading
-    from k4calofast.validation.observables import observables
+    from k4calofast.validation.crystals.observables import observables
     from k4calofast.validation.report import above_threshold, comparable, generated, refuse_unfit
     from k4calofast.validation.request import request as asked
 

@@ -61,7 +61,7 @@ def validate(
     from k4calofast.generator.card import CARD_FILE, write_card
     from k4calofast.showers import Showers, reading
     from k4calofast.validation import report
-    from k4calofast.validation.layered import report as layered
+    from k4calofast.validation.layers import report as layered
 
     folder = find_model(model)
     inputs = [*reference, *(again or [])]

@@ -43,9 +43,9 @@ from k4calofast.training.seeds import seed_of
 from k4calofast.training.space import Range, Space, chosen
 from k4calofast.training.workfolder import first_line
 from k4calofast.validation.closure import COMPARED, closure
-from k4calofast.validation.figures import plotting
+from k4calofast.validation.crystals.observables import IMPACT, OBSERVABLES, observables
+from k4calofast.validation.drawing import plotting
 from k4calofast.validation.metrics import frechet_distance, separation, standardised
-from k4calofast.validation.observables import IMPACT, OBSERVABLES, observables
 from k4calofast.validation.report import generated
 
 Progress = Callable[[], AbstractContextManager[loop.Report]]

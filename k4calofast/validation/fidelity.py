@@ -15,13 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.showers import Showers
+from k4calofast.validation.crystals.observables import block, lateral_width
 from k4calofast.validation.metrics import Value, z_score
-from k4calofast.validation.observables import (
-    block,
-    lateral_width,
-    width68,
-    width68_error,
-)
+from k4calofast.validation.observables import width68, width68_error
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import k4calofast
 from k4calofast.exceptions import MissingExtraError
-from k4calofast.validation.comparison import CLASSIFIERS
+from k4calofast.validation.crystals.comparison import CLASSIFIERS
+from k4calofast.validation.crystals.observables import IMPACT, OBSERVABLES
 from k4calofast.validation.fidelity import MEANINGS, NAMES, Check
-from k4calofast.validation.observables import IMPACT, OBSERVABLES, Observable
+from k4calofast.validation.observables import Observable
 from k4calofast.validation.report import Report
 
 _TITLES = OBSERVABLES | IMPACT | {"cell_energy": Observable("log10 of cell energies [GeV]", "")}

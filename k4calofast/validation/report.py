@@ -21,15 +21,16 @@ from k4calofast.generator.card import ModelCard, Training, read_checked
 from k4calofast.noise import normal_noise
 from k4calofast.showers import Showers
 from k4calofast.showers.reading import Source
-from k4calofast.validation.comparison import (
+from k4calofast.validation.crystals.comparison import (
     CLASSIFIERS,
     Comparison,
     Distances,
     Reconstructed,
     compare_samples,
 )
+from k4calofast.validation.crystals.figures import Samples, draw
+from k4calofast.validation.drawing import Figure
 from k4calofast.validation.fidelity import GATES, MEANINGS, NAMES, Check, Row
-from k4calofast.validation.figures import Figure, Samples, draw
 from k4calofast.validation.metrics import Value
 from k4calofast.validation.overview import Overview, fidelity
 from k4calofast.validation.speed import Speed, measure

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from k4calofast.documents import NO_TEXT, first_fault, one_line, read_json, validated
 from k4calofast.exceptions import FileFormatError
-from k4calofast.validation.figures import plotting
+from k4calofast.validation.drawing import plotting
 from k4calofast.validation.overview import (
     Compared,
     Fidelity,

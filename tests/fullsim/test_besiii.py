@@ -15,7 +15,7 @@ import pytest
 from k4calofast.exceptions import FullSimulationError
 from k4calofast.fullsim import production
 from k4calofast.showers import hdf5
-from k4calofast.validation.observables import observables
+from k4calofast.validation.crystals.observables import observables
 
 GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
 K4CALOFAST = Path(sys.executable).with_name("k4calofast")

@@ -21,20 +21,20 @@ from k4calofast.generator.generated import Generated
 from k4calofast.incidence.transport import LIGHT_SPEED
 from k4calofast.showers import layered
 from k4calofast.showers.layered import LayeredProvenance, LayeredShowers
-from k4calofast.validation.layered import report as reporting
-from k4calofast.validation.layered.comparison import GATES, groups_of
-from k4calofast.validation.layered.observables import observables
-from k4calofast.validation.layered.report import Reference, Report, validate, write
-from k4calofast.validation.layered.seen import (
+from k4calofast.validation.layers import report as reporting
+from k4calofast.validation.layers.comparison import GATES, groups_of
+from k4calofast.validation.layers.observables import observables
+from k4calofast.validation.layers.readout import (
     Readout,
     SeenShowers,
     conditions,
     full_simulation,
     generator,
 )
+from k4calofast.validation.layers.report import Reference, Report, validate, write
 from k4calofast.validation.page import environment
 
-GEANT4 = Path(__file__).resolve().parents[1] / "data" / "layered_showers.h5"
+GEANT4 = Path(__file__).resolve().parents[2] / "data" / "layered_showers.h5"
 BARREL = detector.load("CLD_ECAL_barrel")
 assert isinstance(BARREL, LayeredBarrel)
 DEPTH = BARREL.planes - BARREL.face_radius

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from k4calofast.exceptions import FileFormatError
 from k4calofast.validation.fidelity import NAMES, Check, checked, relative_mean
-from k4calofast.validation.layered.observables import OBSERVABLES, Observed, observables
-from k4calofast.validation.layered.seen import SeenShowers
+from k4calofast.validation.layers.observables import OBSERVABLES, Observed, observables
+from k4calofast.validation.layers.readout import SeenShowers
 from k4calofast.validation.metrics import (
     Separation,
     SpectrumDistance,

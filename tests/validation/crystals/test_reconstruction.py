@@ -7,8 +7,8 @@ import pytest
 
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.showers import Showers
-from k4calofast.validation.observables import layered, observables
-from k4calofast.validation.reconstruction import PION_MASS, find_clusters, pion_peak
+from k4calofast.validation.crystals.observables import layered, observables
+from k4calofast.validation.crystals.reconstruction import PION_MASS, find_clusters, pion_peak
 
 CELL = 20 * 120 + 7
 

@@ -10,7 +10,7 @@ import onnxruntime
 from k4calofast.generator import Model
 from k4calofast.machine import processor
 from k4calofast.showers.layered import LayeredShowers
-from k4calofast.validation.layered.seen import Generator, Readout, called
+from k4calofast.validation.layers.readout import Generator, Readout, called
 from k4calofast.validation.speed import Speed, Timing
 
 BATCHES = (1, 64)

@@ -21,9 +21,9 @@ from k4calofast.generator.card import ModelCard, read_checked
 from k4calofast.showers import layered
 from k4calofast.showers.layered import LayeredProvenance, LayeredShowers
 from k4calofast.showers.reading import Source
+from k4calofast.validation.drawing import Figure
 from k4calofast.validation.fidelity import Check
-from k4calofast.validation.figures import Figure
-from k4calofast.validation.layered.comparison import (
+from k4calofast.validation.layers.comparison import (
     GATES,
     MEANINGS,
     Comparison,
@@ -31,15 +31,15 @@ from k4calofast.validation.layered.comparison import (
     Row,
     compare,
 )
-from k4calofast.validation.layered.figures import draw
-from k4calofast.validation.layered.seen import (
+from k4calofast.validation.layers.figures import draw
+from k4calofast.validation.layers.readout import (
     Generator,
     Readout,
     conditions,
     full_simulation,
     generator,
 )
-from k4calofast.validation.layered.speed import measure
+from k4calofast.validation.layers.speed import measure
 from k4calofast.validation.metrics import Value
 from k4calofast.validation.report import (
     NUMBERS,
@@ -488,7 +488,7 @@ def comparable(
 
 def write(report: Report, folder: Path) -> None:
     """Write the page, the JSON and the tables; they have their names only when complete."""
-    from k4calofast.validation.layered.page import html
+    from k4calofast.validation.layers.page import html
 
     output.write(folder / PAGE, html(report))
     output.write(folder / NUMBERS, json.dumps(report.data(), indent=1) + "\n")

@@ -17,8 +17,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.validation.layered.seen import SeenShowers, summed
-from k4calofast.validation.observables import Observable
+from k4calofast.validation.layers.readout import SeenShowers, summed
+from k4calofast.validation.observables import Observable, ratio
 
 Floats = npt.NDArray[np.float64]
 
@@ -102,8 +102,8 @@ def observables(seen: SeenShowers, layers: int, mip: float) -> Observed:
     hits = np.bincount(in_layer, minlength=count * layers).reshape(count, layers).astype(np.float64)
     total, number = energies.sum(1), hits.sum(1)
     layer = np.arange(layers, dtype=np.float64)
-    depth = _ratio(energies @ layer, total)
-    length = _ratio(energies @ layer**2, total) - depth**2
+    depth = ratio(energies @ layer, total)
+    length = ratio(energies @ layer**2, total) - depth**2
     radius = np.hypot(seen.x, seen.y)
     hottest = np.zeros(count)
     np.maximum.at(hottest, shower, energy)
@@ -117,22 +117,18 @@ def observables(seen: SeenShowers, layers: int, mip: float) -> Observed:
         "hits": number,
         "depth": depth,
         "length": np.sqrt(np.maximum(length, 0.0)),
-        "radius_energy": _ratio(summed(shower, energy * radius, count), total),
-        "radius_hits": _ratio(summed(shower, radius, count), number),
-        "spread_energy": np.sqrt(_ratio(summed(shower, energy * radius**2, count), total)),
-        "centre_t": _ratio(summed(shower, energy * seen.x, count), total),
-        "centre_z": _ratio(summed(shower, energy * seen.y, count), total),
+        "radius_energy": ratio(summed(shower, energy * radius, count), total),
+        "radius_hits": ratio(summed(shower, radius, count), number),
+        "spread_energy": np.sqrt(ratio(summed(shower, energy * radius**2, count), total)),
+        "centre_t": ratio(summed(shower, energy * seen.x, count), total),
+        "centre_z": ratio(summed(shower, energy * seen.y, count), total),
         "start": np.where(started.any(1), started.argmax(1), layers).astype(np.float64),
         "maximum": energies.argmax(1).astype(np.float64),
-        "hottest": _ratio(hottest, total),
+        "hottest": ratio(hottest, total),
         **{
-            name: _ratio(share.astype(np.float64), number)
+            name: ratio(share.astype(np.float64), number)
             for name, share in zip(_SHARES, shares.T, strict=True)
         },
-        "delay": _ratio(summed(shower, seen.delay, count), number),
+        "delay": ratio(summed(shower, seen.delay, count), number),
     }
     return Observed(numbers, energies, hits)
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)

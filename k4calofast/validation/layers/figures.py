@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.validation.drawing import Figure, panel_grid, plotting, with_ratio
 from k4calofast.validation.fidelity import NAMES
-from k4calofast.validation.figures import Figure, panel_grid, plotting, with_ratio
-from k4calofast.validation.layered.comparison import Comparison, Group, Sample
-from k4calofast.validation.layered.observables import OBSERVABLES
-from k4calofast.validation.layered.seen import Readout, summed
+from k4calofast.validation.layers.comparison import Comparison, Group, Sample
+from k4calofast.validation.layers.observables import OBSERVABLES
+from k4calofast.validation.layers.readout import Readout, summed
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.bool_]

@@ -7,16 +7,16 @@ from typing import Any
 
 import k4calofast
 from k4calofast.validation.fidelity import Check
-from k4calofast.validation.layered.comparison import MEANINGS, Distances
-from k4calofast.validation.layered.observables import OBSERVABLES
-from k4calofast.validation.layered.report import Report, shown, titles
+from k4calofast.validation.layers.comparison import MEANINGS, Distances
+from k4calofast.validation.layers.observables import OBSERVABLES
+from k4calofast.validation.layers.report import Report, shown, titles
 from k4calofast.validation.page import template
 
 
 def html(report: Report) -> str:
     """Return the page."""
     c, s = report.comparison, report.subject
-    text: str = template("layered/page.html.j2").render(
+    text: str = template("layers/page.html.j2").render(
         r=report,
         s=s,
         gates=_gates(c.checks),

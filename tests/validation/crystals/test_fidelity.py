@@ -9,17 +9,12 @@ import numpy as np
 import pytest
 
 from k4calofast.showers import Showers, hdf5
+from k4calofast.validation.crystals.observables import block, lateral_width, observables
 from k4calofast.validation.fidelity import GATES, checked, compare
 from k4calofast.validation.metrics import Value, separation
-from k4calofast.validation.observables import (
-    block,
-    lateral_width,
-    observables,
-    width68,
-    width68_error,
-)
+from k4calofast.validation.observables import width68, width68_error
 
-GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
+GEANT4 = Path(__file__).resolve().parents[2] / "data" / "geant4_showers.h5"
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,14 @@ import numpy.typing as npt
 from k4calofast.detector import CrystalBarrel
 from k4calofast.showers import Showers
 from k4calofast.validation.closure import COMPARED, Bin, closure, worst
+from k4calofast.validation.crystals.observables import IMPACT, OBSERVABLES, observables
+from k4calofast.validation.crystals.reconstruction import (
+    PionPeak,
+    Resolution,
+    find_clusters,
+    pion_peak,
+    resolution,
+)
 from k4calofast.validation.fidelity import (
     NAMES,
     Check,
@@ -31,14 +39,6 @@ from k4calofast.validation.metrics import (
     separation,
     spectrum_distance,
     standardised,
-)
-from k4calofast.validation.observables import IMPACT, OBSERVABLES, observables
-from k4calofast.validation.reconstruction import (
-    PionPeak,
-    Resolution,
-    find_clusters,
-    pion_peak,
-    resolution,
 )
 
 Floats = npt.NDArray[np.float64]

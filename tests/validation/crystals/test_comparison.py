@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from k4calofast.showers import Showers
-from k4calofast.validation.comparison import CLASSIFIERS, Comparison, compare_samples
+from k4calofast.validation.crystals.comparison import CLASSIFIERS, Comparison, compare_samples
+from k4calofast.validation.crystals.observables import observables
 from k4calofast.validation.fidelity import GATES, bins
 from k4calofast.validation.metrics import separation, spectrum_distance
-from k4calofast.validation.observables import observables
 
 
 def compared(reference: Showers, other: Showers, barrel, classifiers=()) -> Comparison:
@@ -85,7 +85,7 @@ def test_a_reference_is_as_near_to_itself_as_chance_allows(reference, repeated, 
 def test_samples_in_the_order_of_momentum_are_compared_at_all_momenta(
     reference, repeated, barrel, monkeypatch
 ):
-    from k4calofast.validation import comparison
+    from k4calofast.validation.crystals import comparison
 
     monkeypatch.setattr(comparison, "_MOST_CELLS", 5000)
     order = np.argsort(reference.momentum, kind="stable")

@@ -1,0 +1,1 @@
+"""Validating generators of showers in windows of crystals."""

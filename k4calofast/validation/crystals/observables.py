@@ -1,0 +1,189 @@
+"""Observables of showers in a window of cells around the cell that was hit.
+
+All are defined for empty showers, too, as 0. Rows of a window follow theta, columns phi; lengths
+are in cells unless said otherwise.
+
+Sources: [LHCb] V. Chekalina et al., "Generative models for fast calorimeter simulation: the LHCb
+case", EPJ Web Conf. 214 (2019) 02034, arXiv:1812.01319; [CaloGAN] M. Paganini et al., Phys. Rev. D
+97 (2018) 014021, arXiv:1712.10321; [EMC] M. Ablikim et al., Nucl. Instrum. Meth. A 614 (2010) 345.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from k4calofast.detector import CrystalBarrel
+from k4calofast.detector.crystals import CONDITIONS
+from k4calofast.showers import Showers
+from k4calofast.validation.observables import Observable, ratio
+
+Floats = npt.NDArray[np.float64]
+
+
+_ABOVE = 1e-3
+"""GeV from which a cell counts as lit in ``cells_1mev``."""
+
+OBSERVABLES = {
+    "response": Observable("response E/p", "sum of E over momentum", "EMC"),
+    "e1_e9": Observable("E1/E3x3", "E of the hit cell over that of 3 x 3 around it", "EMC"),
+    "e9_e25": Observable("E3x3/E5x5", "E of 3 x 3 over that of 5 x 5 cells", "EMC"),
+    "e25_window": Observable("E5x5/window", "E of 5 x 5 cells over that of the window", "EMC"),
+    "centre_theta": Observable(
+        "centre in theta [cells]", "sum of E row / sum of E, from the hit cell"
+    ),
+    "centre_phi": Observable(
+        "centre in phi [cells]", "sum of E column / sum of E, from the hit cell"
+    ),
+    "width_theta": Observable(
+        "width in theta [cells]", "E-weighted standard deviation of the rows"
+    ),
+    "width_phi": Observable("width in phi [cells]", "E-weighted standard deviation of the columns"),
+    "asymmetry_along": Observable(
+        "asymmetry along the inclination",
+        "(E ahead - E behind) / E, seen along the momentum's projection on the face",
+        "LHCb",
+    ),
+    "asymmetry_across": Observable(
+        "asymmetry across the inclination", "the same at a right angle to it", "LHCb"
+    ),
+    "sparsity": Observable("sparsity", "fraction of the window's cells without energy"),
+    "cells": Observable("lit cells", "number of cells with energy"),
+    "cells_1mev": Observable("cells above 1 MeV", "number of cells above 1 MeV"),
+    "ring_-1": Observable("ring -1", "E of the row before the hit cell's, over the sum of E"),
+    "ring_0": Observable("ring 0", "E of the hit cell's row over the sum of E"),
+    "ring_+1": Observable("ring +1", "E of the row after the hit cell's, over the sum of E"),
+}
+"""The observables that need nothing but the shower, in this order."""
+
+IMPACT = {
+    "offset_z": Observable(
+        "centre - impact in z [mm]", "E-weighted z of the cells' fronts minus z of the true impact"
+    ),
+    "offset_phi": Observable(
+        "centre - impact in r phi [mm]", "E-weighted r phi of the cells' fronts minus the impact's"
+    ),
+}
+"""Those that need the detector's geometry as well."""
+
+
+def block(energies: Floats, size: int) -> Floats:
+    """Energies (N, size, size) of the cells in the middle of windows."""
+    rows, columns = energies.shape[1:]
+    top, left = rows // 2 - size // 2, columns // 2 - size // 2
+    return energies[:, top : top + size, left : left + size]
+
+
+def observables(showers: Showers, detector: CrystalBarrel | None = None) -> dict[str, Floats]:
+    """All of `OBSERVABLES`, and with a detector those of `IMPACT`; (N,) each."""
+    energies = showers.energies.astype(np.float64)
+    rows, columns = energies.shape[1:]
+    total = energies.sum((1, 2))
+    e1, e9, e25 = (block(energies, size).sum((1, 2)) for size in (1, 3, 5))
+    row, column = np.arange(rows) - rows // 2, np.arange(columns) - columns // 2
+    by_row, by_column = energies.sum(2), energies.sum(1)
+    centre_theta = ratio(by_row @ row, total)
+    centre_phi = ratio(by_column @ column, total)
+    spread_theta = ratio(by_row @ row**2, total) - centre_theta**2
+    spread_phi = ratio(by_column @ column**2, total) - centre_phi**2
+    lit = (energies > 0).sum((1, 2)).astype(np.float64)
+    along, across = _asymmetries(showers, energies, row, column)
+    values = {
+        "response": total / showers.momentum,
+        "e1_e9": ratio(e1, e9),
+        "e9_e25": ratio(e9, e25),
+        "e25_window": ratio(e25, total),
+        "centre_theta": centre_theta,
+        "centre_phi": centre_phi,
+        "width_theta": np.sqrt(np.maximum(spread_theta, 0.0)),
+        "width_phi": np.sqrt(np.maximum(spread_phi, 0.0)),
+        "asymmetry_along": ratio(along, total),
+        "asymmetry_across": ratio(across, total),
+        "sparsity": 1 - lit / (rows * columns),
+        "cells": lit,
+        "cells_1mev": (energies > _ABOVE).sum((1, 2)).astype(np.float64),
+        "ring_-1": ratio(by_row[:, rows // 2 - 1], total) if rows > 1 else np.zeros_like(total),
+        "ring_0": ratio(by_row[:, rows // 2], total),
+        "ring_+1": ratio(by_row[:, rows // 2 + 1], total) if rows > 1 else np.zeros_like(total),
+    }
+    if detector is not None:
+        values |= _from_impact(showers, energies, total, detector)
+    return values
+
+
+def _asymmetries(
+    showers: Showers, energies: Floats, row: npt.NDArray[np.int64], column: npt.NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    names = [condition.name for condition in CONDITIONS]
+    theta = showers.conditions[:, names.index("delta_theta_mom")]
+    phi = showers.conditions[:, names.index("delta_phi_mom")]
+    size = np.hypot(theta, phi)
+    # Without an inclination, along theta.
+    ahead = np.stack([ratio(theta, size), ratio(phi, size)])
+    ahead[0, size == 0] = 1.0
+    place = np.stack([np.repeat(row, len(column)), np.tile(column, len(row))]).astype(np.float64)
+    flat = energies.reshape(len(energies), -1)
+    sides = []
+    for direction in (ahead, np.stack([-ahead[1], ahead[0]])):
+        side = np.sign(np.round(direction.T @ place, 9))
+        sides.append((flat * side).sum(1))
+    return sides[0], sides[1]
+
+
+def _from_impact(
+    showers: Showers, energies: Floats, total: Floats, detector: CrystalBarrel
+) -> dict[str, Floats]:
+    names = [condition.name for condition in CONDITIONS]
+    hit, where = np.unique(showers.cell, return_inverse=True)
+    window = detector.window(hit.astype(np.int64), energies.shape[1:]).reshape(len(hit), -1)
+    front, own = detector.front_centre(window.ravel()), detector.front_centre(hit.astype(np.int64))
+    z = front[:, 2].reshape(window.shape) - own[:, None, 2]
+    phi = np.arctan2(front[:, 1], front[:, 0]).reshape(window.shape)
+    phi -= np.arctan2(own[:, 1], own[:, 0])[:, None]
+    phi = (phi + np.pi) % (2 * np.pi) - np.pi
+    inside = window >= 0
+    flat = energies.reshape(len(energies), -1)
+    mean_z = ratio(np.einsum("ij,ij->i", flat, np.where(inside, z, 0.0)[where]), total)
+    mean_phi = ratio(np.einsum("ij,ij->i", flat, np.where(inside, phi, 0.0)[where]), total)
+    radius = np.hypot(own[:, 0], own[:, 1])[where]
+    lit = total > 0
+    return {
+        "offset_z": lit * (mean_z - showers.conditions[:, names.index("delta_z_pos")]),
+        "offset_phi": lit
+        * radius
+        * (mean_phi - showers.conditions[:, names.index("delta_phi_pos")]),
+    }
+
+
+def layered(energies: Floats) -> dict[str, Floats]:
+    """Observables of the depth, of showers in layers [CaloGAN].
+
+    Parameters
+    ----------
+    energies
+        (N, layers, ...) GeV.
+
+    Returns
+    -------
+    dict
+        ``depth_weighted``: sum of layer number times energy (GeV); ``depth``: that over the energy,
+        in layers; ``depth_width``: E-weighted standard deviation of the layer number;
+        ``asymmetry_depth``: (E of the rear half - E of the front half) / E [LHCb]. (N,) each.
+    """
+    by_layer = energies.reshape(*energies.shape[:2], -1).sum(2)
+    layer = np.arange(by_layer.shape[1])
+    total, weighted = by_layer.sum(1), by_layer @ layer
+    depth = ratio(weighted, total)
+    spread = ratio(by_layer @ layer**2, total) - depth**2
+    side = np.sign(layer - layer.mean())
+    return {
+        "depth_weighted": weighted,
+        "depth": depth,
+        "depth_width": np.sqrt(np.maximum(spread, 0.0)),
+        "asymmetry_depth": ratio(by_layer @ side, total),
+    }
+
+
+def lateral_width(values: dict[str, Floats]) -> Floats:
+    """Root of the summed variances of rows and columns (cells)."""
+    return np.asarray(np.hypot(values["width_theta"], values["width_phi"]))
