@@ -10,7 +10,7 @@ import torch
 
 from k4calofast import output
 from k4calofast.generator.card import ModelCard, write_card
-from k4calofast.training.families.family import Family
+from k4calofast.training.family import Family
 
 OPSET = 17
 """Of the exported graphs. ONNX Runtime 1.20 and later run it; the IR version is onnx's."""

@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from k4calofast import output
 from k4calofast.exceptions import TrainingError
-from k4calofast.training.choice import Judge
-from k4calofast.training.families.family import Stage
+from k4calofast.training.crystals.choice import Judge
+from k4calofast.training.family import Stage
 from k4calofast.training.seeds import seed_of
 from k4calofast.training.workfolder import BEST, LAST, first_line, weights
 

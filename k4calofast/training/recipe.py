@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +28,14 @@ from k4calofast.machine import processor
 from k4calofast.showers import layered
 from k4calofast.showers.hdf5 import Origin, Provenance
 from k4calofast.showers.reading import Hints, read_with_provenance
-from k4calofast.training import export, joining, loop, workfolder
-from k4calofast.training.choice import Judge
+from k4calofast.training import export, families, joining, loop, workfolder
 from k4calofast.training.configuration import Settings
-from k4calofast.training.families import OF_LAYERS, check
-from k4calofast.training.families.family import Family, Shape
-from k4calofast.training.layered import origin
-from k4calofast.training.layered.sample import LayeredSample
+from k4calofast.training.crystals.choice import Judge
+from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.family import Family, Shape
+from k4calofast.training.layers import origin
+from k4calofast.training.layers.sample import LayeredSample
 from k4calofast.training.refinement import Refined, RefinementSettings
-from k4calofast.training.sample import Sample
 from k4calofast.training.seeds import seed_of
 from k4calofast.training.workfolder import TRAINED, History, WorkFolder
 
@@ -50,9 +48,9 @@ _FINISH = "train it again to its end, into the same work folder"
 
 def build(name: str, settings: Settings, shape: Shape) -> Family:
     """Return an untrained family."""
-    module = import_module(f"k4calofast.training.families.{check(name)}")
+    made = families.load(name)
     torch.manual_seed(seed_of(settings.seed, "start"))
-    family: Family = module.FAMILY(settings, shape)
+    family: Family = made(settings, shape)
     return family
 
 
@@ -106,7 +104,7 @@ def train(
     """
     check_destination(output)
     with workfolder.opened(work) as place:
-        of_layers = name in OF_LAYERS
+        of_layers = families.kind_of(name) == "layers"
         reader = layered.read if of_layers else partial(read_with_provenance, hints=hints)
         joined = joining.read(sample_file, more, reader)
         judge: Judge | None = None

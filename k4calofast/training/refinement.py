@@ -22,10 +22,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from k4calofast.training.configuration import Settings
-from k4calofast.training.families.family import Family, Shape, Stage
-from k4calofast.training.sample import Sample
+from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.crystals.variables import EDGE, LEAST_MISSING, Scale, above_edge
+from k4calofast.training.family import Family, Shape, Stage
 from k4calofast.training.seeds import seed_of
-from k4calofast.training.variables import EDGE, LEAST_MISSING, Scale, above_edge
 
 _GRID = 2048
 _UNLIT = -1.5

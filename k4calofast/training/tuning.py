@@ -36,9 +36,9 @@ from k4calofast.locks import locked
 from k4calofast.showers import Showers
 from k4calofast.showers.reading import Hints, read_with_provenance
 from k4calofast.training import configuration, loop, recipe
-from k4calofast.training.choice import chi2_ndf
 from k4calofast.training.configuration import Settings
-from k4calofast.training.sample import Sample
+from k4calofast.training.crystals.choice import chi2_ndf
+from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.seeds import seed_of
 from k4calofast.training.space import Range, Space, chosen
 from k4calofast.training.workfolder import first_line

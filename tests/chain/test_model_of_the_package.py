@@ -9,7 +9,7 @@ import pytest
 
 from k4calofast.generator import Model, find_model
 from k4calofast.showers import hdf5
-from k4calofast.training.sample import available_energy
+from k4calofast.training.crystals.sample import available_energy
 from k4calofast.validation.crystals.observables import observables
 from k4calofast.validation.fidelity import compare
 from k4calofast.validation.report import generated

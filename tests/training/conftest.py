@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from k4calofast.showers import hdf5
+from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.recipe import shape_of
-from k4calofast.training.sample import Sample
 
 GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from k4calofast.exceptions import TrainingError
-from k4calofast.training.choice import Judge, chi2_ndf
+from k4calofast.training.crystals.choice import Judge, chi2_ndf
 from k4calofast.training.loop import rows_of
 
 

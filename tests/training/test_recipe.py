@@ -16,12 +16,15 @@ from k4calofast.generator import Model
 from k4calofast.generator.card import read_card
 from k4calofast.showers import hdf5
 from k4calofast.training import recipe, workfolder
-from k4calofast.training.families import FAMILIES, OF_LAYERS, settings_of
+from k4calofast.training.families import FAMILIES, kind_of, settings_of
 
 K4CALOFAST = Path(sys.executable).with_name("k4calofast")
 
 
-@pytest.fixture(scope="module", params=[name for name in FAMILIES if name not in OF_LAYERS])
+OF_CRYSTALS = [name for name in FAMILIES if kind_of(name) == "crystals"]
+
+
+@pytest.fixture(scope="module", params=OF_CRYSTALS)
 def made(request, geant4, small, tmp_path_factory):
     """A model folder of each family, its work folder, and its name."""
     folder = tmp_path_factory.mktemp(request.param)

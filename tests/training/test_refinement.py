@@ -54,7 +54,7 @@ def test_the_classifier_finds_a_generator_that_is_off(geant4, generator_work):
     """The loss falls below that of guessing, and log odds are higher for the sample's showers."""
     showers, provenance = hdf5.read(geant4)
     _, generator = recipe.trained(generator_work, provenance)
-    from k4calofast.training.sample import Sample
+    from k4calofast.training.crystals.sample import Sample
 
     sample = Sample.of(showers, 5e-5)
     torch.manual_seed(1)

@@ -1,0 +1,1 @@
+"""Families of generators of windows: each a module with its settings, networks and losses."""

@@ -1,0 +1,755 @@
+"""Variational autoencoders: a VAE, or a BIB-AE with critics; both with a post-processor.
+
+E. Buhmann et al., Getting High: High Fidelity Simulation of High Granularity Calorimeters with High
+Speed, arXiv:2005.05334. An encoder turns a shower into a few latent numbers, a decoder turns them
+back. Of a VAE, the latent numbers are regularised by the Kullback-Leibler divergence; of a BIB-AE,
+by that, by a maximum mean discrepancy and by a critic, and another critic judges what the decoder
+makes. In the end a post-processor, a network that sees one cell at a time, corrects the energies of
+cells: it is trained with maximum mean discrepancies of the cells' energies.
+
+Five things differ from the publication:
+
+- The missing energy comes first, and what is told of it is a condition of all networks; the sum of
+  cells is set by it. Energies are the numbers of `k4calofast.training.crystals.variables`.
+- The decoder returns a spectrum for each cell, from which energies are drawn: a probability that it
+  is empty, and a mixture of normal densities of the number. A decoder that returns energies blurs.
+  This likelihood takes the place of the critic of differences.
+- Latent numbers are drawn from a density that couplings learn together with the autoencoder (as
+  L. Dinh et al., Density estimation using Real NVP, arXiv:1605.08803): where codes of showers are
+  not normal, the decoder need not make sense of what lies between them.
+- Critics come when the likelihood has been trained, and are of the kind of a GAN with a penalty on
+  slopes at real showers (L. Mescheder et al., arXiv:1801.04406).
+- The spectra of all cells together are matched to those of the sample in the very end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the field's name for it
+from pydantic import Field
+from torch import Tensor, nn
+
+from k4calofast.training.configuration import Settings
+from k4calofast.training.crystals.families.gan import squared_slope
+from k4calofast.training.crystals.families.pixelcnn import MissingEnergy, MissingStage
+from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.crystals.spectra import Spectra, match_spectra
+from k4calofast.training.crystals.variables import CUT, EMPTY, EMPTY_WIDTH, ShowerVariables
+from k4calofast.training.family import Family, Shape, Stage
+
+_UNIT = 5.0
+"""Scale of numbers, for networks."""
+
+_LOG_WIDTHS = (-3.5, 1.5)
+"""Bounds of the logarithms of widths, of numbers."""
+
+_LOWEST = CUT + 0.02
+"""Smallest number of a cell that is lit."""
+
+_LARGEST = 60.0
+"""Most that the logarithm of a weight may be over that of empty."""
+
+_SOFTNESS = 0.5
+"""Temperature of choices that critics look at."""
+
+
+class VAESettings(Settings):
+    """Settings of a variational autoencoder.
+
+    Attributes
+    ----------
+    kind
+        ``vae``, or ``bib_ae`` with critics.
+    latent
+        Latent numbers, an even number of them.
+    width, blocks
+        Size of encoder and decoder.
+    embedding
+        Size of the embedding of the conditions.
+    components
+        Normal densities in the spectrum of a cell.
+    couplings
+        Of the density of latent numbers; with 0 they are normal.
+    divergence
+        Weight of the Kullback-Leibler divergence.
+    steps, learning_rate, batch
+        Of the autoencoder.
+    critic_width, critic_steps, critic_rate, critic_batch
+        Of the training with critics.
+    critic, latent_critic, discrepancy
+        Weights of the two critics and of the latent numbers' maximum mean discrepancy, per shower
+        and beside its likelihood in bits per cell.
+    penalty
+        Of the critics' slopes.
+    post_steps, post_rate, post_batch
+        Of the post-processor; with 0 steps there is none.
+    missing_classes, missing_steps, missing_rate, missing_batch
+        Of the missing energy.
+    matched
+        Showers whose spectra are matched in the end.
+    """
+
+    title: ClassVar[str] = "variational autoencoder"
+    source: ClassVar[str] = "Buhmann et al., arXiv:2005.05334"
+
+    block: int = Field(default=64, ge=1, le=1 << 16)
+    kind: Literal["vae", "bib_ae"] = "vae"
+    latent: int = Field(default=24, ge=2, multiple_of=2)
+    width: int = Field(default=256, ge=8)
+    blocks: int = Field(default=3, ge=1)
+    embedding: int = Field(default=96, ge=4)
+    components: int = Field(default=3, ge=1)
+    couplings: int = Field(default=6, ge=0)
+    divergence: float = Field(default=1.0, gt=0)
+    steps: int = Field(default=10_000, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    batch: int = Field(default=512, ge=1)
+    critic_width: int = Field(default=256, ge=8)
+    critic_steps: int = Field(default=3_000, ge=1)
+    critic_rate: float = Field(default=2e-4, gt=0)
+    critic_batch: int = Field(default=256, ge=2)
+    critic: float = Field(default=0.05, ge=0)
+    latent_critic: float = Field(default=0.01, ge=0)
+    discrepancy: float = Field(default=0.1, ge=0)
+    penalty: float = Field(default=1.0, ge=0)
+    post_steps: int = Field(default=1_000, ge=0)
+    post_rate: float = Field(default=1e-3, gt=0)
+    post_batch: int = Field(default=256, ge=2)
+    missing_classes: int = Field(default=128, ge=2, le=256)
+    missing_steps: int = Field(default=3_000, ge=1)
+    missing_rate: float = Field(default=3e-3, gt=0)
+    missing_batch: int = Field(default=2048, ge=1)
+    matched: int = Field(default=200_000, ge=1)
+
+
+class Trunk(nn.Module):
+    """A residual network whose blocks are modulated by the conditions.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Numbers in and out.
+    embedding
+        Size of the embedding of the conditions.
+    width, blocks
+        Size of the network.
+    """
+
+    def __init__(self, inputs: int, outputs: int, embedding: int, width: int, blocks: int) -> None:
+        super().__init__()
+        self.width = width
+        self.first = nn.Linear(inputs, width)
+        self.given = nn.Linear(embedding, width, bias=False)
+        self.inner = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
+        self.both = nn.ModuleList(nn.Linear(embedding, 2 * width) for _ in range(blocks))
+        self.outer = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
+        self.last = nn.Linear(width, outputs)
+        for layer in self.outer:
+            assert isinstance(layer, nn.Linear)  # noqa: S101 - for the type checker
+            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.weight)
+
+    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
+        """Return (N, outputs) for x (N, inputs) and the embedded conditions (N, embedding)."""
+        h = self.first(x) + self.given(embedded)
+        for inner, both, outer in zip(self.inner, self.both, self.outer, strict=True):
+            modulation = both(embedded)
+            scale, shift = modulation[:, : self.width], modulation[:, self.width :]
+            h = h + outer(F.silu(inner(F.silu(h)) * (1 + scale) + shift))
+        found: Tensor = self.last(F.silu(h))
+        return found
+
+
+class Mixtures(NamedTuple):
+    """Of each cell, a mixture: empty, or one of a few normal densities of its number.
+
+    Attributes
+    ----------
+    logits
+        (N, 1 + components, cells), of empty first.
+    means, log_widths
+        (N, components, cells).
+    """
+
+    logits: Tensor
+    means: Tensor
+    log_widths: Tensor
+
+    @staticmethod
+    def of(outputs: Tensor, components: int) -> Mixtures:
+        """Read a network's outputs (N, (1 + 3 components) cells)."""
+        k = components
+        cells = outputs.shape[1] // (1 + 3 * k)
+        logits, means, widths = torch.split(
+            outputs.float().reshape(-1, 1 + 3 * k, cells), [1 + k, k, k], 1
+        )
+        # Apart in the beginning, so that each finds its own part of the spectrum.
+        start = torch.linspace(1.0, 6.0, k, device=outputs.device)[:, None]
+        return Mixtures(logits, means * 2 + start, widths.clamp(*_LOG_WIDTHS))
+
+    def nats(self, numbers: Tensor) -> Tensor:
+        """Minus the logarithm of the likelihood (N, cells) of numbers (N, cells), NaN for empty."""
+        empty = numbers.isnan()
+        at = (numbers.nan_to_num(0.0)[:, None] - self.means) * (-self.log_widths).exp()
+        normal = -0.5 * at**2 - self.log_widths - 0.5 * math.log(2 * math.pi)
+        lit = torch.logsumexp(self.logits[:, 1:] + normal, 1)
+        found = torch.where(empty, self.logits[:, 0], lit)
+        return torch.logsumexp(self.logits, 1) - found
+
+    def draw(self, uniform: Tensor, normal: Tensor) -> Tensor:
+        """Numbers (N, cells), `EMPTY` where empty.
+
+        Parameters
+        ----------
+        uniform, normal
+            (N, cells) random numbers.
+        """
+        # Over that of empty; one component after the other, for the exported graph's sake.
+        weights = (self.logits[:, 1:] - self.logits[:, :1]).clamp(max=_LARGEST).exp().unbind(1)
+        total = 1 + weights[0]
+        for weight in weights[1:]:
+            total = total + weight
+        left = uniform * total - 1
+        lit = left > 0
+        (mean, *means), (log_width, *log_widths) = self.means.unbind(1), self.log_widths.unbind(1)
+        for weight, next_mean, next_width in zip(weights[:-1], means, log_widths, strict=True):
+            left = left - weight
+            mean = torch.where(left > 0, next_mean, mean)
+            log_width = torch.where(left > 0, next_width, log_width)
+        numbers = (mean + log_width.exp() * normal).clamp(min=_LOWEST)
+        return torch.where(lit, numbers, torch.full((), EMPTY, device=numbers.device))
+
+    def draw_softly(self, normal: Tensor) -> Tensor:
+        """Draw numbers (N, cells) whose choices have gradients, too.
+
+        Forward it is a choice, backward a weighted mean (E. Jang et al., arXiv:1611.01144).
+        """
+        level = torch.rand_like(self.logits).clamp(1e-6, 1 - 1e-6)
+        noisy = self.logits - (-level.log()).log()
+        share = (noisy / _SOFTNESS).softmax(1)
+        values = (self.means + self.log_widths.exp() * normal[:, None]).clamp(min=_LOWEST)
+        values = torch.cat([torch.full_like(normal, EMPTY)[:, None], values], 1)
+        mean = (share * values.detach()).sum(1)
+        drawn = values.gather(1, noisy.argmax(1, keepdim=True))[:, 0]
+        return drawn + (mean - mean.detach())
+
+
+class Density(nn.Module):
+    """Density of latent numbers: couplings between them and normal numbers.
+
+    Parameters
+    ----------
+    latent
+        Latent numbers.
+    embedding
+        Size of the embedding of the conditions.
+    couplings
+        Number of layers, each of which changes one half of the numbers.
+    """
+
+    def __init__(self, latent: int, embedding: int, couplings: int) -> None:
+        super().__init__()
+        self.part = latent // 2
+        self.layers = nn.ModuleList(
+            Trunk(self.part, 2 * self.part, embedding, 96, 1) for _ in range(couplings)
+        )
+        for layer in self.layers:
+            assert isinstance(layer, Trunk)  # noqa: S101 - for the type checker
+            nn.init.zeros_(layer.last.weight)
+            nn.init.zeros_(layer.last.bias)
+
+    def _halves(self, x: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """Return what stays in a layer, and what changes."""
+        first, second = x[:, : self.part], x[:, self.part :]
+        return (first, second) if number % 2 == 0 else (second, first)
+
+    def _together(self, stays: Tensor, changed: Tensor, number: int) -> Tensor:
+        return torch.cat([stays, changed] if number % 2 == 0 else [changed, stays], 1)
+
+    def _map(self, stays: Tensor, embedded: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        found = self.layers[number](stays, embedded).float()
+        # Bounded, so that nothing runs away.
+        return 2 * torch.tanh(found[:, : self.part] / 2), found[:, self.part :]
+
+    def normal(self, latent: Tensor, embedded: Tensor) -> tuple[Tensor, Tensor]:
+        """Normal numbers (N, latent) of latent ones, and log (N,) of the change of volume."""
+        change = latent.new_zeros(len(latent))
+        for number in range(len(self.layers)):
+            stays, changes = self._halves(latent, number)
+            scale, shift = self._map(stays, embedded, number)
+            latent = self._together(stays, changes * scale.exp() + shift, number)
+            change = change + scale.sum(1)
+        return latent, change
+
+    def latent(self, normal: Tensor, embedded: Tensor) -> Tensor:
+        """Latent numbers (N, latent) of normal ones: the inverse of `normal`."""
+        for number in reversed(range(len(self.layers))):
+            stays, changes = self._halves(normal, number)
+            scale, shift = self._map(stays, embedded, number)
+            normal = self._together(stays, (changes - shift) * (-scale).exp(), number)
+        return normal
+
+
+class Code(NamedTuple):
+    """What a shower becomes.
+
+    Attributes
+    ----------
+    latent
+        (N, latent) numbers drawn from the encoder's density.
+    normal
+        (N, latent) the same as the density of latent numbers sees them.
+    divergence
+        (N,) nats: how much more probable they are to the encoder than beforehand.
+    """
+
+    latent: Tensor
+    normal: Tensor
+    divergence: Tensor
+
+
+class Autoencoder(nn.Module):
+    """Encoder, decoder and the density of latent numbers.
+
+    Parameters
+    ----------
+    settings
+        Of the family.
+    features
+        Numbers that all networks are told.
+    cells
+        Number of cells.
+    """
+
+    def __init__(self, settings: VAESettings, features: int, cells: int) -> None:
+        super().__init__()
+        s = settings
+        self.components, self.size = s.components, s.latent
+        self.embedding = nn.Sequential(
+            nn.Linear(features, 2 * s.embedding),
+            nn.SiLU(),
+            nn.Linear(2 * s.embedding, s.embedding),
+            nn.SiLU(),
+        )
+        self.encoder = Trunk(2 * cells, 2 * s.latent, s.embedding, s.width, s.blocks)
+        self.decoder = Trunk(
+            s.latent, cells * (1 + 3 * s.components), s.embedding, s.width, s.blocks
+        )
+        self.density = Density(s.latent, s.embedding, s.couplings)
+
+    def encode(self, numbers: Tensor, embedded: Tensor) -> Code:
+        """Draw codes of numbers (N, cells), NaN for empty."""
+        lit = (~numbers.isnan()).float()
+        seen = torch.cat([lit, numbers.nan_to_num(0.0) / _UNIT], 1)
+        found = self.encoder(seen, embedded).float()
+        # Narrow in the beginning, so that the decoder gets used to latent numbers that say much.
+        mean, log_width = found[:, : self.size], (found[:, self.size :] - 2).clamp(-6.0, 2.0)
+        noise = torch.randn_like(mean)
+        latent = mean + log_width.exp() * noise
+        normal, change = self.density.normal(latent, embedded)
+        after = (-0.5 * noise**2 - log_width).sum(1)
+        before = (-0.5 * normal**2).sum(1) + change
+        return Code(latent, normal, after - before)
+
+    def decode(self, latent: Tensor, embedded: Tensor) -> Mixtures:
+        """Mixtures of cells."""
+        return Mixtures.of(self.decoder(latent, embedded), self.components)
+
+
+class PostProcessor(nn.Module):
+    """Correction of one cell at a time, knowing its place and the conditions.
+
+    Parameters
+    ----------
+    cells
+        Number of cells.
+    features
+        Numbers it is told of the conditions.
+    width
+        Of its layers.
+    """
+
+    def __init__(self, cells: int, features: int, width: int = 32) -> None:
+        super().__init__()
+        self.given = nn.Sequential(nn.Linear(features, 64), nn.SiLU(), nn.Linear(64, width))
+        self.place = nn.Parameter(0.1 * torch.randn(cells, width))
+        self.first = nn.Linear(1, width, bias=False)
+        self.second = nn.Linear(width, width)
+        self.last = nn.Linear(width, 1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, numbers: Tensor, given: Tensor) -> Tensor:
+        """Corrected numbers (N, cells); what is empty stays so."""
+        h = self.first(numbers[:, :, None] / _UNIT) + self.place + self.given(given)[:, None]
+        correction = self.last(F.silu(self.second(F.silu(h))))[:, :, 0]
+        corrected = (numbers + correction.to(numbers.dtype)).clamp(min=_LOWEST)
+        return torch.where(numbers > CUT, corrected, numbers)
+
+
+class VAE(Family):
+    """Latent numbers from a density, cells from spectra that they decide."""
+
+    Settings = VAESettings
+    settings: VAESettings
+
+    def __init__(self, settings: VAESettings, shape: Shape) -> None:
+        super().__init__(settings, shape)
+        self.variables = ShowerVariables(shape.cells, settings.threshold)
+        self.spectra = Spectra(shape.window)
+        told = self.features.size + MissingEnergy.size
+        self.missing = MissingEnergy(self.features.size, 128, settings.missing_classes)
+        self.autoencoder = Autoencoder(settings, told, shape.cells)
+        self.post = PostProcessor(shape.cells, told)
+        # Here, not in their stage, so that a training that goes on starts from the same.
+        self.critics = nn.ModuleList(
+            Critic(inputs, told, settings.critic_width)
+            for inputs in (2 * shape.cells, settings.latent)
+            if settings.kind == "bib_ae"
+        )
+        # Latent numbers; for cells and the missing energy, a choice and a place.
+        self.noise = settings.latent + 2 * self.variables.dimension
+
+    def prepare(self, sample: Sample) -> None:
+        numbers = self.variables.fit(sample, self.settings.seed)
+        self._missing = self.missing.fit(self.variables.missing, numbers[:, -1:])
+        self._numbers = numbers[:, :-1].contiguous()
+        self.spectra.begin(self.variables.cell)
+
+    def stages(self, sample: Sample) -> Iterator[Stage]:
+        s = self.settings
+        yield AutoencoderStage(self, sample, self._numbers, self._missing)
+        if s.kind == "bib_ae":
+            yield CriticsStage(self, sample, self._numbers, self._missing)
+        if s.post_steps:
+            yield PostStage(self, sample, self._numbers, self._missing)
+        # Last, as epochs are chosen by the response, which cells that are not trained would spoil.
+        yield MissingStage(
+            self,
+            self.missing,
+            sample,
+            self._missing,
+            s.missing_steps,
+            s.missing_batch,
+            s.missing_rate,
+        )
+
+    def finish(self, sample: Sample) -> None:
+        match_spectra(self, sample, self.settings.matched, self.settings.seed + 2)
+
+    def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
+        standardised = self.standardised(noise, pdg, conditions)
+        return self.variables.decode(standardised, self.available(pdg, conditions), self.spectra)
+
+    def standardised(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
+        """Return the standardised numbers (N, cells + 1) of showers."""
+        latent, cells = self.settings.latent, self.shape.cells
+        code, choice, place = (
+            noise[:, :latent],
+            0.5 + 0.5 * torch.erf(noise[:, latent : latent + cells + 1] / math.sqrt(2)),
+            noise[:, latent + cells + 1 :],
+        )
+        given, available = self.features(pdg, conditions), self.available(pdg, conditions)
+        classes = self.missing.draw(given, choice[:, -1:])
+        within = 0.5 + 0.5 * torch.erf(place[:, -1:] / math.sqrt(2))
+        told = self.told(given, classes, within, available)
+        embedded = self.autoencoder.embedding(told)
+        spectra = self.autoencoder.decode(self.autoencoder.density.latent(code, embedded), embedded)
+        numbers = spectra.draw(choice[:, :-1], place[:, :-1])
+        if self.settings.post_steps:
+            numbers = self.post(numbers, told)
+        number = self.missing.classes.numbers(classes, within)
+        # No missing energy is a spectrum of a few eV: it has a place of its own, too.
+        missing = torch.where(classes > 0, number, EMPTY + EMPTY_WIDTH * place[:, -1:])
+        v = self.variables
+        return v.bounded((torch.cat([numbers, missing], 1) - v.mean) / v.width)
+
+    def told(self, given: Tensor, classes: Tensor, places: Tensor, available: Tensor) -> Tensor:
+        """What networks are told: features (N, features) and the missing energy."""
+        told, _ = self.missing.told(classes, places, self.variables.missing, available)
+        return torch.cat([given, told], 1)
+
+    def method(self) -> str:
+        s = self.settings
+        critics = f"; {s.critic_steps} steps with critics" if s.kind == "bib_ae" else ""
+        post = f"; {s.post_steps} of the post-processor" if s.post_steps else ""
+        name = "BIB-AE" if s.kind == "bib_ae" else "variational autoencoder"
+        return (
+            f"{name} with {s.latent} latent numbers, {s.steps} steps of {s.batch} showers{critics}"
+            f"{post}; {s.missing_steps} of the missing energy; spectra of cells matched"
+        )
+
+
+FAMILY = VAE
+
+
+class Given(NamedTuple):
+    """Showers of a step.
+
+    Attributes
+    ----------
+    numbers
+        (N, cells), NaN for empty.
+    told
+        (N, features) what networks are told.
+    total
+        (N,) GeV.
+    """
+
+    numbers: Tensor
+    told: Tensor
+    total: Tensor
+
+
+class _Stage(Stage):
+    """A training on numbers of cells, given the missing energy."""
+
+    family: VAE
+    steps_done: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        family: VAE,
+        trained: nn.Module,
+        sample: Sample,
+        course: tuple[int, int, float],
+        numbers: Tensor,
+        missing: Tensor,
+    ) -> None:
+        super().__init__(name, family, trained, sample, *course)
+        self.numbers, self.missing = numbers, missing
+
+    def given(self, rows: Tensor) -> Given:
+        """Return the showers in these rows of the sample."""
+        family, part = self.family, self.sample.take(rows)
+        numbers, classes = (x[rows.cpu()].to(self.device) for x in (self.numbers, self.missing))
+        features = family.features(part.pdg, part.conditions)
+        places = torch.rand(classes.shape, device=self.device)
+        told = family.told(features, classes, places, part.available)
+        return Given(numbers, told, part.energies.sum(1))
+
+
+class AutoencoderStage(_Stage):
+    """The evidence lower bound: minus its bits per cell."""
+
+    def __init__(self, family: VAE, sample: Sample, numbers: Tensor, missing: Tensor) -> None:
+        s = family.settings
+        course = (s.steps, s.batch, s.learning_rate)
+        super().__init__(
+            "autoencoder", family, family.autoencoder, sample, course, numbers, missing
+        )
+
+    def loss(self, rows: Tensor) -> Tensor:
+        given = self.given(rows)
+        network = self.family.autoencoder
+        embedded = network.embedding(given.told)
+        code = network.encode(given.numbers, embedded)
+        # Weak in the beginning: otherwise the decoder learns to do without latent numbers.
+        warm = min(1.0, (int(self.steps_done) + 1) / (0.5 * self.steps))
+        return bound(self.family, given, code, embedded, warm)
+
+
+def bound(family: VAE, given: Given, code: Code, embedded: Tensor, warm: float = 1.0) -> Tensor:
+    """Minus the evidence lower bound, in bits per cell."""
+    nats = family.autoencoder.decode(code.latent, embedded).nats(given.numbers).sum(1)
+    divergence = family.settings.divergence * warm * code.divergence
+    return (nats + divergence).mean() / (family.shape.cells * math.log(2))
+
+
+class CriticsStage(_Stage):
+    """The bound, and critics of showers and of latent numbers."""
+
+    automatic_optimization = False
+
+    def __init__(self, family: VAE, sample: Sample, numbers: Tensor, missing: Tensor) -> None:
+        s = family.settings
+        course = (s.critic_steps, s.critic_batch, s.critic_rate)
+        super().__init__("critics", family, family.autoencoder, sample, course, numbers, missing)
+        self.critic, self.latent_critic = family.critics
+
+    def configure_optimizers(self) -> Any:
+        """Adam for the autoencoder, and for both critics together, which learn faster."""
+        critics = [*self.critic.parameters(), *self.latent_critic.parameters()]
+        return [
+            torch.optim.Adam(self.trained.parameters(), lr=self.rate, betas=(0.5, 0.99)),
+            torch.optim.Adam(critics, lr=2 * self.rate, betas=(0.5, 0.99)),
+        ]
+
+    def training_step(self, rows: Tensor) -> Tensor:
+        """Train critics, then the autoencoder; return the bound."""
+        given = self.given(rows)
+        real = self.seen(self.filled(given.numbers), given.total)
+        network, s = self.family.autoencoder, self.family.settings
+        embedded = network.embedding(given.told)
+        code = network.encode(given.numbers, embedded)
+        rebuilt = self.drawn(code.latent, embedded, given.total)
+        noise = torch.randn_like(code.normal)
+        made = self.drawn(network.density.latent(noise, embedded), embedded, given.total)
+        fakes = torch.cat([rebuilt, made])
+        twice = given.told.repeat(2, 1)
+
+        judged = contest(self.critic, real, fakes.detach(), given.told, twice, s.penalty)
+        of_codes = contest(
+            self.latent_critic, noise, code.normal.detach(), given.told, given.told, s.penalty
+        )
+        self.turn(1, judged + of_codes)
+
+        loss = bound(self.family, given, code, embedded)
+        loss = loss + s.critic * F.softplus(-self.critic(fakes, twice)).mean()
+        fooled = F.softplus(-self.latent_critic(code.normal, given.told)).mean()
+        loss = loss + s.latent_critic * fooled
+        loss = loss + s.discrepancy * discrepancy(code.normal, noise)
+        self.turn(0, loss)
+        return loss.detach()
+
+    def loss(self, rows: Tensor) -> Tensor:
+        """Return the bound, without training anything."""
+        given = self.given(rows)
+        embedded = self.family.autoencoder.embedding(given.told)
+        code = self.family.autoencoder.encode(given.numbers, embedded)
+        return bound(self.family, given, code, embedded)
+
+    def drawn(self, latent: Tensor, embedded: Tensor, total: Tensor) -> Tensor:
+        """Showers of latent numbers, as the critic sees them."""
+        spectra = self.family.autoencoder.decode(latent, embedded)
+        return self.seen(spectra.draw_softly(torch.randn_like(spectra.means[:, 0])), total)
+
+    def filled(self, numbers: Tensor) -> Tensor:
+        """Numbers with `EMPTY` instead of NaN."""
+        return torch.where(numbers.isnan(), torch.full_like(numbers, EMPTY), numbers)
+
+    def seen(self, numbers: Tensor, total: Tensor) -> Tensor:
+        """What the critic sees (N, 2 cells): numbers, and energies over the total."""
+        return torch.cat([numbers / _UNIT, shares(self.family, numbers, total)], 1)
+
+    def turn(self, which: int, loss: Tensor) -> None:
+        """Let the autoencoder (0) or the critics (1) learn."""
+        optimizer = self.optimizers()[which]  # type: ignore[index]
+        # From the step, so that a training that goes on needs no schedules.
+        for group in optimizer.param_groups:
+            group["lr"] = (1 + which) * self.rate * self.rate_at(int(self.steps_done))
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        for group in optimizer.param_groups:
+            nn.utils.clip_grad_norm_(group["params"], 1.0)
+        optimizer.step()
+
+
+class Critic(nn.Module):
+    """How real numbers (N, inputs) look under conditions (N, told): a score (N,).
+
+    Parameters
+    ----------
+    inputs, told
+        Sizes of the two.
+    width
+        Of its layers.
+    """
+
+    def __init__(self, inputs: int, told: int, width: int) -> None:
+        super().__init__()
+        self.first, self.given = nn.Linear(inputs, width), nn.Linear(told, width)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
+        self.last = nn.Linear(width, 1)
+
+    def forward(self, numbers: Tensor, told: Tensor) -> Tensor:
+        """Return scores (N,)."""
+        h = F.leaky_relu(self.first(numbers) + self.given(told), 0.2)
+        for layer in self.layers:
+            h = h + F.leaky_relu(layer(h), 0.2)
+        score: Tensor = self.last(h)[:, 0]
+        return score
+
+
+def contest(
+    critic: Callable[[Tensor, Tensor], Tensor],
+    real: Tensor,
+    fake: Tensor,
+    of_real: Tensor,
+    of_fake: Tensor,
+    penalty: float,
+) -> Tensor:
+    """Cross-entropy of a critic, and the penalty on its slope at real numbers."""
+    judged = F.softplus(-critic(real, of_real)).mean() + F.softplus(critic(fake, of_fake)).mean()
+    return judged + 0.5 * penalty * squared_slope(critic, real, of_real).mean()
+
+
+class PostStage(_Stage):
+    """Discrepancies between cells that were made and those of the sample."""
+
+    def __init__(self, family: VAE, sample: Sample, numbers: Tensor, missing: Tensor) -> None:
+        s = family.settings
+        course = (s.post_steps, s.post_batch, s.post_rate)
+        super().__init__("post", family, family.post, sample, course, numbers, missing)
+        rows, columns = family.shape.window
+        place = torch.arange(rows * columns).reshape(rows, columns)
+        near = [
+            place[
+                max(rows // 2 - reach, 0) : rows // 2 + reach + 1,
+                max(columns // 2 - reach, 0) : columns // 2 + reach + 1,
+            ].flatten()
+            for reach in (1, 2)
+        ]
+        self.near = [near[0], near[1][~torch.isin(near[1], near[0])]]
+
+    def loss(self, rows: Tensor) -> Tensor:
+        family, given = self.family, self.given(rows)
+        network = family.autoencoder
+        with torch.no_grad():
+            embedded = network.embedding(given.told)
+            code = torch.randn((len(rows), family.settings.latent), device=self.device)
+            spectra = network.decode(network.density.latent(code, embedded), embedded)
+            choice = torch.rand(given.numbers.shape, device=self.device)
+            before = spectra.draw(choice, torch.randn_like(choice))
+        made: Tensor = family.post(before, given.told)
+        real = torch.where(given.numbers.isnan(), torch.zeros(()), given.numbers)
+        fake = torch.where(before > CUT, made, torch.zeros(()))
+        momentum = family.features(self.sample.pdg[rows], self.sample.conditions[rows])
+        momentum = 3 * momentum[:, len(family.shape.kinds) :][:, :1]
+        loss = torch.zeros((), device=self.device)
+        for there, here in self.views(real, fake):
+            loss = loss + discrepancy(
+                torch.cat([there, momentum], 1), torch.cat([here, momentum], 1)
+            )
+        available = self.sample.available[rows]
+        sums = shares(family, torch.where(before > CUT, made, before), available).sum(1)
+        wrong = sums - given.total / available
+        # As near as possible to what it was, and right on the whole.
+        return loss + wrong.mean().square() + 0.05 * (made - before).square().mean()
+
+    def views(self, real: Tensor, fake: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Groups of cells: the largest in order, and those around the middle where they are."""
+        ordered = [numbers.sort(1, descending=True).values for numbers in (real, fake)]
+        for start in range(0, min(24, real.shape[1]), 4):
+            yield ordered[0][:, start : start + 8], ordered[1][:, start : start + 8]
+        for cells in self.near:
+            yield real[:, cells], fake[:, cells]
+
+
+def shares(family: VAE, numbers: Tensor, whole: Tensor) -> Tensor:
+    """Energies (N, cells) of numbers over what they are parts of (N,), in GeV."""
+    energies = family.variables.cell.decode(numbers)
+    energies = torch.where(numbers > CUT, energies, torch.zeros_like(energies))
+    return energies / whole.clamp(min=1e-3)[:, None]
+
+
+def discrepancy(one: Tensor, other: Tensor) -> Tensor:
+    """Maximum mean discrepancy of two samples (N, n), squared and without bias.
+
+    Kernels are Gaussian, of three widths around the mean distance: A. Gretton et al., J. Mach.
+    Learn. Res. 13 (2012) 723, eq. 3.
+    """
+    count = len(one)
+    both = torch.cat([one, other]).float()
+    squares = torch.cdist(both, both).square()
+    scale = squares.detach().sum() / (4 * count * count - 2 * count)
+    kernel = torch.stack([(-squares / (width * scale)).exp() for width in (0.1, 0.5, 2.0)]).mean(0)
+    apart = 1 - torch.eye(count, device=one.device)
+    within = (kernel[:count, :count] + kernel[count:, count:]) * apart
+    inside: Tensor = within.sum() / (count * (count - 1))
+    return inside - 2 * kernel[:count, count:].mean()

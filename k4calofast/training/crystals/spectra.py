@@ -1,0 +1,194 @@
+"""Spectra of generated cells, matched to the sample's by distance from the hit cell and energy.
+
+A small network puts a little too much, or too little, between empty and lit, and its far cells are
+a little too wide. Both are seen in the spectra of rings of cells at one energy of the particle, and
+a table per ring and energy puts them right: where a cell begins to be lit, and the energy for each
+number above. Tables are not mixed: lines like that at 511 keV stay lines.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.crystals.variables import (
+    CUT,
+    LEAST_MISSING,
+    TOP,
+    Scale,
+    ShowerVariables,
+    power_energy,
+)
+
+_POINTS = 8
+"""Points of energy, at equal distances in its logarithm."""
+
+_TABLE, _UPPER = 1024, 128
+"""Entries from the cut to `TOP`, and from there to `_END`."""
+
+_END = 20.0
+_ENTRIES = _TABLE + _UPPER + 1
+_LEAST = 500
+"""Lit cells from which a table is worth more than that of all cells together."""
+
+_TOGETHER = 4096
+"""Showers that are generated at once."""
+
+Floats = npt.NDArray[np.float64]
+
+
+class Spectra(nn.Module):
+    """Energies of cells' numbers, by ring of cells and energy of the particle.
+
+    Parameters
+    ----------
+    window
+        Rows and columns.
+
+    Attributes
+    ----------
+    ring
+        (cells,) distance of each cell from the hit cell, in cells.
+    cuts
+        (points * rings,) numbers above which cells are lit.
+    tables
+        (points * rings * (entries + 1),) energies (GeV) from there to `_END`.
+    first, step
+        Logarithm of the first point's energy (GeV), and between points.
+    """
+
+    ring: Tensor
+    cuts: Tensor
+    tables: Tensor
+    first: Tensor
+    step: Tensor
+
+    def __init__(self, window: tuple[int, int]) -> None:
+        super().__init__()
+        rows, columns = window
+        row = (torch.arange(rows) - rows // 2).abs().repeat_interleave(columns)
+        column = (torch.arange(columns) - columns // 2).abs().repeat(rows)
+        ring = torch.maximum(row, column)
+        self.rings = int(ring.max()) + 1
+        self.register_buffer("ring", ring)
+        self.register_buffer("cuts", torch.full((_POINTS * self.rings,), CUT))
+        tables = power_energy(_places(CUT).abs()).repeat(_POINTS * self.rings)
+        self.register_buffer("tables", tables)
+        self.register_buffer("first", torch.zeros(()))
+        self.register_buffer("step", torch.ones(()))
+
+    def forward(self, numbers: Tensor, available: Tensor) -> Tensor:
+        """Energies (N, cells) in GeV of numbers (N, cells), for available energies (N,) in GeV."""
+        kind = self._point(available)[:, None] * self.rings + self.ring
+        cut = self.cuts[kind]
+        lower = (numbers.clamp(max=TOP) - cut) / (TOP - cut) * _TABLE
+        upper = (numbers.clamp(min=TOP) - TOP) * (_UPPER / (_END - TOP))
+        place = (lower + upper).clamp(0.0, _TABLE + _UPPER - 1e-3)
+        below = place.floor()
+        index = below.long() + kind * _ENTRIES
+        steps = torch.cat([self.tables[1:] - self.tables[:-1], self.tables[:1]])
+        energies = self.tables[index] + (place - below) * steps[index]
+        return torch.where(numbers > cut, energies, torch.zeros_like(energies))
+
+    def begin(self, scale: Scale) -> None:
+        """Take the scale of all cells everywhere, until there is something to match."""
+        self.cuts.fill_(CUT)
+        self.tables.copy_(scale.decode(_places(CUT)).repeat(len(self.cuts)))
+
+    def fit(self, scale: Scale, numbers: Tensor, energies: Tensor, available: Tensor) -> None:
+        """Match numbers (N, cells) that were generated to energies (N, cells) of the sample.
+
+        Parameters
+        ----------
+        scale
+            Of all cells together, for where there are too few.
+        available
+            (N,) GeV, of both.
+        """
+        logarithm = available.log()
+        self.first.copy_(logarithm.min())
+        self.step.copy_((logarithm.max() - logarithm.min()) / (_POINTS - 1))
+        point = self._point(available)
+        common = scale.decode(_places(CUT))
+        for k in range(_POINTS):
+            rows = point == k
+            for ring in range(self.rings):
+                columns = self.ring == ring
+                here = numbers[rows][:, columns].double().numpy().ravel()
+                there = energies[rows][:, columns].double().numpy().ravel()
+                kind = k * self.rings + ring
+                table = self.tables[kind * _ENTRIES : (kind + 1) * _ENTRIES]
+                table.copy_(common)
+                lit = int((there > 0).sum())
+                if lit < _LEAST or lit == len(there):
+                    continue
+                cut = float(np.quantile(here, 1 - lit / len(there)))
+                self.cuts[kind] = cut
+                matched = _matched(here[here > cut], there[there > 0], _places(cut))
+                table.copy_(torch.from_numpy(matched))
+
+    def _point(self, available: Tensor) -> Tensor:
+        place = (available.clamp(min=math.exp(-20)).log() - self.first) / self.step
+        return place.round().clamp(0, _POINTS - 1).long()
+
+
+class Standardising(Protocol):
+    """A family that generates standardised numbers, and decodes them with `Spectra`."""
+
+    variables: ShowerVariables
+    spectra: Spectra
+    noise: int
+
+    def standardised(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
+        """Return the standardised numbers of showers."""
+
+
+@torch.no_grad()
+def match_spectra(family: Standardising, sample: Sample, count: int, seed: int) -> None:
+    """Give the generator's cells, and its missing energies, the spectra of the sample.
+
+    Of the first `count` showers: what a network puts between empty and lit, or at the seam of rank
+    and power, would otherwise show in the spectra.
+    """
+    variables = family.variables
+    generator = torch.Generator().manual_seed(seed)
+    few = sample.take(slice(0, count))
+    parts = []
+    for start in range(0, len(few), _TOGETHER):
+        part = few.take(slice(start, start + _TOGETHER))
+        noise = torch.randn((len(part), family.noise), generator=generator)
+        standardised = family.standardised(noise, part.pdg, part.conditions)
+        parts.append(variables.numbers(standardised))
+    generated = torch.cat(parts)
+    numbers = generated.double().numpy()
+    energies = few.energies.double().numpy()
+    missing = few.available.double().numpy() - energies.sum(1)
+    variables.cell.match(numbers[:, :-1], energies[energies > 0])
+    variables.missing.match(numbers[:, -1], missing[missing > LEAST_MISSING])
+    variables.missing.match_gap(numbers[:, -1], missing[missing <= LEAST_MISSING].clip(0.0))
+    family.spectra.fit(variables.cell, generated[:, :-1], few.energies, few.available)
+
+
+def _places(cut: float) -> Tensor:
+    """Numbers of a table's entries."""
+    lower, upper = torch.linspace(cut, TOP, _TABLE + 1), torch.linspace(TOP, _END, _UPPER + 1)
+    return torch.cat([lower, upper[1:]])
+
+
+def _matched(numbers: Floats, energies: Floats, places: Tensor) -> Floats:
+    """Energies at places that give generated numbers the spectrum of the sample's energies."""
+    at = places.double().numpy()
+    ordered = np.sort(numbers)
+    ranks = np.searchsorted(ordered, at) / len(ordered)
+    table = np.quantile(energies, ranks)
+    # Beyond what was generated, energies grow as those of numbers do.
+    last = int(np.searchsorted(at, ordered[-1], side="right")) - 1
+    grows = power_energy(places).double().numpy()
+    table[last:] = np.maximum(table[last] * grows[last:] / grows[last], table[last])
+    return np.maximum.accumulate(table)

@@ -1,1 +1,0 @@
-"""What generators of showers in layers are made of: see `k4calofast.training.families.layered`."""

@@ -1,0 +1,1 @@
+"""What generators of showers in layers are made of: see `k4calofast.training.layers.family`."""
