@@ -52,13 +52,6 @@ FATE_NUMBERS, FATE_ENERGIES = "FateNumbers", "FateEnergies"
 _MUCH_UNEXPLAINED = 0.01
 """Share of the incoming energy from which the end of a run warns."""
 
-_LAYERED_AT_ONCE = 256
-"""Layered showers generated in one go, so that memory stays small."""
-
-_DEPOSITS = {True: (75.0, 0.7), False: (30.0, 0.4)}
-"""Deposits of a shower of 1 GeV, and the power of its energy that they grow with: of layered
-calorimeters, and of crystals."""
-
 
 @dataclass(frozen=True)
 class Simulated:
@@ -199,13 +192,14 @@ class FastSimulation:
         self.card = self.model.card
         self.detector = detector.load(self.card.detector)
         self._conditions = self.card.conditions
-        self._check_window()
+        try:
+            self.detector.check_window(self.card.window)
+        except ValueError as error:
+            raise ModelError(f"model '{self.card.name}': {error}") from error
         self.summary = RunSummary()
         self._threshold = properties.HitThreshold * self.detector.mip
-        # What is known of the cells of layered showers is a hundred times what a crystal's is.
-        self._at_once = properties.BatchSize
-        if self.card.layered:
-            self._at_once = min(properties.BatchSize, _LAYERED_AT_ONCE)
+        most = self.detector.showers_at_once or properties.BatchSize
+        self._at_once = min(properties.BatchSize, most)
         names = [condition.name for condition in self._conditions]
         unknown = [pdg for pdg in properties.PDG if pdg not in self.card.kinds]
         if unknown:
@@ -227,30 +221,14 @@ class FastSimulation:
             self.detector.name,
         )
 
-    def _check_window(self) -> None:
-        """Make sure that the window is one of this detector, before the first event.
-
-        Raises
-        ------
-        ModelError
-            If it is not.
-        """
-        nothing, nowhere = np.zeros(0, np.int64), np.zeros((0, 3))
-        if any(edge % 2 == 0 for edge in self.card.window[-2:]):
-            raise ModelError(f"model '{self.card.name}': a window needs a centre, so odd sides")
-        try:
-            self.detector.surroundings(nothing, nowhere, nowhere, self.card.window)
-        except ValueError as error:
-            raise ModelError(f"model '{self.card.name}': {error}") from error
-
     def expected_deposits(self, particles: Particles) -> Floats:
         """(events,) about how many deposits there will be at most, from momenta alone."""
-        of_1_gev, power = _DEPOSITS[self.card.layered]
         most = max(ranges["momentum"][1] for ranges in self.card.kinds.values())
         # Broken particles are found later.
         components = np.clip(np.nan_to_num(particles.momentum), -most, most)
         momentum = np.minimum(np.linalg.norm(components, axis=1), most)
-        each = np.where(np.isin(particles.pdg, list(self._ranges)), of_1_gev * momentum**power, 0)
+        deposits = self.detector.expected_deposits(momentum)
+        each = np.where(np.isin(particles.pdg, list(self._ranges)), deposits, 0)
         return np.diff(np.append(0.0, np.cumsum(each))[particles.offsets])
 
     def simulate(self, keys: EventKeys, particles: Particles) -> Simulated:

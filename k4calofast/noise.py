@@ -2,8 +2,8 @@
 
 Philox4x32-10 (J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11,
 doi:10.1145/2063384.2063405) turns a key and a counter into random bits, with no state in
-between. The key here is made of seed and run, the counter of event, particle and the place in
-the particle's noise: a shower is the same in any batch, on any thread, in any order.
+between. The key here is made of seed, run and region, the counter of event, particle and the
+place in the particle's noise: a shower is the same in any batch, on any thread, in any order.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ def normal_noise(
     event: npt.NDArray[np.uint64],
     particle: npt.NDArray[np.uint64],
     size: int,
+    region: npt.ArrayLike = 0,
 ) -> npt.NDArray[np.float32]:
     """Return standard normal numbers for each of N particles, or of N cells.
 
@@ -109,16 +110,21 @@ def normal_noise(
         (N,) index of the particle in its collection, or the ID of the cell.
     size
         How many numbers per particle.
+    region
+        (N,) or one number of 32 bits for all: where, for particles that are simulated in several
+        places; see `k4calofast.detector.Calorimeter.noise_key`.
 
     Returns
     -------
     array
-        (N, size); each row depends on nothing but seed, run, event and particle.
+        (N, size); each row depends on nothing but seed, run, event, particle and region.
     """
-    seed, run, event, particle = np.broadcast_arrays(seed, run, event, particle)
-    zero = np.zeros(1, np.uint32)
-    # The run enters through the key, which is itself a random function of seed and run.
-    keys = philox((run, _high(particle), zero, ~zero), (_low(seed), _high(seed)))
+    seed, run, event, particle, where = np.broadcast_arrays(
+        seed, run, event, particle, np.asarray(region, np.uint32)
+    )
+    last = np.full(1, 0xFFFFFFFF, np.uint32)
+    # Run and region enter through the key, which is itself a random function of them and the seed.
+    keys = philox((run, _high(particle), where, last), (_low(seed), _high(seed)))
     key = (keys[:, None, 0], keys[:, None, 1])
     blocks = -(-size // 4)
     bits = particle_bits(key, event, _low(particle), blocks).reshape(len(event), 2 * blocks, 2)
@@ -137,6 +143,7 @@ def uniform_noise(
     event: npt.NDArray[np.uint64],
     particle: npt.NDArray[np.uint64],
     size: int,
+    region: npt.ArrayLike = 0,
 ) -> npt.NDArray[np.float32]:
     """Return numbers uniform in (0, 1) for each of N particles: many of them, quickly.
 
@@ -144,7 +151,7 @@ def uniform_noise(
 
     Parameters
     ----------
-    seed, run, event, particle
+    seed, run, event, particle, region
         As for `normal_noise`.
     size
         How many numbers per particle.
@@ -152,16 +159,19 @@ def uniform_noise(
     Returns
     -------
     array
-        (N, size); each row depends on nothing but seed, run, event and particle.
+        (N, size); each row depends on nothing but seed, run, event, particle and region.
     """
-    seed, run, event, particle = np.broadcast_arrays(seed, run, event, particle)
+    seed, run, event, particle, where = np.broadcast_arrays(
+        seed, run, event, particle, np.asarray(region, np.uint32)
+    )
     words = -(-size // 2)
     bits = np.empty((len(event), words), np.uint64)
     # One stream that is put to where each particle's numbers are: faster than one for each.
     stream = np.random.Philox(key=0)
     state: Any = stream.state
+    place = run.astype(np.uint64) | where.astype(np.uint64) << _HIGH
     for row, numbers in enumerate(
-        zip(seed.tolist(), run.tolist(), event.tolist(), particle.tolist(), strict=True)
+        zip(seed.tolist(), place.tolist(), event.tolist(), particle.tolist(), strict=True)
     ):
         state["state"]["key"][:] = numbers[:2]
         # The lowest word of the counter counts the numbers of one particle.

@@ -38,13 +38,14 @@ def test_philox_gives_the_known_answers_of_its_authors(counter, key, expected):
     assert philox(words(*counter), words(*key))[0].tolist() == list(expected)
 
 
-def draw(seed, run, event, particle, size=122):
-    return normal_noise(
+def draw(seed, run, event, particle, size=122, noise=normal_noise, region=0):
+    return noise(
         np.array(seed, np.uint64),
         np.atleast_1d(np.array(run, np.uint32)),
         np.atleast_1d(np.array(event, np.uint64)),
         np.atleast_1d(np.array(particle, np.uint64)),
         size,
+        region,
     )
 
 
@@ -74,6 +75,36 @@ def test_each_part_of_the_key_matters():
         assert (draw(*other) != base).mean() > 0.99
     # Run and event do not trade places.
     assert (draw(1, 2, 1, 1) != draw(1, 1, 2, 1)).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("noise", "expected"),
+    [
+        (normal_noise, [0xBF45896D, 0x3FB49F48, 0xBF4EF142]),
+        (uniform_noise, [0x3EFECCA9, 0x3F3D21B4, 0x3ED5DBF9]),
+    ],
+)
+def test_noise_without_a_region_has_the_bits_that_it_always_had(noise, expected):
+    drawn = draw((1 << 40) + 5, 7, (1 << 33) + 3, 11, 3, noise)
+    if noise is uniform_noise:
+        assert drawn[0].view(np.uint32).tolist() == expected
+    # Logarithms and cosines may round differently on other machines.
+    assert drawn[0] == pytest.approx(np.array(expected, np.uint32).view(np.float32), rel=1e-6)
+
+
+@pytest.mark.parametrize("noise", [normal_noise, uniform_noise])
+@given(st.tuples(U32, U32, U32, U32), U32, U32, st.integers(1, 40))
+def test_noise_of_a_region_depends_on_nothing_but_the_region(noise, key, region, other, size):
+    drawn = draw(*key, size, noise, region)
+    among = draw(*key, size, noise, np.array([other, region, 0]))
+    assert (among[1] == drawn[0]).all()
+    assert (among[2] == draw(*key, size, noise)[0]).all()
+    assert (among[0] == among[1]).all() == (other == region)
+
+
+@pytest.mark.parametrize("noise", [normal_noise, uniform_noise])
+def test_run_and_region_do_not_trade_places(noise):
+    assert (draw(1, 2, 1, 1, 122, noise, 3) != draw(1, 3, 1, 1, 122, noise, 2)).mean() > 0.99
 
 
 def test_noise_is_normal_and_independent():

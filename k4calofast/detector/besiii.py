@@ -38,6 +38,7 @@ def barrel() -> CrystalBarrel:
     corners = np.moveaxis(corners, -1, 0).reshape(rings, columns, 8, 3) * _MM_PER_CM
     return CrystalBarrel(
         name="BESIII_EMC_barrel",
+        collection="EMCBarrelCollection",
         encoding=ENCODING,
         cell_id_constants={"system": SYSTEM, "part": BARREL_PART},
         magnetic_field=MAGNETIC_FIELD,

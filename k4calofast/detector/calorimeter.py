@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector.encoding import CellIDEncoding
+from k4calofast.detector.face import Face
 
 Floats = npt.NDArray[np.float64]
 Cells = npt.NDArray[np.int64]
@@ -41,6 +43,24 @@ class Entry:
     distance: Floats
 
 
+# The first region of each experiment, from when there was only one.
+_WITHOUT_NOISE_KEY = frozenset(
+    {"BESIII_EMC_barrel", "CEPC_ECAL_barrel", "CLD_ECAL_barrel", "ILD_ECAL_barrel"}
+)
+
+
+def noise_key_of(name: str) -> int:
+    """Return the number (32 bits) by which noise in a calorimeter differs from that in others.
+
+    A job with several calorimeters gives each of a particle's showers noise of its own. The
+    number is 0 for the barrels whose showers were drawn before there were others, and made of the
+    SHA-256 of the name for all others, never 0.
+    """
+    if name in _WITHOUT_NOISE_KEY:
+        return 0
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") or 1
+
+
 class Surroundings(Protocol):
     """The cells around N particles: a window for each."""
 
@@ -58,6 +78,21 @@ class Calorimeter(Protocol):
     @property
     def name(self) -> str:
         """Name under which `k4calofast.detector.load` finds it."""
+
+    @property
+    def kind(self) -> str:
+        """What it is made of: ``crystals`` or ``layers``.
+
+        It names the module or folder that holds a kind's own part, in this and other folders.
+        """
+
+    @property
+    def collection(self) -> str:
+        """Usual name of its hits."""
+
+    @property
+    def noise_key(self) -> int:
+        """Number of 32 bits that tells noise here from that elsewhere; see `noise_key_of`."""
 
     @property
     def encoding(self) -> CellIDEncoding:
@@ -83,23 +118,36 @@ class Calorimeter(Protocol):
         """Number of cells."""
 
     @property
-    def face_radius(self) -> float:
-        """Radius (mm) of the largest cylinder around z that no cell reaches into."""
+    def showers_at_once(self) -> int | None:
+        """How many showers may be generated in one go, so that memory stays small.
+
+        None for as many as one likes.
+        """
 
     @property
-    def face_half_length(self) -> float:
-        """Largest |z| (mm) of any front face."""
+    def face(self) -> Face:
+        """The surface in front of all cells."""
 
-    @property
-    def outer_radius(self) -> float:
-        """Radius (mm) of the smallest cylinder around z that holds all cells."""
-
-    @property
-    def half_length(self) -> float:
-        """Largest |z| (mm) of any cell."""
+    def expected_deposits(self, momentum: Floats) -> Floats:
+        """About how many deposits (N,) showers of momenta (N,) in GeV make at most."""
 
     def in_front(self, points: Floats) -> npt.NDArray[np.bool_]:
-        """Whether points (N, 3) lie before the calorimeter's face, or on it to 0.1 mm."""
+        """Whether points (N, 3) lie before the cells, seen from the beam, or on them to 0.1 mm.
+
+        Points beyond the ends of a barrel, where nothing is behind them, are not in front of it.
+        """
+
+    def behind(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """Whether points (N, 3) lie in the cells, or beyond them, seen from the beam.
+
+        No point is in front and behind; points beyond the ends of a barrel are neither.
+        """
+
+    def encloses(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """Whether points (N, 3) lie in a simple volume around all cells: nothing is entered else.
+
+        It begins at the beam for barrels.
+        """
 
     def first_cell(self, points: Floats, directions: Floats) -> Entry:
         """Cell that each straight line enters first.
@@ -107,7 +155,7 @@ class Calorimeter(Protocol):
         Parameters
         ----------
         points
-            (N, 3) starts, between `face_radius` and the cells' surface.
+            (N, 3) starts, between `face` and the cells' surface.
         directions
             (N, 3) unit vectors.
         """
@@ -124,6 +172,15 @@ class Calorimeter(Protocol):
             (N,) that are entered.
         position, momentum
             (N, 3) mm and GeV there.
+        """
+
+    def check_window(self, window: tuple[int, ...]) -> None:
+        """Make sure that this can be the shape of a window.
+
+        Raises
+        ------
+        ValueError
+            If it cannot; the message says why.
         """
 
     def surroundings(
@@ -143,7 +200,7 @@ class Calorimeter(Protocol):
         Raises
         ------
         ValueError
-            If it is not the shape of a window of this calorimeter.
+            As `check_window`.
         """
 
     def cell_id(self, cells: Cells) -> npt.NDArray[np.uint64]:

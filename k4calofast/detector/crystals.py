@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.detector.calorimeter import Cells, Condition, Entry, Floats
+from k4calofast.detector.calorimeter import Cells, Condition, Entry, Floats, noise_key_of
 from k4calofast.detector.encoding import CellIDEncoding
+from k4calofast.detector.face import Cylinder
 
 FACES = np.array(
     [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]]
@@ -37,6 +39,7 @@ CONDITIONS = (
 _SEARCH_RINGS = 2
 _SEARCH_COLUMNS = 3
 _LINES_AT_ONCE = 2048
+_WINDOW_DIMENSIONS = 2
 
 # Positions written as floats by a simulation that stops particles on the face.
 _FACE_TOLERANCE = 0.1  # mm
@@ -70,8 +73,8 @@ class CrystalBarrel:
 
     Parameters
     ----------
-    name
-        Name of the detector.
+    name, collection
+        Name of the detector, and usual name of its hits.
     encoding
         Cell-ID encoding with the fields ``theta`` (ring) and ``phi`` (crystal in the ring).
     cell_id_constants
@@ -84,10 +87,14 @@ class CrystalBarrel:
     """
 
     name: str
+    collection: str
     encoding: CellIDEncoding
     cell_id_constants: dict[str, int]
     magnetic_field: float
     corners: Floats = field(repr=False)
+
+    kind: ClassVar[str] = "crystals"
+    showers_at_once: ClassVar[int | None] = None
 
     @property
     def n_rings(self) -> int:
@@ -98,6 +105,11 @@ class CrystalBarrel:
     def n_columns(self) -> int:
         """Number of crystals in each ring."""
         return int(self.corners.shape[1])
+
+    @property
+    def noise_key(self) -> int:
+        """See `k4calofast.detector.calorimeter.noise_key_of`."""
+        return noise_key_of(self.name)
 
     @property
     def mip(self) -> float:
@@ -115,19 +127,18 @@ class CrystalBarrel:
         return self.n_rings * self.n_columns
 
     @cached_property
-    def face_radius(self) -> float:
-        """Radius (mm) of the largest cylinder around z that no crystal reaches into."""
+    def face(self) -> Cylinder:
+        """The largest cylinder around z that no crystal reaches into, as long as its front faces.
+
+        Its length ends at the largest |z| of any of them.
+        """
         front = self.corners[..., :4, :2]
         # The point of a front face nearest to z lies on an edge: check edges, not corners.
         start, along = front, np.roll(front, -1, axis=-2) - front
         length2 = np.maximum((along**2).sum(-1), 1e-12)
         t = np.clip(-(start * along).sum(-1) / length2, 0.0, 1.0)
-        return float(np.linalg.norm(start + t[..., None] * along, axis=-1).min())
-
-    @cached_property
-    def face_half_length(self) -> float:
-        """Largest |z| (mm) of any front face."""
-        return float(np.abs(self.corners[..., :4, 2]).max())
+        radius = float(np.linalg.norm(start + t[..., None] * along, axis=-1).min())
+        return Cylinder(radius, float(np.abs(self.corners[..., :4, 2]).max()))
 
     @cached_property
     def outer_radius(self) -> float:
@@ -177,14 +188,35 @@ class CrystalBarrel:
         """
         radius = np.hypot(points[:, 0], points[:, 1])
         front = self.corners[..., :4, :]
-        inside = np.abs(points[:, 2]) <= self.face_half_length + _FACE_TOLERANCE
+        inside = np.abs(points[:, 2]) <= self.face.half_length + _FACE_TOLERANCE
         deep = radius > np.linalg.norm(front[..., :2], axis=-1).max() + _FACE_TOLERANCE
-        between = np.flatnonzero(inside & ~deep & (radius > self.face_radius))
+        between = np.flatnonzero(inside & ~deep & (radius > self.face.radius))
         outward = points[between] * [1.0, 1.0, 0.0] / radius[between, None]
         distance = self.first_cell(points[between], outward).distance
         inside &= ~deep
         inside[between] = distance > -_FACE_TOLERANCE
         return inside
+
+    def behind(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """Whether points (N, 3) lie in the crystals or their gaps, or beyond, within their length.
+
+        Beyond the ends of the front faces, where crystals lean outwards, all that is outside the
+        face's cylinder is behind.
+        """
+        behind = np.abs(points[:, 2]) <= self.half_length
+        behind &= np.hypot(points[:, 0], points[:, 1]) > self.face.radius
+        rows = np.flatnonzero(behind)
+        behind[rows] = ~self.in_front(points[rows])
+        return behind
+
+    def encloses(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """Whether points (N, 3) lie in the smallest cylinder around z that holds all crystals."""
+        inside = np.hypot(points[:, 0], points[:, 1]) < self.outer_radius
+        return inside & (np.abs(points[:, 2]) < self.half_length)
+
+    def expected_deposits(self, momentum: Floats) -> Floats:
+        """About how many deposits (N,) showers of momenta (N,) in GeV make at most."""
+        return 30.0 * momentum**0.4
 
     def first_cell(self, points: Floats, directions: Floats) -> Entry:
         """Crystal that each straight line enters first, through its front or a side.
@@ -192,7 +224,7 @@ class CrystalBarrel:
         Parameters
         ----------
         points
-            (N, 3) starts (mm), between `face_radius` and the crystals' surface.
+            (N, 3) starts (mm), between `face` and the crystals' surface.
         directions
             (N, 3) unit vectors.
 
@@ -291,6 +323,26 @@ class CrystalBarrel:
             axis=1,
         )
 
+    def check_window(self, window: tuple[int, ...]) -> None:
+        """Make sure that this can be the shape of a window: rows and columns, both odd.
+
+        Raises
+        ------
+        ValueError
+            If it is another shape, or wider than a ring.
+        """
+        if len(window) != _WINDOW_DIMENSIONS:
+            raise ValueError(f"a window of crystals has rows and columns, not {len(window)} sides")
+        rows, columns = window
+        if rows % 2 == 0 or columns % 2 == 0:
+            raise ValueError(
+                f"a window of {rows} x {columns} has no centre: both sides must be odd"
+            )
+        if columns > self.n_columns:
+            raise ValueError(
+                f"a window of {rows} x {columns} meets itself: a ring has {self.n_columns} crystals"
+            )
+
     def window(self, cells: Cells, shape: tuple[int, int]) -> Cells:
         """(N, rows, columns) crystals around each crystal, -1 beyond the last ring.
 
@@ -300,11 +352,10 @@ class CrystalBarrel:
         Raises
         ------
         ValueError
-            If the shape is even, or wider than a ring.
+            As `check_window`.
         """
+        self.check_window(shape)
         rows, columns = shape
-        if rows % 2 == 0 or columns % 2 == 0 or columns > self.n_columns:
-            raise ValueError(f"a window of {rows} x {columns} has no centre or meets itself")
         ring, column = np.divmod(np.asarray(cells, np.int64), self.n_columns)
         return self._block(ring, column, rows // 2, columns // 2)
 
@@ -312,6 +363,7 @@ class CrystalBarrel:
         self, cells: Cells, _position: Floats, _momentum: Floats, window: tuple[int, ...]
     ) -> CrystalWindows:
         """Windows around the crystals that N particles enter; see `window`."""
+        self.check_window(window)
         rows, columns = window
         around = self.window(cells, (rows, columns))
         return CrystalWindows(around.reshape(len(cells), rows * columns))

@@ -17,9 +17,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.detector.calorimeter import Cells, Condition, Entry, Floats
+from k4calofast.detector.calorimeter import Cells, Condition, Entry, Floats, noise_key_of
 from k4calofast.detector.description import TOWER_WAFERS, BarrelDescription, Grid, Wafers
 from k4calofast.detector.encoding import CellIDEncoding
+from k4calofast.detector.face import Cylinder
 
 CONDITIONS = (
     Condition("momentum", "GeV", "magnitude of the momentum at the module's surface"),
@@ -205,9 +206,15 @@ class LayeredBarrel:
         What is written about it.
     """
 
+    kind = "layers"
+    # What is known of the cells around a shower is a hundred times what it is for crystals.
+    showers_at_once: int | None = 256
+
     def __init__(self, description: BarrelDescription) -> None:
         self.description = d = description
-        self.name = d.name
+        self.name, self.collection = d.name, d.collection
+        self.noise_key = noise_key_of(d.name)
+        self.face = Cylinder(d.inner_radius, d.half_length)
         self.encoding = CellIDEncoding(d.encoding)
         self.magnetic_field = d.magnetic_field
         self._layer_fields = [part.fields for part in d.stack if part.sensitive]
@@ -237,16 +244,6 @@ class LayeredBarrel:
     def n_cells(self) -> int:
         """Number of cells, those places counted that only the widest layer has."""
         return self.n_modules * self.n_layers * self._most_columns * len(self._row_ruler)
-
-    @property
-    def face_radius(self) -> float:
-        """Radius (mm) of the largest cylinder around z that no cell reaches into."""
-        return self.description.inner_radius
-
-    @property
-    def face_half_length(self) -> float:
-        """Largest |z| (mm) of any front face."""
-        return self.description.half_length
 
     @property
     def half_length(self) -> float:
@@ -336,8 +333,21 @@ class LayeredBarrel:
         """
         outward = points[:, :1] * np.cos(self.azimuth) + points[:, 1:2] * np.sin(self.azimuth)
         inside = np.abs(points[:, 2]) <= self.half_length + _FACE_TOLERANCE
-        inside &= outward.max(1) <= self.face_radius + _FACE_TOLERANCE
+        inside &= outward.max(1) <= self.face.radius + _FACE_TOLERANCE
         return inside
+
+    def behind(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """Whether points (N, 3) lie in modules, between them or beyond, within their length."""
+        return (np.abs(points[:, 2]) <= self.half_length) & ~self.in_front(points)
+
+    def encloses(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """Whether points (N, 3) lie in the smallest cylinder around z that holds all cells."""
+        inside = np.hypot(points[:, 0], points[:, 1]) < self.outer_radius
+        return inside & (np.abs(points[:, 2]) < self.half_length)
+
+    def expected_deposits(self, momentum: Floats) -> Floats:
+        """About how many deposits (N,) showers of momenta (N,) in GeV make at most."""
+        return 75.0 * momentum**0.7
 
     def first_cell(self, points: Floats, directions: Floats) -> Entry:
         """Cell behind where each straight line first enters a module, through whichever face.
@@ -524,10 +534,25 @@ class LayeredBarrel:
                 np.arctan2(along[:, 2], along[:, 0]),
                 t - self.columns(0).around(t, 1)[1][:, 0],
                 z - self.rows.around(z, 1)[1][:, 0],
-                n - self.face_radius,
+                n - self.face.radius,
             ],
             axis=1,
         )
+
+    def check_window(self, window: tuple[int, ...]) -> None:
+        """Make sure that this can be the shape of a window: layers, columns and rows.
+
+        Raises
+        ------
+        ValueError
+            If it is not one of all layers, and as many columns as rows, an odd number.
+        """
+        size = window[-1] if window else 0
+        if tuple(window) != (self.n_layers, size, size) or size % 2 == 0:
+            raise ValueError(
+                f"a window of {' x '.join(map(str, window))} is none of {self.n_layers} layers and "
+                "as many columns as rows, an odd number"
+            )
 
     def surroundings(
         self, cells: Cells, position: Floats, momentum: Floats, window: tuple[int, ...]
@@ -548,12 +573,8 @@ class LayeredBarrel:
         ValueError
             If it is not a window of this barrel.
         """
-        layers, size, across = window
-        if layers != self.n_layers or size != across or size % 2 == 0:
-            raise ValueError(
-                f"a window of {window} is none of {self.n_layers} layers and as many columns as "
-                "rows, an odd number"
-            )
+        self.check_window(window)
+        size = window[1]
         module = self.place(cells)[0]
         start, way = self.to_local(module, position), self.to_local(module, momentum)
         slope = way[:, 1:] / np.maximum(way[:, :1], 1e-9)

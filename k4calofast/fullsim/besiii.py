@@ -104,7 +104,7 @@ def _from_vertex(rng: np.random.Generator, p: Floats) -> tuple[Floats, Floats]:
         axis=1,
     )
     z = rng.uniform(-barrel.half_length, barrel.half_length, n)
-    cot = (z - vertex[:, 2]) / barrel.face_radius
+    cot = (z - vertex[:, 2]) / barrel.face.radius
     phi = rng.uniform(-np.pi, np.pi, n)
     transverse = p / np.hypot(1, cot)
     momentum = np.stack(
@@ -119,10 +119,10 @@ def _at_face(rng: np.random.Generator, p: Floats, wide: float) -> tuple[Floats, 
     phi = rng.uniform(-np.pi, np.pi, n)
     z = rng.uniform(-barrel.half_length, barrel.half_length, n)
     point = np.stack(
-        [barrel.face_radius * np.cos(phi), barrel.face_radius * np.sin(phi), z], axis=1
+        [barrel.face.radius * np.cos(phi), barrel.face.radius * np.sin(phi), z], axis=1
     )
     # A little wider than the coverage, whose axes do not all point to the centre.
-    theta = np.arctan2(barrel.face_radius, z) + rng.uniform(-0.45, 0.45, n)
+    theta = np.arctan2(barrel.face.radius, z) + rng.uniform(-0.45, 0.45, n)
     phi += rng.uniform(-wide - 0.1, wide + 0.1, n)
     momentum = np.stack(
         [

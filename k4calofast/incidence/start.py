@@ -37,7 +37,7 @@ from k4calofast.incidence.fate import Census, Fate
 from k4calofast.incidence.kinds import NEUTRINOS
 from k4calofast.incidence.record import SMALLEST_MOMENTUM, Mask, Record, sums
 from k4calofast.incidence.transport import (
-    back_to_cylinder,
+    advance,
     curvature_of,
     turn_to,
     turned,
@@ -46,7 +46,7 @@ from k4calofast.incidence.transport import (
 
 _PHOTON = 22
 _CLEARANCE = 1.0
-"""mm in front of the face's cylinder where particles are put that come back to it."""
+"""mm in front of the face where particles are put that come back to it."""
 _SAME_POINT = 1.0
 """mm between a particle's endpoint and the daughters that it decayed to."""
 _NOTHING_LEFT = 0.01
@@ -283,11 +283,11 @@ def _starts(record: Record, ways: _Ways, chosen: Mask) -> Starts:
     position[later] = p.endpoint[rows[later]]
     momentum[later] = p.momentum_at_endpoint[rows[later]]
     back = np.flatnonzero(ways.from_behind[rows])
-    position[back], momentum[back], found = back_to_cylinder(
-        position[back],
-        momentum[back],
-        curvature_of(momentum[back], charge[back], detector.magnetic_field),
-        detector.face_radius - _CLEARANCE,
+    curvature = curvature_of(momentum[back], charge[back], detector.magnetic_field)
+    path = detector.face.path_back(position[back], momentum[back], curvature, _CLEARANCE)
+    found = np.isfinite(path)
+    position[back], momentum[back] = advance(
+        position[back], momentum[back], curvature, np.where(found, -path, 0.0)
     )
     # Through an end of the detector, say: the way from the vertex is the better guess.
     lost = back[~found]

@@ -42,8 +42,8 @@ class Hits:
     path
         (N,) mm from the start to there.
     reached
-        (N,) whether the particle came through the face's cylinder within the face's length,
-        so that entering no cell means passing through a gap.
+        (N,) whether the particle came through the face, so that entering no cell means passing
+        through a gap.
     """
 
     cell: Indices
@@ -125,65 +125,6 @@ def turn_to(
     return 2 * half, np.hypot(chord / np.sinc(half / np.pi), way[:, 2])
 
 
-def path_to_cylinder(
-    position: Floats, momentum: Floats, curvature: Floats, radius: float
-) -> Floats:
-    """Path (N,) in mm from inside a cylinder around z to it, infinite if never reached.
-
-    Starts on or outside the cylinder get 0.
-    """
-    path = _path_through_cylinder(position, momentum, curvature, radius)
-    path[(position[:, :2] ** 2).sum(1) >= radius**2] = 0.0
-    return path
-
-
-def back_to_cylinder(
-    position: Floats, momentum: Floats, curvature: Floats, radius: float
-) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
-    """Move particles from outside a cylinder around z back to where they left it.
-
-    Returns
-    -------
-    position, momentum
-        (N, 3) there.
-    found
-        (N,) whether they come from inside it; the others stay where they are.
-    """
-    path = _path_through_cylinder(position, -momentum, -curvature, radius)
-    found = np.isfinite(path) & (np.hypot(position[:, 0], position[:, 1]) > radius)
-    back = np.where(found, -path, 0.0)
-    position, momentum = advance(position, momentum, curvature, back)
-    return position, momentum, found
-
-
-def _path_through_cylinder(
-    position: Floats, momentum: Floats, curvature: Floats, radius: float
-) -> Floats:
-    """Path (N,) in mm to a cylinder around z, from either side; infinite if never reached."""
-    p = np.linalg.norm(momentum, axis=1)
-    pt = np.hypot(momentum[:, 0], momentum[:, 1])
-    room = radius**2 - (position[:, :2] ** 2).sum(1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ux, uy = momentum[:, 0] / pt, momentum[:, 1] / pt
-        along = position[:, 0] * ux + position[:, 1] * uy
-        across = position[:, 1] * ux - position[:, 0] * uy
-        # After turning by the angle a the distance r from z is, with k the curvature of the
-        # transverse path and (along, across) the start in the frame of its direction,
-        #   r^2 = r0^2 + 2 along sin(a) / k + 2 (across / k + 1 / k^2) (1 - cos(a)),
-        # a quadratic equation in tan(a / 2), solved without cancellation.
-        k = curvature * p / pt
-        linear, square = along * np.abs(k), across * k + 1
-        constant = room * k**2 / 2
-        q = linear + np.copysign(np.sqrt(linear**2 + constant * (2 * square - constant)), linear)
-        roots = np.stack([constant / q, -q / (2 * square - constant)])
-        turn = (2 * np.arctan(roots) % (2 * np.pi)).min(0)
-        root = np.sqrt(along**2 + room)
-        straight = np.where(room > 0, room / (along + root), room / (along - root))
-        straight[straight < 0] = np.nan
-        path = np.where(k == 0, straight, turn / np.abs(k)) * p / pt
-    return np.where(np.isnan(path), np.inf, path)
-
-
 def first_hits(detector: Calorimeter, position: Floats, momentum: Floats, charge: Floats) -> Hits:
     """Follow particles to the first cell that each of them enters.
 
@@ -195,20 +136,17 @@ def first_hits(detector: Calorimeter, position: Floats, momentum: Floats, charge
         (N,) e.
     """
     curvature = curvature_of(momentum, charge, detector.magnetic_field)
-    path = path_to_cylinder(position, momentum, curvature, detector.face_radius)
+    path = detector.face.path_to(position, momentum, curvature)
     p = np.linalg.norm(momentum, axis=1)
-    with np.errstate(invalid="ignore"):
-        z = np.abs(position[:, 2] + path * momentum[:, 2] / p)
-    arrives = np.isfinite(path)
-    reached = arrives & (z < detector.face_half_length)
-    # What passes the end of the face can still enter the outermost cells from the side.
-    follow = arrives & (z < detector.half_length)
 
     n = len(position)
-    cell = np.full(n, -1, np.int64)
+    cell, reached = np.full(n, -1, np.int64), np.zeros(n, np.bool_)
     at, direction = position.copy(), momentum.copy()
-    rows = np.flatnonzero(follow)
+    rows = np.flatnonzero(np.isfinite(path))
     at[rows], direction[rows] = advance(position[rows], momentum[rows], curvature[rows], path[rows])
+    reached[rows] = detector.face.within(at[rows])
+    # What passes the end of the face can still enter the outermost cells from the side.
+    rows = rows[detector.encloses(at[rows])]
     with np.errstate(divide="ignore"):
         longest = np.sqrt(2 * _SAGITTA / np.abs(curvature))
     for _ in range(_MOST_STEPS):
@@ -226,6 +164,5 @@ def first_hits(detector: Calorimeter, position: Floats, momentum: Floats, charge
             at[moving], direction[moving], curvature[moving], ahead
         )
         path[moving] += ahead
-        inside = np.hypot(at[rows, 0], at[rows, 1]) < detector.outer_radius
-        rows = rows[~done & inside & (np.abs(at[rows, 2]) < detector.half_length)]
+        rows = rows[~done & detector.encloses(at[rows])]
     return Hits(cell, at, direction, path, reached)

@@ -13,7 +13,7 @@ WINDOW = (11, 11)
 
 def test_the_barrel_is_the_one_of_the_technical_paper(barrel):
     assert (barrel.n_rings, barrel.n_columns, barrel.n_cells) == (44, 120, 5280)
-    assert barrel.face_radius == pytest.approx(940.0, abs=0.1)
+    assert barrel.face.radius == pytest.approx(940.0, abs=0.1)
     cells = np.arange(barrel.n_cells)
     depth = 2 * np.linalg.norm(barrel.centre(cells) - barrel.front_centre(cells), axis=1)
     ring = cells // 120
@@ -85,7 +85,7 @@ def test_even_windows_have_no_centre(barrel):
 def lines(rng, barrel, count, spread):
     """Lines from around the centre through the face, at angles up to `spread`."""
     phi, z = rng.uniform(-np.pi, np.pi, count), rng.uniform(-1400, 1400, count)
-    radius = barrel.face_radius
+    radius = barrel.face.radius
     points = np.stack([radius * np.cos(phi), radius * np.sin(phi), z], axis=1)
     theta = np.arctan2(radius, z) + rng.uniform(-spread, spread, count) / 2
     phi = phi + rng.uniform(-spread, spread, count)

@@ -128,7 +128,7 @@ def entries(barrel: LayeredBarrel, count: int, seed: int, charge: float = 0.0):
     rng = np.random.default_rng(seed)
     start = rng.normal(0, [0.1, 0.1, 10.0], (count, 3))
     phi = rng.uniform(-np.pi, np.pi, count)
-    cot = rng.uniform(-1.02, 1.02, count) * barrel.half_length / barrel.face_radius
+    cot = rng.uniform(-1.02, 1.02, count) * barrel.half_length / barrel.face.radius
     momentum = np.stack([np.cos(phi), np.sin(phi), cot], axis=1)
     momentum *= (rng.uniform(5, 100, count) / np.linalg.norm(momentum, axis=1))[:, None]
     return momentum, first_hits(barrel, start, momentum, np.full(count, charge))
@@ -141,7 +141,7 @@ def test_what_comes_from_the_centre_enters_a_front_face_unless_it_passes_the_end
     entered = hits.cell >= 0
     at_face = np.abs(hits.position[:, 2]) < layered.half_length - 20
     # Lines that pass the end do so between the largest cylinder inside and the face.
-    corner = layered.face_radius / np.cos(np.pi / layered.n_modules)
+    corner = layered.face.radius / np.cos(np.pi / layered.n_modules)
     far = (
         np.abs(momentum[:, 2]) / np.hypot(*momentum[:, :2].T) * corner > 0.97 * layered.half_length
     )
@@ -151,7 +151,7 @@ def test_what_comes_from_the_centre_enters_a_front_face_unless_it_passes_the_end
     module = layered.place(hits.cell[entered])[0]
     assert len(np.unique(module)) == layered.n_modules
     local = layered.to_local(module, hits.position[entered])
-    assert local[:, 0] == pytest.approx(layered.face_radius, abs=1e-6)
+    assert local[:, 0] == pytest.approx(layered.face.radius, abs=1e-6)
     # Closure: from the module's frame back to the point in the world.
     assert layered.to_world(module, local) == pytest.approx(hits.position[entered], abs=1e-9)
     conditions = layered.conditions_at(

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k4calofast.detector.face import Cylinder
 from k4calofast.incidence.transport import (
     LIGHT_SPEED,
     advance,
     curvature_of,
     first_hits,
-    path_to_cylinder,
     velocity,
 )
 
@@ -53,34 +53,9 @@ def test_there_and_back_again(p, phi, eta, charge, path):
     assert np.linalg.norm(turned) == pytest.approx(p)
 
 
-@given(GEV, ANGLE, st.floats(-1.5, 1.5), st.sampled_from([-1.0, 0.0, 1.0]), st.floats(0, 500))
-def test_the_path_to_a_cylinder_ends_on_it(p, phi, eta, charge, start):
-    momentum = p / np.cosh(eta) * one(np.cos(phi), np.sin(phi), np.sinh(eta))
-    curvature = curvature_of(momentum, np.array([charge]), -1.0)
-    begin = one(start, 0, 0)
-    path = path_to_cylinder(begin, momentum, curvature, 940.0)
-    if np.isfinite(path[0]):
-        end, _ = advance(begin, momentum, curvature, path)
-        assert np.hypot(*end[0, :2]) == pytest.approx(940.0)
-        # Nowhere before.
-        along, _ = advance(
-            np.repeat(begin, 50, 0),
-            np.repeat(momentum, 50, 0),
-            np.repeat(curvature, 50),
-            path[0] * np.linspace(0, 0.999, 50),
-        )
-        assert (np.hypot(along[:, 0], along[:, 1]) < 940.0).all()
-    else:
-        # The circle stays inside: its farthest point from the axis is nearer than the cylinder.
-        k = curvature[0] * p / np.hypot(*momentum[0, :2])
-        direction = momentum[0, :2] / np.hypot(*momentum[0, :2])
-        centre = begin[0, :2] + np.array([-direction[1], direction[0]]) / k
-        assert np.hypot(*centre) + abs(1 / k) < 940.0 + 1e-6
-
-
 def test_soft_particles_curl_up_before_the_face(barrel):
     """From the centre, 2 R must exceed the radius of the face: pT > 141 MeV in 1 T."""
-    need = 0.299792458e-3 * barrel.face_radius / 2
+    need = 0.299792458e-3 * barrel.face.radius / 2
     for pt, arrives in ((0.99 * need, False), (1.05 * need, True)):
         hits = first_hits(barrel, np.zeros((1, 3)), one(pt, 0, 0.01), np.array([-1.0]))
         assert hits.reached[0] == arrives
@@ -137,7 +112,7 @@ def test_electrons_and_positrons_are_mirror_images_about_a_radius(barrel):
     phi = {}
     for charge in (-1.0, 1.0):
         curvature = curvature_of(momentum, np.array([charge]), barrel.magnetic_field)
-        path = path_to_cylinder(np.zeros((1, 3)), momentum, curvature, 940.0)
+        path = barrel.face.path_to(np.zeros((1, 3)), momentum, curvature)
         end, _ = advance(np.zeros((1, 3)), momentum, curvature, path)
         phi[charge] = np.arctan2(end[0, 1], end[0, 0])
     assert phi[1.0] == pytest.approx(-phi[-1.0])
@@ -170,9 +145,7 @@ def test_a_real_pion_of_besiii_flies_our_helix(edm4hep_file):
     pion = 8
     charge = np.array([1.0])
     curvature = curvature_of(momentum[pion : pion + 1], charge, -1.0)
-    radius = np.hypot(*end[pion, :2])
-    path = path_to_cylinder(
-        start[pion : pion + 1], momentum[pion : pion + 1], curvature, float(radius)
-    )
+    cylinder = Cylinder(float(np.hypot(*end[pion, :2])), 1500.0)
+    path = cylinder.path_to(start[pion : pion + 1], momentum[pion : pion + 1], curvature)
     there, _ = advance(start[pion : pion + 1], momentum[pion : pion + 1], curvature, path)
     assert there[0] == pytest.approx(end[pion], abs=10.0)

@@ -232,7 +232,7 @@ def radiating_electrons(barrel) -> Particles:
     the third is born.
     """
     along = np.array([1.0, 0.2, 0.1]) / np.linalg.norm([1.0, 0.2, 0.1])
-    inside = along * (barrel.face_radius + 100)
+    inside = along * (barrel.face.radius + 100)
     vertex = np.array([0 * along, 300 * along, inside])
     momentum = np.outer([1.0, 0.4, 0.1], along)
     decayed_in_calorimeter, created = 1 << 26, 1 << 30

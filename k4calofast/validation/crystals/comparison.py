@@ -275,7 +275,7 @@ def _reconstructed(
     one, other = (
         Reconstructed(
             [resolution(showers, clusters, pdg, rows) for pdg, _, rows in binned],
-            pion_peak(showers, clusters, calibration, detector.face_radius),
+            pion_peak(showers, clusters, calibration, detector.face.radius),
         )
         for showers, clusters in zip((reference, generated), both, strict=True)
     )

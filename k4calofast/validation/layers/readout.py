@@ -180,7 +180,7 @@ class Readout:
     @property
     def depth(self) -> Floats:
         """(L,) mm behind the front, of the middle of each layer."""
-        return self.barrel.planes - self.barrel.face_radius
+        return self.barrel.planes - self.barrel.face.radius
 
     @property
     def places(self) -> int:

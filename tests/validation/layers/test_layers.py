@@ -37,7 +37,7 @@ from k4calofast.validation.page import environment
 GEANT4 = Path(__file__).resolve().parents[2] / "data" / "layered_showers.h5"
 BARREL = detector.load("CLD_ECAL_barrel")
 assert isinstance(BARREL, LayeredBarrel)
-DEPTH = BARREL.planes - BARREL.face_radius
+DEPTH = BARREL.planes - BARREL.face.radius
 PITCH, CELL, WINDOW, LAYERS = 0.51, 5.1, 31, len(DEPTH)
 
 MOMENTA, ANGLES = (5.0, 20.0), ((0.0, 0.0), (0.1, 0.35))

@@ -1,0 +1,101 @@
+"""The face of a calorimeter: the surface that particles from within come to first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+class Face(Protocol):
+    """A simple surface that no cell reaches through; lengths in mm, momenta in GeV.
+
+    Particles move on helices around z. Their curvature is the turn in phi per mm of path, 0 for
+    straight lines.
+    """
+
+    def path_to(self, position: Floats, momentum: Floats, curvature: Floats) -> Floats:
+        """Path (N,) in mm from in front of the face to it, infinite if it is never reached.
+
+        Starts on the face or behind it get 0.
+
+        Parameters
+        ----------
+        position, momentum
+            (N, 3).
+        curvature
+            (N,) rad/mm.
+        """
+
+    def path_back(
+        self, position: Floats, momentum: Floats, curvature: Floats, clearance: float
+    ) -> Floats:
+        """Path (N,) in mm from behind the face back to where it is so far (mm) away.
+
+        It is infinite for what does not come from there, or starts in front of it.
+        """
+
+    def within(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """Whether points (N, 3) on the surface belong to the face, and not to what goes on it."""
+
+
+@dataclass(frozen=True)
+class Cylinder:
+    """A cylinder around z.
+
+    Attributes
+    ----------
+    radius, half_length
+        mm.
+    """
+
+    radius: float
+    half_length: float
+
+    def path_to(self, position: Floats, momentum: Floats, curvature: Floats) -> Floats:
+        """Path from inside the cylinder, however long, to it; see `Face`."""
+        path = _path_through(position, momentum, curvature, self.radius)
+        path[(position[:, :2] ** 2).sum(1) >= self.radius**2] = 0.0
+        return path
+
+    def path_back(
+        self, position: Floats, momentum: Floats, curvature: Floats, clearance: float
+    ) -> Floats:
+        """Path from outside the cylinder back to one that is so much smaller; see `Face`."""
+        radius = self.radius - clearance
+        path = _path_through(position, -momentum, -curvature, radius)
+        return np.where(np.hypot(position[:, 0], position[:, 1]) > radius, path, np.inf)
+
+    def within(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """Whether points (N, 3) of the surface lie within the cylinder's length."""
+        return np.abs(points[:, 2]) < self.half_length
+
+
+def _path_through(position: Floats, momentum: Floats, curvature: Floats, radius: float) -> Floats:
+    """Path (N,) in mm to a cylinder around z, from either side; infinite if never reached."""
+    p = np.linalg.norm(momentum, axis=1)
+    pt = np.hypot(momentum[:, 0], momentum[:, 1])
+    room = radius**2 - (position[:, :2] ** 2).sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ux, uy = momentum[:, 0] / pt, momentum[:, 1] / pt
+        along = position[:, 0] * ux + position[:, 1] * uy
+        across = position[:, 1] * ux - position[:, 0] * uy
+        # After turning by the angle a the distance r from z is, with k the curvature of the
+        # transverse path and (along, across) the start in the frame of its direction,
+        #   r^2 = r0^2 + 2 along sin(a) / k + 2 (across / k + 1 / k^2) (1 - cos(a)),
+        # a quadratic equation in tan(a / 2), solved without cancellation.
+        k = curvature * p / pt
+        linear, square = along * np.abs(k), across * k + 1
+        constant = room * k**2 / 2
+        q = linear + np.copysign(np.sqrt(linear**2 + constant * (2 * square - constant)), linear)
+        roots = np.stack([constant / q, -q / (2 * square - constant)])
+        turn = (2 * np.arctan(roots) % (2 * np.pi)).min(0)
+        root = np.sqrt(along**2 + room)
+        straight = np.where(room > 0, room / (along + root), room / (along - root))
+        straight[straight < 0] = np.nan
+        path = np.where(k == 0, straight, turn / np.abs(k)) * p / pt
+    return np.where(np.isnan(path), np.inf, path)

@@ -1,0 +1,82 @@
+"""What every calorimeter answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k4calofast import detector
+from k4calofast.detector import Calorimeter
+from k4calofast.detector.calorimeter import noise_key_of
+
+WORLD = st.floats(-3000, 3000, allow_nan=False)
+
+
+@pytest.fixture(scope="module", params=detector.names())
+def calorimeter(request) -> Calorimeter:
+    return detector.load(request.param)
+
+
+@given(points=st.lists(st.tuples(WORLD, WORLD, WORLD), min_size=1, max_size=20))
+def test_no_point_is_both_in_front_and_behind(calorimeter, points):
+    points = np.array(points)
+    in_front, behind = calorimeter.in_front(points), calorimeter.behind(points)
+    assert not (in_front & behind).any()
+    within = calorimeter.face.within(points)
+    assert (in_front | behind)[within].all()
+
+
+def test_the_way_from_the_centre_outwards_leads_from_in_front_to_behind(calorimeter):
+    radius = np.linspace(0, 3000, 3001)
+    for azimuth in np.linspace(-np.pi, np.pi, 17):
+        direction = np.array([np.cos(azimuth), np.sin(azimuth), 0.01])
+        points = radius[:, None] * direction
+        behind = calorimeter.behind(points)
+        assert behind.any()
+        assert (behind == ~calorimeter.in_front(points)).all()
+        assert (np.diff(behind.astype(int)) >= 0).all()
+
+
+def test_on_the_beam_beyond_the_ends_is_neither_in_front_nor_behind(calorimeter):
+    points = np.array([[0.0, 0.0, 4000.0], [1.0, 0.0, -4000.0], [3000.0, 0.0, 4000.0]])
+    assert not calorimeter.in_front(points).any()
+    assert not calorimeter.behind(points).any()
+
+
+def test_nowhere_is_neither_in_front_nor_behind(calorimeter):
+    nowhere = np.full((1, 3), np.nan)
+    assert not calorimeter.in_front(nowhere).any()
+    assert not calorimeter.behind(nowhere).any()
+
+
+def test_all_cells_are_enclosed_and_behind(calorimeter):
+    cells = np.random.default_rng(1).integers(0, calorimeter.n_cells, 2000)
+    centres = calorimeter.centre(cells)
+    centres = centres[np.isfinite(centres).all(1)]
+    assert calorimeter.encloses(centres).all()
+    assert calorimeter.behind(centres).all()
+
+
+def test_more_momentum_makes_more_deposits(calorimeter):
+    deposits = calorimeter.expected_deposits(np.array([0.0, 0.1, 1.0, 10.0]))
+    assert deposits[0] == 0
+    assert (np.diff(deposits) > 0).all()
+
+
+@pytest.mark.parametrize("window", [(), (3,), (4, 3), (3, 4), (1, 1, 2), (1, 3, 5), (3, 3, 3, 3)])
+def test_a_window_without_a_centre_or_of_other_sides_is_refused(calorimeter, window):
+    with pytest.raises(ValueError, match="a window"):
+        calorimeter.check_window(window)
+
+
+def test_the_first_barrels_share_the_noise_that_they_always_drew():
+    assert {detector.load(name).noise_key for name in detector.names()} == {0}
+
+
+@given(st.text(min_size=1))
+def test_noise_of_other_calorimeters_is_their_own(name):
+    assert 0 < noise_key_of(name) < 1 << 32
+    assert noise_key_of(name) == noise_key_of(name)
+    assert noise_key_of(name + "_endcap") != noise_key_of(name)

@@ -1,0 +1,70 @@
+"""Faces: paths to them and back."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from k4calofast.detector.face import Cylinder
+from k4calofast.incidence.transport import advance, curvature_of
+
+GEV = st.floats(0.02, 3.0)
+ANGLE = st.floats(-np.pi, np.pi)
+
+FACE = Cylinder(940.0, 1500.0)
+
+
+@given(GEV, ANGLE, st.floats(-1.5, 1.5), st.sampled_from([-1.0, 0.0, 1.0]), st.floats(0, 500))
+def test_the_path_to_a_cylinder_ends_on_it(p, phi, eta, charge, start):
+    momentum = p / np.cosh(eta) * np.array([[np.cos(phi), np.sin(phi), np.sinh(eta)]])
+    curvature = curvature_of(momentum, np.array([charge]), -1.0)
+    begin = np.array([[start, 0.0, 0.0]])
+    path = FACE.path_to(begin, momentum, curvature)
+    if np.isfinite(path[0]):
+        end, _ = advance(begin, momentum, curvature, path)
+        assert np.hypot(*end[0, :2]) == pytest.approx(940.0)
+        # Nowhere before.
+        along, _ = advance(
+            np.repeat(begin, 50, 0),
+            np.repeat(momentum, 50, 0),
+            np.repeat(curvature, 50),
+            path[0] * np.linspace(0, 0.999, 50),
+        )
+        assert (np.hypot(along[:, 0], along[:, 1]) < 940.0).all()
+    else:
+        # The circle stays inside: its farthest point from the axis is nearer than the cylinder.
+        k = curvature[0] * p / np.hypot(*momentum[0, :2])
+        direction = momentum[0, :2] / np.hypot(*momentum[0, :2])
+        centre = begin[0, :2] + np.array([-direction[1], direction[0]]) / k
+        assert np.hypot(*centre) + abs(1 / k) < 940.0 + 1e-6
+
+
+@given(GEV, ANGLE, st.floats(-1.5, 1.5), st.sampled_from([-1.0, 0.0, 1.0]), st.floats(0, 100))
+def test_the_path_back_ends_in_front_of_the_face_where_the_particle_had_been(
+    p, phi, eta, charge, beyond
+):
+    momentum = p / np.cosh(eta) * np.array([[np.cos(phi), np.sin(phi), np.sinh(eta)]])
+    curvature = curvature_of(momentum, np.array([charge]), -1.0)
+    begin = np.array([[0.0, 0.0, 0.0]])
+    there = FACE.path_to(begin, momentum, curvature)
+    assume(np.isfinite(there[0]))
+    end, direction = advance(begin, momentum, curvature, there + beyond)
+    assume(np.hypot(*end[0, :2]) > 940.0)
+    back = FACE.path_back(end, direction, curvature, 1.0)
+    again, _ = advance(end, direction, curvature, -back)
+    assert np.hypot(*again[0, :2]) == pytest.approx(939.0)
+    assert back[0] >= beyond
+    inside, _ = advance(begin, momentum, curvature, there / 2)
+    assert np.isinf(FACE.path_back(inside, momentum, curvature, 1.0)).all()
+
+
+def test_what_comes_from_outside_has_no_way_back_to_the_face():
+    inward = np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    outside = np.array([[2000.0, 0.0, 0.0], [2000.0, 0.0, 0.0]])
+    assert np.isinf(FACE.path_back(outside, inward, np.zeros(2), 1.0)).all()
+    assert FACE.path_to(outside, inward, np.zeros(2)).tolist() == [0.0, 0.0]
+
+
+def test_a_cylinder_is_a_face_as_far_as_it_is_long():
+    points = np.array([[940.0, 0.0, 1499.0], [0.0, 940.0, -1499.0], [940.0, 0.0, 1501.0]])
+    assert FACE.within(points).tolist() == [True, True, False]
