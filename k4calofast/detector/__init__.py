@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 from k4calofast.detector import description
 from k4calofast.detector.calorimeter import Calorimeter, Condition, Entry, Surroundings
@@ -25,9 +25,12 @@ __all__ = [
 ]
 
 
+_OF_CRYSTALS = "BESIII_EMC_barrel"
+
+
 def names() -> tuple[str, ...]:
-    """Names that `load` understands."""
-    return ("BESIII_EMC_barrel", *description.names())
+    """Names that `load` understands, beside paths of files."""
+    return tuple(dict.fromkeys([_OF_CRYSTALS, *description.names()]))
 
 
 def load_crystals(name: str) -> CrystalBarrel:
@@ -45,22 +48,29 @@ def load_crystals(name: str) -> CrystalBarrel:
 
 
 def load(name: str) -> Calorimeter:
-    """Return the calorimeter of this name.
+    """Return the calorimeter of this name, or that is described in this file.
+
+    Descriptions are YAML files, looked for in the folders of ``K4CALOFAST_DETECTOR_PATH`` and then
+    in this package; see docs/detectors.md.
 
     Raises
     ------
     UnknownDetectorError
         If there is none; the message lists those there are.
     """
-    if name == "BESIII_EMC_barrel":
+    file = description.find(name)
+    if file is not None:
+        return _layered(description.read(file))
+    if name == _OF_CRYSTALS:
         from k4calofast.detector import besiii
 
         return besiii.barrel()
-    if name in description.names():
-        return _layered(name)
-    raise UnknownDetectorError(f"no detector '{name}': this version knows {', '.join(names())}")
+    raise UnknownDetectorError(
+        f"no detector '{name}'; there are {', '.join(names())}, and those described in folders of "
+        f"{description.SEARCH_PATH}"
+    )
 
 
-@cache
-def _layered(name: str) -> LayeredBarrel:
-    return LayeredBarrel(description.describe(name))
+@lru_cache(maxsize=32)
+def _layered(barrel: description.BarrelDescription) -> LayeredBarrel:
+    return LayeredBarrel(barrel)

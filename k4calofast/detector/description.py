@@ -6,16 +6,25 @@ describe another one. Lengths in mm, angles in degrees, fields in T, densities i
 
 from __future__ import annotations
 
-from functools import cache
+import os
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from k4calofast.documents import read_yaml, validated
+from k4calofast.documents import Name, read_text, validated, yaml_of
 from k4calofast.exceptions import UnknownDetectorError
 
 FOLDER = Path(__file__).parent / "descriptions"
+"""Of this package."""
+
+SEARCH_PATH = "K4CALOFAST_DETECTOR_PATH"
+"""Environment variable with folders, separated by colons, to look for descriptions in first."""
+
+_LARGEST = 1 << 20
+"""Bytes of a description."""
 
 TOWER_WAFERS = 2
 """Wafers along the beam in each tower."""
@@ -185,7 +194,7 @@ class BarrelDescription(_Strict):
     Attributes
     ----------
     name, model
-        Of the calorimeter, and of the detector that it is part of.
+        Of the calorimeter, which is that of the file, too, and of the detector it is part of.
     collection
         Usual name of its hits.
     encoding, constants
@@ -200,7 +209,7 @@ class BarrelDescription(_Strict):
         See their classes; layers from the inside out.
     """
 
-    name: str
+    name: Name
     model: str
     collection: str
     encoding: str
@@ -213,6 +222,9 @@ class BarrelDescription(_Strict):
     cells: Annotated[Grid | Wafers, Field(discriminator="kind")]
     layers: Annotated[list[Slices], Field(min_length=1)]
     materials: dict[str, Material]
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     @model_validator(mode="after")
     def _complete(self) -> BarrelDescription:
@@ -252,23 +264,46 @@ class BarrelDescription(_Strict):
         return cells.size if isinstance(cells, Grid) else cells.cell_size(self.half_length)
 
 
+def folders() -> list[Path]:
+    """Folders that are searched for descriptions, in this order."""
+    listed = [Path(part) for part in os.environ.get(SEARCH_PATH, "").split(":") if part]
+    return [*listed, FOLDER]
+
+
 def names() -> tuple[str, ...]:
-    """Names of the barrels that are described in this package."""
-    return tuple(sorted(file.stem for file in FOLDER.glob("*.yaml")))
+    """Names of the barrels that are described in these folders."""
+    return tuple(sorted({file.stem for folder in folders() for file in folder.glob("*.yaml")}))
 
 
-@cache
+def find(name: str) -> Path | None:
+    """File of a description that is given by its path, or by its name in one of the folders.
+
+    A description in `K4CALOFAST_DETECTOR_PATH` goes before one of the same name in the package.
+    None if there is none.
+    """
+    candidates = [Path(name)] if name.endswith(".yaml") else []
+    if Path(name).name == name:
+        candidates += [folder / f"{name}.yaml" for folder in folders()]
+    for candidate in candidates:
+        # A name can be too long for a path.
+        with suppress(OSError):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
 def describe(name: str) -> BarrelDescription:
-    """Return the description of this name.
+    """Return the description of this name, or in this file.
 
     Raises
     ------
     UnknownDetectorError
-        If there is none.
+        If there is none; the message lists those there are.
     """
-    if name not in names():
-        raise UnknownDetectorError(f"no description of '{name}': there are {', '.join(names())}")
-    return read(FOLDER / f"{name}.yaml")
+    file = find(name)
+    if file is None:
+        raise UnknownDetectorError(f"no description of '{name}'; there are {', '.join(names())}")
+    return read(file)
 
 
 def read(file: Path) -> BarrelDescription:
@@ -277,7 +312,18 @@ def read(file: Path) -> BarrelDescription:
     Raises
     ------
     UnknownDetectorError
-        If the file is not a description; the message names the field.
+        If the file is not a description, or not named after its detector; the message names the
+        field.
     """
-    content = read_yaml(file, UnknownDetectorError)
-    return validated(BarrelDescription, content, file, UnknownDetectorError)
+    return _described(file, read_text(file, _LARGEST, UnknownDetectorError))
+
+
+@lru_cache(maxsize=32)
+def _described(file: Path, text: str) -> BarrelDescription:
+    content, _ = yaml_of(text, str(file), UnknownDetectorError)
+    found = validated(BarrelDescription, content, file, UnknownDetectorError)
+    if found.name != file.stem:
+        raise UnknownDetectorError(
+            f"{file}: describes '{found.name}', and must have its name: {found.name}.yaml"
+        )
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -255,6 +256,64 @@ def test_a_wrong_description_is_one_clear_sentence(tmp_path, change, message):
     file.write_text(text.replace(*change))
     with pytest.raises(UnknownDetectorError, match=message):
         description.read(file)
+
+
+def described(folder: Path, name: str, **changes: object) -> Path:
+    """Write CLD's description as that of another detector."""
+    text = (description.FOLDER / "CLD_ECAL_barrel.yaml").read_text()
+    for key, value in {"name": name, **changes}.items():
+        text = re.sub(rf"(?m)^{key}: .*$", f"{key}: {value}", text)
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{name}.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_a_description_is_found_by_its_file_and_by_its_name_in_the_folders_of_the_path(
+    tmp_path, monkeypatch
+):
+    file = described(tmp_path / "first", "MY_ECAL_barrel", collection="MyHits")
+    described(tmp_path / "second", "MY_ECAL_barrel", collection="OtherHits")
+    assert detector.load(str(file)).collection == "MyHits"
+    with pytest.raises(UnknownDetectorError, match=r"CLD_ECAL_barrel.*K4CALOFAST_DETECTOR_PATH"):
+        detector.load("MY_ECAL_barrel")
+    for first, second, collection in (
+        ("first", "second", "MyHits"),
+        ("second", "first", "OtherHits"),
+    ):
+        monkeypatch.setenv(description.SEARCH_PATH, f"{tmp_path / first}::{tmp_path / second}")
+        assert detector.load("MY_ECAL_barrel").collection == collection
+        assert detector.names().count("MY_ECAL_barrel") == 1
+    with pytest.raises(UnknownDetectorError, match=r"no detector 'MINE'.*MY_ECAL_barrel"):
+        detector.load("MINE")
+
+
+def test_a_description_in_the_path_goes_before_one_of_the_package(tmp_path, monkeypatch):
+    described(tmp_path, "CLD_ECAL_barrel", collection="MyHits")
+    assert detector.load("CLD_ECAL_barrel").collection == "ECalBarrelCollection"
+    monkeypatch.setenv(description.SEARCH_PATH, str(tmp_path))
+    assert detector.load("CLD_ECAL_barrel").collection == "MyHits"
+    assert detector.load("ILD_ECAL_barrel").collection == "EcalBarrelCollection"
+
+
+def test_a_description_that_changes_is_read_again_and_one_that_does_not_is_one_barrel(tmp_path):
+    file = described(tmp_path, "MY_ECAL_barrel", half_length=2000.0)
+    before = detector.load(str(file))
+    assert detector.load(str(file)) is before
+    described(tmp_path, "MY_ECAL_barrel", half_length=1000.0)
+    assert detector.load(str(file)).half_length == before.half_length / 2
+
+
+def test_a_file_has_the_name_of_its_detector(tmp_path):
+    file = described(tmp_path, "MY_ECAL_barrel").rename(tmp_path / "other.yaml")
+    with pytest.raises(UnknownDetectorError, match=r"'MY_ECAL_barrel'.*MY_ECAL_barrel.yaml"):
+        detector.load(str(file))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "x" * 5000, "\0", "nowhere.yaml"])
+def test_what_names_no_detector_lists_those_there_are(name):
+    with pytest.raises(UnknownDetectorError, match="BESIII_EMC_barrel, CEPC_ECAL_barrel"):
+        detector.load(name)
 
 
 def test_cells_agree_with_dd4hep_where_it_can_be_imported():
