@@ -27,7 +27,8 @@ from k4calofast import detector
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.fullsim.request import Request
 from k4calofast.generator import Model
-from k4calofast.showers import Showers, hdf5
+from k4calofast.showers import crystals
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.training import configuration, recipe
 from k4calofast.training.families import settings_of
 from k4calofast.validation.closure import COMPARED, closure
@@ -106,10 +107,10 @@ class Study:
 
     def __init__(
         self,
-        pool: Showers,
-        provenance: hdf5.Provenance,
-        asked_by: Showers,
-        measured: Showers,
+        pool: CrystalShowers,
+        provenance: crystals.CrystalProvenance,
+        asked_by: CrystalShowers,
+        measured: CrystalShowers,
         family: str,
         settings: configuration.Settings,
         power: float,
@@ -138,7 +139,7 @@ class Study:
         """Train a generator on rows of the pool; return it, and how long it took (s)."""
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
-            hdf5.write(folder / "sample.h5", [self.pool.take(np.sort(rows))], self.provenance)
+            crystals.write(folder / "sample.h5", [self.pool.take(np.sort(rows))], self.provenance)
             began = perf_counter()
             output = folder / "study" / self.family
             settings = self.settings.model_copy(update={"seed": seed})
@@ -147,7 +148,7 @@ class Study:
             )
             return Model(output, "cpu"), perf_counter() - began
 
-    def made(self, model: Model, showers: Showers, seed: int) -> dict[str, Floats]:
+    def made(self, model: Model, showers: CrystalShowers, seed: int) -> dict[str, Floats]:
         """Observables of a generator at the conditions of showers."""
         return observables(generated(model, showers, seed), self.geometry)
 
@@ -405,8 +406,8 @@ def main() -> None:
     read = configuration.read(given.family, None, given.set, "")
     values = {**COMMON, **SMALL.get(given.family, {}), **read.values}
     settings = settings_of(read.family).model_validate(values)
-    sample, provenance = hdf5.read(given.pool)
-    asked_by, _ = hdf5.read(given.reference)
+    sample, provenance = crystals.read(given.pool)
+    asked_by, _ = crystals.read(given.reference)
     kept = len(sample) - given.measured
     sizes = [
         round(given.first * given.grow**number) for number in range(given.rounds + given.beyond + 1)

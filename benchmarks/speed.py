@@ -24,7 +24,7 @@ import numpy as np
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.generator import Model, find_model
 from k4calofast.properties import CaloFastSimProperties, CaloParticleGunProperties
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.steering.algorithms import Job, create
 from k4calofast.steering.configurables import IOSvcProperties
 from k4calofast.steering.loop import EventLoop
@@ -43,7 +43,7 @@ def of_inference(name: str, least_seconds: float) -> dict[int, float]:
     conditions[:, 0] = rng.choice(MOMENTA, count)
     conditions[:, 5] = rng.uniform(-1000, 1000, count)
     nothing = np.zeros(count, np.float32)
-    showers = Showers(
+    showers = CrystalShowers(
         rng.choice(KINDS, count).astype(np.int32),
         nothing.astype(np.int32),
         conditions,

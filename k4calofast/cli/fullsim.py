@@ -103,7 +103,7 @@ def fullsim(
 ) -> None:
     """Simulate single particles in a barrel with Geant4: BESIII's crystals, or layers."""
     from k4calofast.detector.besiii import barrel
-    from k4calofast.fullsim import besiii, layered, production
+    from k4calofast.fullsim import besiii, layers, production
     from k4calofast.fullsim.request import read
     from k4calofast.output import check
 
@@ -132,14 +132,14 @@ def fullsim(
     setup: production.Setup = production.CrystalWindows()
     coverage, usual, size = besiii.COVERAGE, (0.02, 3.0), 2000
     if not crystals:
-        setup = layered.LayerStacks(detector, pitch, angle_t, angle_z, angle_t_range)
-        coverage = dict.fromkeys(layered.KINDS, layered.coverage(setup.description))
-        usual, size = layered.USUAL_MOMENTA, 200
+        setup = layers.LayerStacks(detector, pitch, angle_t, angle_z, angle_t_range)
+        coverage = dict.fromkeys(layers.KINDS, layers.coverage(setup.description))
+        usual, size = layers.USUAL_MOMENTA, 200
         for name, value in (("angle_t", angle_t), ("angle_z", angle_z)):
             if value is not None:
                 _refuse_beyond(name, "rad", coverage[22][name], value, value)
         if angle_t_range is not None:
-            steepest = (-layered.STEEPEST, layered.STEEPEST)
+            steepest = (-layers.STEEPEST, layers.STEEPEST)
             _refuse_beyond("angle_t", "rad", steepest, *angle_t_range)
 
     momenta = tuple((p, p) for p in momentum) if momentum else (momentum_range or usual,)

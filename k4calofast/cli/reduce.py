@@ -22,13 +22,13 @@ def reduce(
     """Reduce the precision of a model; validate the result before use."""
     from k4calofast.generator import find_model
     from k4calofast.generator.card import CARD_FILE, MODEL_FILE, check_destination
-    from k4calofast.showers import hdf5
+    from k4calofast.showers import crystals
 
     folder = find_model(model)
     check_destination(output, [sample, folder / MODEL_FILE, folder / CARD_FILE])
     with training.extra():
         from k4calofast.training.reduction import reduce as run
 
-        showers, _ = hdf5.read(sample)
+        showers, _ = crystals.read(sample)
         card = run(folder, output, kind, showers, training.command())
     typer.echo(f"{output}: {card.name}, {(output / card.file).stat().st_size / 1e6:.1f} MB")

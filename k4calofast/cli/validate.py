@@ -59,7 +59,8 @@ def validate(
     """Compare a generator with a full simulation; exit code 2 if a gate of its card fails."""
     from k4calofast.generator import Model, find_model
     from k4calofast.generator.card import CARD_FILE, write_card
-    from k4calofast.showers import Showers, reading
+    from k4calofast.showers import reading
+    from k4calofast.showers.crystals import CrystalShowers
     from k4calofast.validation import report
     from k4calofast.validation.layers import report as layered
 
@@ -77,7 +78,7 @@ def validate(
         if len(reference) > 1 or len(again or []) > 1:
             raise SteeringError("several files make one reference of layers, not of crystals")
 
-        def read(file: Path) -> tuple[Showers, reading.Source]:
+        def read(file: Path) -> tuple[CrystalShowers, reading.Source]:
             return reading.read(
                 file,
                 hits=hits,

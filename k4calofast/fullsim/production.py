@@ -1,7 +1,7 @@
 """Shower samples on all cores: chunks of showers, each in a Geant4 process of its own.
 
 What a shower is of is the business of a `Setup`: windows of BESIII's crystals here, stacks of
-layers in `k4calofast.fullsim.layered`.
+layers in `k4calofast.fullsim.layers`.
 
 Geant4 aborts its process on a fatal exception; with a process per chunk that costs the chunk,
 not the run. A chunk's particles and its Geant4 are seeded by (seed, chunk), so a sample does
@@ -33,7 +33,8 @@ from k4calofast.fullsim.physics_data import PhysicsData, find_or_make
 from k4calofast.fullsim.request import Request
 from k4calofast.fullsim.sampling import Drawn, log_uniform, on_request
 from k4calofast.fullsim.simulation import PHYSICS, RANGE_CUT, Simulation, require_geant4
-from k4calofast.showers import Showers, hdf5
+from k4calofast.showers import crystals
+from k4calofast.showers.crystals import CrystalShowers
 
 Floats = npt.NDArray[np.float64]
 
@@ -86,8 +87,8 @@ class Setup(Protocol):
         parts
             Their showers.
         origin
-            Returns the fields of `k4calofast.showers.hdf5.Origin` that all setups have in common;
-            it waits for the first of the parts.
+            Returns the fields of `k4calofast.showers.provenance.Provenance` that all setups have in
+            common; it waits for the first of the parts.
         """
 
 
@@ -170,7 +171,7 @@ class CrystalWindows:
         seed: int,
         data: PhysicsData,
         progress: Callable[[int], None],
-    ) -> tuple[Showers, str]:
+    ) -> tuple[CrystalShowers, str]:
         """Simulate one chunk; see `Setup`."""
         momentum, drawn = particles(chunk, rng)
         sector = besiii.sector()
@@ -184,21 +185,23 @@ class CrystalWindows:
             progress,
         )
         energies, beside = sector.in_window(deposits, drawn.cell, besiii.WINDOW)
-        showers = Showers(pdg, drawn.cell.astype(np.int32), drawn.conditions, energies, beside)
+        showers = CrystalShowers(
+            pdg, drawn.cell.astype(np.int32), drawn.conditions, energies, beside
+        )
         return showers, simulation.version
 
     def write(
         self,
         file: Path,
         chunks: list[Chunk],
-        parts: Iterator[Showers],
+        parts: Iterator[CrystalShowers],
         origin: Callable[[], dict[str, Any]],
     ) -> None:
         """Write a sample; see `Setup`."""
         sector = besiii.sector()
 
-        def provenance() -> hdf5.Provenance:
-            return hdf5.Provenance(
+        def provenance() -> crystals.CrystalProvenance:
+            return crystals.CrystalProvenance(
                 detector=sector.barrel.name,
                 window=besiii.WINDOW,
                 magnetic_field=sector.magnetic_field,
@@ -208,7 +211,7 @@ class CrystalWindows:
                 **origin(),
             )
 
-        hdf5.write(file, parts, provenance)
+        crystals.write(file, parts, provenance)
 
 
 _CRYSTALS = CrystalWindows()

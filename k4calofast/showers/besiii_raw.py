@@ -27,7 +27,7 @@ from k4calofast.detector import besiii
 from k4calofast.events.columns import Floats, Indices
 from k4calofast.events.reading import readable
 from k4calofast.exceptions import FileFormatError, MissingCollectionError
-from k4calofast.showers.columns import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.showers.deposits import impossible, in_windows, nearest_arrival
 
 _UNREADABLE = "cannot be read as a raw file of BESIII"
@@ -64,7 +64,7 @@ def read(
     window: tuple[int, int] = (11, 11),
     kinds: Sequence[int] = (22, 11, -11),
     most_lost: float = MOST_LOST,
-) -> Showers:
+) -> CrystalShowers:
     """Read the showers of all particles that enter a crystal of the barrel; see `showers_of`.
 
     Parameters
@@ -104,7 +104,7 @@ def read(
             f"{', '.join(map(str, files)) or 'no files'}: no showers: no particle of the kinds "
             f"{', '.join(map(str, kinds))} in '{HITS}' enters the barrel with all its energy"
         )
-    return Showers.concatenate(parts)
+    return CrystalShowers.concatenate(parts)
 
 
 def showers_of(
@@ -113,7 +113,7 @@ def showers_of(
     window: tuple[int, int] = (11, 11),
     kinds: Sequence[int] = (22, 11, -11),
     most_lost: float = MOST_LOST,
-) -> tuple[Showers, Indices, Floats]:
+) -> tuple[CrystalShowers, Indices, Floats]:
     """Showers of some events.
 
     A particle makes a shower if it sets out in front of the barrel and enters a crystal of it.
@@ -188,7 +188,7 @@ def showers_of(
     energies, beside = in_windows(
         barrel, entered[chosen], window, shower[mine], cell[mine], energy[mine]
     )
-    showers = Showers(
+    showers = CrystalShowers(
         pdg[chosen],
         entered[chosen].astype(np.int32),
         barrel.conditions_at(entered[chosen], position[chosen], momentum[chosen]),

@@ -17,7 +17,7 @@ A window of ours is one layer: its rows are the bins in r, its columns those in 
 counted in cells, 0, 1, 2, ...: they are names of rows, not radii, so what the challenge's programs
 say of energies, layers and voxels holds for such a file, and what they say of centres and widths
 does not. Beside the two datasets stand ``conditions``, ``cell`` and ``beside`` as in
-`k4calofast.showers.Showers`, which those programs do not read.
+`k4calofast.showers.crystals.CrystalShowers`, which those programs do not read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from particle import Particle
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import FileFormatError, OutputError
 from k4calofast.output import NewFile
-from k4calofast.showers.columns import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.showers.deposits import LARGEST, impossible
 from k4calofast.showers.hdf5 import load_h5py, opened, own_dataset
 
@@ -74,7 +74,7 @@ class Binning:
 def write(
     file: Path,
     binning: Path,
-    showers: Showers,
+    showers: CrystalShowers,
     detector: str | None = None,
     description: str = "",
 ) -> None:
@@ -127,7 +127,7 @@ def write(
         raise OutputError(f"cannot write {file} and {binning}: {error}") from error
 
 
-def read(file: Path, binning: Path, only_energies: bool = False) -> Showers:
+def read(file: Path, binning: Path, only_energies: bool = False) -> CrystalShowers:
     """Read a sample, of this package or of anybody.
 
     All layers must have the same bins. The windows have the bins in r as rows, and as columns
@@ -202,7 +202,7 @@ def read(file: Path, binning: Path, only_energies: bool = False) -> Showers:
     if not np.isfinite(known[0]).all():
         raise FileFormatError(f"{file}: dataset 'conditions' holds NaN")
     _check_energies(file, "beside", known[2])
-    return Showers(
+    return CrystalShowers(
         np.full(count, bins.pdg, np.int32),
         known[1],
         _doubles(known[0]),

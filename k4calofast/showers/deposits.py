@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector import CrystalBarrel
 from k4calofast.events.columns import Indices
-from k4calofast.exceptions import FileFormatError
-from k4calofast.showers.columns import Showers
 
 
 def nearest_arrival(arrival: Indices, child: Indices, parent: Indices) -> Indices:
@@ -87,24 +83,3 @@ LARGEST, SMALLEST = 1e6, 1e-12
 def impossible(energy: npt.NDArray[np.floating]) -> int:
     """Count energies that are NaN, negative or absurdly large."""
     return int((~((energy >= 0) & (energy <= LARGEST))).sum())
-
-
-def refuse_impossible(file: Path, showers: Showers) -> None:
-    """Refuse what no training and no comparison survives, whoever has read it.
-
-    Raises
-    ------
-    FileFormatError
-        If energies are NaN, negative or absurd, or conditions NaN or absurd; the message names file
-        and column.
-    """
-    for name in ("energies", "beside"):
-        if impossible(getattr(showers, name)):
-            raise FileFormatError(
-                f"{file}: column {name} holds NaN or negative energies, or some above "
-                f"{LARGEST:g} GeV"
-            )
-    if not (np.abs(showers.conditions) <= LARGEST).all():
-        raise FileFormatError(f"{file}: column conditions holds NaN, or values above {LARGEST:g}")
-    if not (showers.momentum >= SMALLEST).all():
-        raise FileFormatError(f"{file}: column conditions holds momenta below {SMALLEST:g} GeV")

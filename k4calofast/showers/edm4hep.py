@@ -29,7 +29,7 @@ from k4calofast.exceptions import (
     MissingCollectionError,
 )
 from k4calofast.incidence import Record, follow, identified
-from k4calofast.showers.columns import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.showers.deposits import impossible, in_windows
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def read(
     window: tuple[int, int] = (11, 11),
     detector: str = "BESIII_EMC_barrel",
     kinds: Sequence[int] = (22, 11, -11),
-) -> Showers:
+) -> CrystalShowers:
     """Read the showers of every particle that arrives at the calorimeter.
 
     A contribution belongs to the particle that it names, or to the ancestor whose shower that is
@@ -139,10 +139,10 @@ def read(
             f"{listed}: no showers: no particle of '{particles}' of the kinds "
             f"{', '.join(map(str, kinds))} arrives at {detector}"
         )
-    return Showers.concatenate(parts)
+    return CrystalShowers.concatenate(parts)
 
 
-def _read_file(file: Path, wanted: _Wanted) -> Iterator[Showers]:
+def _read_file(file: Path, wanted: _Wanted) -> Iterator[CrystalShowers]:
     with closing(EventSource([file])) as source:
         infos = source.infos
     with _in(file):
@@ -177,7 +177,7 @@ def _read_file(file: Path, wanted: _Wanted) -> Iterator[Showers]:
 
 def _showers(
     frames: Frames, wanted: _Wanted, infos: tuple[CollectionInfo, ...], left_out: _LeftOut
-) -> Showers:
+) -> CrystalShowers:
     """Showers of some events."""
     detector = wanted.detector
     info = typed.find_collection(infos, wanted.particles, MC_PARTICLE.collection)
@@ -219,7 +219,7 @@ def _showers(
         contributions.energy[mine],
     )
     cell = arrivals.cell.astype(np.int32)
-    return Showers(pdg[chosen], cell, arrivals.conditions, energies, beside)
+    return CrystalShowers(pdg[chosen], cell, arrivals.conditions, energies, beside)
 
 
 def _of_contributions(

@@ -1,7 +1,7 @@
-"""Shower samples as HDF5 files: the columns, and where they come from.
+"""HDF5 files of columns: written whole or not at all, and read within limits.
 
-Layout, version 1: one dataset per column of `k4calofast.showers.Showers`, with the
-attributes ``unit`` and ``description``; the provenance as attributes of the file.
+One dataset per column, with the attributes ``unit`` and ``description``; the name of the layout and
+the provenance are attributes of the file.
 """
 
 from __future__ import annotations
@@ -10,45 +10,20 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ValidationError
 
-from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import FileFormatError, K4CaloFastError, MissingExtraError, OutputError
 from k4calofast.output import NewFile
-from k4calofast.showers.columns import Showers
-from k4calofast.showers.deposits import refuse_impossible
+from k4calofast.showers.provenance import Provenance
 from k4calofast.showers.visit import refuse_unsound
 from k4calofast.stopping import Stopped
 
-LAYOUT = "k4calofast showers 1"
-
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 """What HDF5 files begin with."""
-
-_COLUMNS = {
-    "pdg": ("", "PDG number of the particle"),
-    "cell": ("", "cell that was hit"),
-    "conditions": (
-        ", ".join(condition.unit for condition in CONDITIONS),
-        ", ".join(condition.name for condition in CONDITIONS),
-    ),
-    "energies": ("GeV", "energy deposited in each cell of the window around the hit cell"),
-    "beside": ("GeV", "energy deposited in cells outside the window"),
-}
-
-
-_DIMENSIONS = {"pdg": 1, "cell": 1, "conditions": 2, "energies": 3, "beside": 1}
-_TYPES = {
-    "pdg": np.int32,
-    "cell": np.int32,
-    "conditions": np.float64,
-    "energies": np.float32,
-    "beside": np.float32,
-}
 
 _MOST_VALUES = 2**31
 """Energies in a sample: 8 GiB in memory. The challenge's largest file has 2.0e9."""
@@ -73,99 +48,7 @@ _READING = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 """What h5py raises for damaged files."""
 
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class Origin(BaseModel):
-    """Where a sample comes from: enough to make it again, if it is of `k4calofast fullsim`.
-
-    Attributes
-    ----------
-    detector
-        Name of the calorimeter.
-    simulation
-        Program and version.
-    physics, physics_data
-        Physics list, and what its tables are.
-    range_cut
-        Production cut (mm); None if it is unknown.
-    magnetic_field
-        Along z (T); None if it is unknown.
-    geometry, sampling
-        In words: what was built, and how the conditions were drawn.
-    coverage
-        For each kind of particle (PDG number), the range that each condition fills.
-    seed, repetition
-        Seed of the conditions and of the simulation, None if it is unknown; samples that differ
-        in the repetition alone have the same conditions and other showers.
-    software
-        Version of this package.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    detector: str
-    simulation: str
-    physics: str
-    physics_data: str
-    range_cut: Finite | None
-    magnetic_field: Finite | None
-    geometry: str
-    sampling: str
-    coverage: Annotated[dict[int, dict[str, tuple[Finite, Finite]]], Field(min_length=1)]
-    seed: int | None
-    repetition: int = 0
-    software: str
-
-    covered: ClassVar[frozenset[str]] = frozenset(condition.name for condition in CONDITIONS)
-    """What the coverage has ranges of."""
-
-    @field_validator("coverage")
-    @classmethod
-    def _of_all_conditions(cls, coverage: dict[int, Any]) -> dict[int, Any]:
-        for pdg, ranges in coverage.items():
-            if set(ranges) != cls.covered:
-                needed = ", ".join(sorted(cls.covered))
-                raise ValueError(f"kind {pdg} must have ranges for {needed}")
-            if any(low > high for low, high in ranges.values()):
-                raise ValueError(f"kind {pdg} has a range that ends before it begins")
-        return coverage
-
-
-class Provenance(Origin):
-    """Where a sample of showers in windows comes from.
-
-    Samples of others say less: `k4calofast.showers.reading.read_with_provenance`.
-
-    Attributes
-    ----------
-    window
-        Its shape (rows, columns).
-    """
-
-    window: tuple[int, int]
-
-
-SomeOrigin = TypeVar("SomeOrigin", bound=Origin)
-
-
-def write(
-    file: Path, parts: Iterable[Showers], provenance: Provenance | Callable[[], Provenance]
-) -> int:
-    """Write showers, part by part, under a temporary name that is changed at the end.
-
-    Returns
-    -------
-    int
-        Number of showers.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    rows = ({name: getattr(part, name) for name in _COLUMNS} for part in parts)
-    return write_columns(file, LAYOUT, _COLUMNS, rows, provenance)
+SomeProvenance = TypeVar("SomeProvenance", bound=Provenance)
 
 
 def write_columns(
@@ -173,7 +56,7 @@ def write_columns(
     layout: str,
     columns: Mapping[str, tuple[str, str]],
     parts: Iterable[Mapping[str, npt.NDArray[Any]]],
-    provenance: Origin | Callable[[], Origin],
+    provenance: Provenance | Callable[[], Provenance],
     chunk: int = 1024,
 ) -> int:
     """Write columns, part by part, under a temporary name that is changed at the end.
@@ -234,37 +117,14 @@ def write_columns(
     return count
 
 
-def read(file: Path) -> tuple[Showers, Provenance]:
-    """Read a sample.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is missing, is not such a sample, is empty, or holds NaN or negative energies.
-    """
-
-    def fits(sizes: Mapping[str, tuple[int, ...]], provenance: Provenance) -> None:
-        count = sizes["pdg"][0]
-        of_one = {"conditions": (len(CONDITIONS),), "energies": provenance.window}
-        for name, size in sizes.items():
-            needed = (count, *of_one.get(name, ()))
-            if size != needed:
-                raise FileFormatError(f"{file}: column {name} has the shape {size}, not {needed}")
-
-    columns, provenance = read_columns(file, LAYOUT, _DIMENSIONS, Provenance, fits, _TYPES)
-    showers = Showers(**columns)
-    refuse_impossible(file, showers)
-    return showers, provenance
-
-
 def read_columns(
     file: Path,
     layout: str,
     dimensions: Mapping[str, int],
-    origin: type[SomeOrigin],
-    fits: Callable[[Mapping[str, tuple[int, ...]], SomeOrigin], None],
+    origin: type[SomeProvenance],
+    fits: Callable[[Mapping[str, tuple[int, ...]], SomeProvenance], None],
     types: Mapping[str, npt.DTypeLike],
-) -> tuple[dict[str, npt.NDArray[Any]], SomeOrigin]:
+) -> tuple[dict[str, npt.NDArray[Any]], SomeProvenance]:
     """Read columns of numbers.
 
     Parameters

@@ -16,9 +16,8 @@ from k4calofast.detector import load
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.events.reading import EventSource, readable
 from k4calofast.exceptions import FileFormatError
-from k4calofast.showers import besiii_raw, calochallenge, edm4hep, hdf5
-from k4calofast.showers.columns import Showers
-from k4calofast.showers.deposits import refuse_impossible
+from k4calofast.showers import besiii_raw, calochallenge, crystals, edm4hep, hdf5
+from k4calofast.showers.crystals import CrystalShowers
 
 _FORMATS = (
     "showers are read from HDF5 files (of `k4calofast fullsim`, or like the CaloChallenge's) and "
@@ -45,7 +44,7 @@ class Source:
     detector: str | None
     description: str
     seed: int | None = None
-    provenance: hdf5.Provenance | None = None
+    provenance: crystals.CrystalProvenance | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def read(
     kinds: Sequence[int] = (22, 11, -11),
     binning: Path | None = None,
     only_energies: bool = False,
-) -> tuple[Showers, Source]:
+) -> tuple[CrystalShowers, Source]:
     """Read showers from any file that holds some. What it is, its content says.
 
     ============================================  ==============================================
@@ -126,18 +125,20 @@ def read(
             said = description or "in the layout of the CaloChallenge"
             source = Source(name, said, _seed(description))
         else:
-            showers, provenance = hdf5.read(file)
+            showers, provenance = crystals.read(file)
             said = _said(provenance)
             source = Source(provenance.detector, said, provenance.seed, provenance)
     else:
         raise FileFormatError(f"{file}: neither HDF5 nor ROOT; {_FORMATS}")
     if not len(showers):
         raise FileFormatError(f"{file}: holds no showers")
-    refuse_impossible(file, showers)
+    crystals.refuse_impossible(file, showers)
     return showers, source
 
 
-def read_with_provenance(file: Path, hints: Hints | None = None) -> tuple[Showers, hdf5.Provenance]:
+def read_with_provenance(
+    file: Path, hints: Hints | None = None
+) -> tuple[CrystalShowers, crystals.CrystalProvenance]:
     """Read showers from any file that holds some, and what a training must know of them.
 
     Samples of `k4calofast fullsim` say it all. Of others, the coverage is measured: the generator
@@ -168,7 +169,7 @@ def read_with_provenance(file: Path, hints: Hints | None = None) -> tuple[Shower
     if source.provenance is not None:
         return showers, source.provenance
     rows, columns = showers.energies.shape[1:]
-    provenance = hdf5.Provenance(
+    provenance = crystals.CrystalProvenance(
         detector=detector,
         window=(rows, columns),
         simulation=source.description,
@@ -189,7 +190,7 @@ _LEAST_WIDE = {"rad": 1e-3, "mm": 0.1}
 """Ranges are at least so wide: differences by rounding alone are none.  Momenta: a thousandth."""
 
 
-def _coverage(showers: Showers) -> dict[int, dict[str, tuple[float, float]]]:
+def _coverage(showers: CrystalShowers) -> dict[int, dict[str, tuple[float, float]]]:
     """Range that each condition fills, for each kind."""
     coverage = {}
     for pdg in np.unique(showers.pdg).tolist():
@@ -221,7 +222,7 @@ def _data_model(file: Path) -> str:
     return f"EDM4hep {'.'.join(map(str, version))}" if version else "EDM4hep"
 
 
-def _said(provenance: hdf5.Provenance) -> str:
+def _said(provenance: crystals.CrystalProvenance) -> str:
     again = f", repetition {provenance.repetition}" if provenance.repetition else ""
     seed = "unknown" if provenance.seed is None else provenance.seed
     return f"{provenance.simulation}, {provenance.physics}, seed {seed}{again}"

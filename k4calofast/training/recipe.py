@@ -25,8 +25,9 @@ from k4calofast.generator.card import (
     digest,
 )
 from k4calofast.machine import processor
-from k4calofast.showers import layered
-from k4calofast.showers.hdf5 import Origin, Provenance
+from k4calofast.showers import layers
+from k4calofast.showers.crystals import CrystalProvenance
+from k4calofast.showers.provenance import Provenance
 from k4calofast.showers.reading import Hints, read_with_provenance
 from k4calofast.training import export, families, joining, loop, workfolder
 from k4calofast.training.configuration import Settings
@@ -105,7 +106,7 @@ def train(
     check_destination(output)
     with workfolder.opened(work) as place:
         of_layers = families.kind_of(name) == "layers"
-        reader = layered.read if of_layers else partial(read_with_provenance, hints=hints)
+        reader = layers.read if of_layers else partial(read_with_provenance, hints=hints)
         joined = joining.read(sample_file, more, reader)
         judge: Judge | None = None
         sample: Sample | LayeredSample
@@ -231,7 +232,7 @@ def _run(
 
 
 def refuse_trained_on(
-    choose: Path, other: Provenance, sample_file: Path, provenance: Provenance
+    choose: Path, other: CrystalProvenance, sample_file: Path, provenance: CrystalProvenance
 ) -> None:
     """Refuse to choose by showers that are trained on.
 
@@ -249,7 +250,7 @@ def refuse_trained_on(
         raise TrainingError(f"{choose} is trained on: epochs are chosen by other showers")
 
 
-def shape_of(provenance: Provenance) -> Shape:
+def shape_of(provenance: CrystalProvenance) -> Shape:
     """Return what a sample decides about a generator."""
     kinds = provenance.coverage.values()
     ranges = {
@@ -262,7 +263,7 @@ def shape_of(provenance: Provenance) -> Shape:
     return Shape(sorted(provenance.coverage), ranges, provenance.window, provenance.detector)
 
 
-def trained(work: Path, provenance: Provenance) -> tuple[str, Family]:
+def trained(work: Path, provenance: CrystalProvenance) -> tuple[str, Family]:
     """Return the name of a family and the family that was trained in a work folder.
 
     Raises
@@ -324,7 +325,7 @@ def _identity(
 def card_of(
     output: Path,
     content: bytes,
-    provenance: Origin,
+    provenance: Provenance,
     family: Family,
     count: int,
     history: History,

@@ -20,7 +20,7 @@ import numpy as np
 
 from k4calofast.exceptions import ModelError
 from k4calofast.generator.card import MODEL_FILE, ModelCard, digest, read_card, read_checked
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.training import export
 from k4calofast.training.precision import Kind
 
@@ -34,7 +34,9 @@ _CALIBRATION = 4096
 _BLOCK = 64
 
 
-def reduce(folder: Path, output: Path, kind: Kind, showers: Showers, command: str) -> ModelCard:
+def reduce(
+    folder: Path, output: Path, kind: Kind, showers: CrystalShowers, command: str
+) -> ModelCard:
     """Write a variant of a model, and its card without validation.
 
     Parameters
@@ -99,7 +101,7 @@ def _halved(content: bytes) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _quantised(content: bytes, card: ModelCard, showers: Showers) -> bytes:
+def _quantised(content: bytes, card: ModelCard, showers: CrystalShowers) -> bytes:
     import onnx
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -150,7 +152,7 @@ def _sizes(node: Any, sizes: dict[str, list[int]]) -> list[list[int]]:
     return [sizes[name] for name in node.input if name in sizes]
 
 
-def _blocks(card: ModelCard, showers: Showers) -> Iterator[dict[str, Any]]:
+def _blocks(card: ModelCard, showers: CrystalShowers) -> Iterator[dict[str, Any]]:
     random = np.random.default_rng(0)
     for start in range(0, min(len(showers), _CALIBRATION), _BLOCK):
         part = showers.take(slice(start, start + _BLOCK))

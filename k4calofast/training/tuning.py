@@ -33,7 +33,7 @@ from k4calofast.detector import CrystalBarrel
 from k4calofast.exceptions import TrainingError
 from k4calofast.generator import Model
 from k4calofast.locks import locked
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.showers.reading import Hints, read_with_provenance
 from k4calofast.training import configuration, loop, recipe
 from k4calofast.training.configuration import Settings
@@ -51,7 +51,7 @@ from k4calofast.validation.report import generated
 Progress = Callable[[], AbstractContextManager[loop.Report]]
 """Shows one training."""
 
-Objective = Callable[[Showers, Showers, CrystalBarrel], float]
+Objective = Callable[[CrystalShowers, CrystalShowers, CrystalBarrel], float]
 """How far generated showers, the second, are from a reference; 0 or the smallest is the best."""
 
 BEST, HISTORY, STORAGE = "best.yaml", "history.png", "study.db"
@@ -105,7 +105,7 @@ class Search:
     hints: Hints = Hints()  # noqa: RUF009 - it is frozen
     command: str = ""
 
-    def reference(self) -> Showers:
+    def reference(self) -> CrystalShowers:
         """Read the showers that trials are compared by, after making sure that they may be.
 
         Raises
@@ -407,7 +407,7 @@ def _run(
     study: optuna.Study,
     trial: optuna.Trial,
     folders: _Folders,
-    reference: Showers,
+    reference: CrystalShowers,
     progress: Progress,
 ) -> str:
     """Train with a trial's settings, say how good that is, and return a line about it."""
@@ -443,7 +443,7 @@ def _run(
     return f"trial {trial.number}: {search.objective} {value:.4g}, {said}"
 
 
-def measured(objective: str, model: Model, reference: Showers) -> float:
+def measured(objective: str, model: Model, reference: CrystalShowers) -> float:
     """Return how far a generator is from a reference.
 
     Raises
@@ -474,28 +474,28 @@ def _keep_the_best(search: Search, study: optuna.Study, folders: _Folders) -> No
         output.write(folders.out / BEST, text)
 
 
-def _chi2(there: Showers, here: Showers, _: CrystalBarrel) -> float:
+def _chi2(there: CrystalShowers, here: CrystalShowers, _: CrystalBarrel) -> float:
     totals = torch.from_numpy(here.energies).flatten(1).sum(1)
     return chi2_ndf(Sample.of(there, 0.0), totals)
 
 
 def _clouds(
-    there: Showers, here: Showers, geometry: CrystalBarrel
+    there: CrystalShowers, here: CrystalShowers, geometry: CrystalBarrel
 ) -> list[npt.NDArray[np.float64]]:
     sides = (observables(showers, geometry) for showers in (there, here))
     names = (*OBSERVABLES, *IMPACT)
     return [np.stack([values[name] for name in names], axis=1) for values in sides]
 
 
-def _fpd(there: Showers, here: Showers, geometry: CrystalBarrel) -> float:
+def _fpd(there: CrystalShowers, here: CrystalShowers, geometry: CrystalBarrel) -> float:
     return frechet_distance(*standardised(*_clouds(there, here, geometry))).value
 
 
-def _auc_observables(there: Showers, here: Showers, geometry: CrystalBarrel) -> float:
+def _auc_observables(there: CrystalShowers, here: CrystalShowers, geometry: CrystalBarrel) -> float:
     return _area(*_clouds(there, here, geometry))
 
 
-def _auc_cells(there: Showers, here: Showers, _: CrystalBarrel) -> float:
+def _auc_cells(there: CrystalShowers, here: CrystalShowers, _: CrystalBarrel) -> float:
     cells = (showers.energies.reshape(len(showers), -1) for showers in (there, here))
     return _area(*(side.astype(np.float64) for side in cells))
 
@@ -505,7 +505,7 @@ def _area(there: npt.NDArray[np.float64], here: npt.NDArray[np.float64]) -> floa
     return 0.5 + abs(separation(there, here).mean - 0.5)
 
 
-def _closure(there: Showers, here: Showers, geometry: CrystalBarrel) -> float:
+def _closure(there: CrystalShowers, here: CrystalShowers, geometry: CrystalBarrel) -> float:
     """Root of the mean square: the worst bin alone is a matter of chance."""
     one, other = (observables(showers, geometry) for showers in (there, here))
     shifts = [found.shift for found in closure(there, one, other, COMPARED)]

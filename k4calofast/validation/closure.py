@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector.crystals import CONDITIONS
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 
 Floats = npt.NDArray[np.float64]
 
@@ -67,12 +67,12 @@ class Bin:
 
 
 def closure(
-    showers: Showers,
+    showers: CrystalShowers,
     there: dict[str, Floats],
     here: dict[str, Floats],
     names: Sequence[str],
     bins: int = BINS,
-    others: Showers | None = None,
+    others: CrystalShowers | None = None,
 ) -> list[Bin]:
     """Compare means in bins of every condition.
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.crystals.observables import block, lateral_width
 from k4calofast.validation.metrics import Value, z_score
 from k4calofast.validation.observables import width68, width68_error
@@ -162,7 +162,10 @@ class Row:
 
 
 def compare(
-    reference: Showers, generated: Showers, there: dict[str, Floats], here: dict[str, Floats]
+    reference: CrystalShowers,
+    generated: CrystalShowers,
+    there: dict[str, Floats],
+    here: dict[str, Floats],
 ) -> list[Row]:
     """Compare showers with the same conditions, kind by kind and momentum by momentum.
 
@@ -189,7 +192,7 @@ def compare(
     ]
 
 
-def bins(showers: Showers) -> Iterator[tuple[int, float, npt.NDArray[np.bool_]]]:
+def bins(showers: CrystalShowers) -> Iterator[tuple[int, float, npt.NDArray[np.bool_]]]:
     """Yield kind, momentum (GeV), and which showers (N,) have them, kind by kind.
 
     A sample at a few momenta has a bin for each; others have bins with as many showers each, and

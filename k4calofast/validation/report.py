@@ -19,7 +19,7 @@ from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import Model
 from k4calofast.generator.card import ModelCard, Training, read_checked
 from k4calofast.noise import normal_noise
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.showers.reading import Source
 from k4calofast.validation.crystals.comparison import (
     CLASSIFIERS,
@@ -347,7 +347,7 @@ def _table(rows: list[Row], gates: Mapping[str, float]) -> list[str]:
     return lines
 
 
-def generated(model: Model, reference: Showers, seed: int) -> Showers:
+def generated(model: Model, reference: CrystalShowers, seed: int) -> CrystalShowers:
     """Showers of a generator for the kinds and conditions of other showers."""
     count = len(reference)
     rows = np.arange(count, dtype=np.uint64)
@@ -362,7 +362,7 @@ def generated(model: Model, reference: Showers, seed: int) -> Showers:
             model.card.noise,
         )
         parts.append(model.energies(reference.pdg[part], reference.conditions[part], noise))
-    return Showers(
+    return CrystalShowers(
         reference.pdg,
         reference.cell,
         reference.conditions,
@@ -373,10 +373,10 @@ def generated(model: Model, reference: Showers, seed: int) -> Showers:
 
 def validate(
     model: Model,
-    reference: Showers,
+    reference: CrystalShowers,
     described: str,
     seed: int = 0,
-    again: Showers | None = None,
+    again: CrystalShowers | None = None,
     progress: Progress = lambda _: None,
     pictures: bool = True,
     speed: bool = True,
@@ -495,7 +495,7 @@ def parameters_of(content: bytes) -> int | None:
     return sum(sizes)
 
 
-def comparable(model: Model, reference: Showers) -> npt.NDArray[np.bool_]:
+def comparable(model: Model, reference: CrystalShowers) -> npt.NDArray[np.bool_]:
     """Return which showers (N,) of a reference a generator can be compared with.
 
     Raises
@@ -519,7 +519,7 @@ def comparable(model: Model, reference: Showers) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def _in_range(model: Model, showers: Showers) -> npt.NDArray[np.bool_]:
+def _in_range(model: Model, showers: CrystalShowers) -> npt.NDArray[np.bool_]:
     """Showers (N,) whose conditions the model knows; edges are inside but for rounding."""
     inside = np.zeros(len(showers), np.bool_)
     for pdg, ranges in model.card.kinds.items():
@@ -530,7 +530,7 @@ def _in_range(model: Model, showers: Showers) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def above_threshold(showers: Showers, threshold: float) -> Showers:
+def above_threshold(showers: CrystalShowers, threshold: float) -> CrystalShowers:
     """Showers without energies that the generator drops, too."""
     energies = np.where(showers.energies > threshold, showers.energies, np.float32(0))
     return replace(showers, energies=energies)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import ModelError
 from k4calofast.fullsim.request import Axis, OfKind, Request
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.closure import BINS, COMPARED, Bin, closure
 
 Floats = npt.NDArray[np.float64]
@@ -71,7 +71,7 @@ def faults(found: Sequence[Bin]) -> list[Fault]:
 
 
 def request(
-    showers: Showers,
+    showers: CrystalShowers,
     there: dict[str, Floats],
     here: dict[str, Floats],
     detector: str,
@@ -141,7 +141,7 @@ def _axis(faults: Sequence[Fault], usual: float, power: float) -> Axis:
 
 
 def _normalised(
-    showers: Showers,
+    showers: CrystalShowers,
     axes: dict[int, dict[str, Axis]],
     detector: str,
     origin: str,

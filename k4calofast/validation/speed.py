@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from k4calofast.generator import Model
 from k4calofast.machine import processor
 from k4calofast.noise import normal_noise
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 
 BATCHES = (1, 256, 4096)
 """Showers per call: an event with one particle, an event with many, and as many as there are."""
@@ -75,7 +75,7 @@ class Speed(BaseModel):
 
 def measure(
     model: Model,
-    showers: Showers,
+    showers: CrystalShowers,
     batches: Sequence[int] = BATCHES,
     seconds: float = _SECONDS,
 ) -> Speed:

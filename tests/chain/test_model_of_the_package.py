@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from k4calofast.generator import Model, find_model
-from k4calofast.showers import hdf5
+from k4calofast.showers import crystals
 from k4calofast.training.crystals.sample import available_energy
 from k4calofast.validation.crystals.observables import observables
 from k4calofast.validation.fidelity import compare
@@ -27,7 +27,7 @@ FAITHFUL = [f"besiii_emc_barrel/{name}" for name in ("accurate", "fast", "flow")
 @pytest.fixture(scope="module", params=FAITHFUL)
 def both(request):
     """160 showers of Geant4 and of a generator per kind and momentum."""
-    geant4, _ = hdf5.read(GEANT4)
+    geant4, _ = crystals.read(GEANT4)
     return geant4, generated(Model(find_model(request.param), "cpu"), geant4, seed=3)
 
 
@@ -73,7 +73,7 @@ def test_soft_photons_often_lose_nothing(both):
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_shower_is_the_same_bit_by_bit_wherever_it_is_in_a_batch(name):
-    here, _ = hdf5.read(GEANT4)
+    here, _ = crystals.read(GEANT4)
     here = here.take(slice(0, 500))
     model = Model(find_model(name), "cpu")
     rng = np.random.default_rng(1)

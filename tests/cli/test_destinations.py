@@ -32,7 +32,7 @@ def working(monkeypatch):
     def read(*_: object, **__: object) -> None:
         raise AssertionError("the work began")
 
-    for what in ("showers.reading.read", "showers.hdf5.read", "showers.layered.read"):
+    for what in ("showers.reading.read", "showers.crystals.read", "showers.layers.read"):
         monkeypatch.setattr(f"k4calofast.{what}", read)
     for what in ("generator.Model", "validation.side_by_side.read", "fullsim.production.produce"):
         monkeypatch.setattr(f"k4calofast.{what}", read)

@@ -14,7 +14,7 @@ import pytest
 
 from k4calofast.exceptions import FullSimulationError
 from k4calofast.fullsim import production
-from k4calofast.showers import hdf5
+from k4calofast.showers import crystals
 from k4calofast.validation.crystals.observables import observables
 
 GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
@@ -35,12 +35,12 @@ def sample(tmp_path_factory):
 
 
 def test_showers_leave_most_of_their_energy_in_the_crystals(sample):
-    showers, provenance = hdf5.read(sample)
+    showers, provenance = crystals.read(sample)
     assert len(showers) == 360
     assert set(showers.pdg) == {22, 11, -11}
     np.testing.assert_allclose(np.unique(showers.momentum.round(6)), [0.1, 0.5])
     values = observables(showers)
-    there, _ = hdf5.read(GEANT4)
+    there, _ = crystals.read(GEANT4)
     expected = observables(there)
     for pdg in (22, 11, -11):
         here = (showers.pdg == pdg) & (showers.momentum < 0.2)
@@ -58,7 +58,7 @@ def test_the_same_seed_gives_the_same_showers_whatever_the_processes(sample):
     again = sample.with_name("b.h5")
     arguments = ("-n", 60, "--momentum", 0.1, "--momentum", 0.5, "--chunk", 30, "-j", 1)
     assert fullsim(sample.parent, again.name, *arguments).returncode == 0
-    one, other = hdf5.read(sample)[0], hdf5.read(again)[0]
+    one, other = crystals.read(sample)[0], crystals.read(again)[0]
     np.testing.assert_array_equal(one.energies, other.energies)
     np.testing.assert_array_equal(one.conditions, other.conditions)
 
@@ -67,13 +67,13 @@ def test_a_repetition_has_the_same_particles_and_other_showers(sample):
     again = sample.with_name("c.h5")
     arguments = ("-n", 60, "--momentum", 0.1, "--momentum", 0.5, "--chunk", 30)
     assert fullsim(sample.parent, again.name, *arguments, "--repetition", 1).returncode == 0
-    one, other = hdf5.read(sample)[0], hdf5.read(again)[0]
+    one, other = crystals.read(sample)[0], crystals.read(again)[0]
     np.testing.assert_array_equal(one.conditions, other.conditions)
     assert (one.energies != other.energies).any((1, 2)).all()
 
 
 def test_a_sample_that_lacks_a_chunk_does_not_look_finished(sample, tmp_path, monkeypatch):
-    showers, provenance = hdf5.read(sample)
+    showers, provenance = crystals.read(sample)
     chunks = production.plan((22, 11), ((0.1, 0.1),), 30, 30)
 
     def one_of_two(*arguments):
@@ -89,7 +89,7 @@ def test_a_sample_that_lacks_a_chunk_does_not_look_finished(sample, tmp_path, mo
     (unfinished,) = tmp_path.iterdir()
     assert unfinished.match("sample.h5.*.part")
     assert str(unfinished) in str(error.value)
-    assert len(hdf5.read(unfinished)[0]) == 30
+    assert len(crystals.read(unfinished)[0]) == 30
 
 
 def test_a_killed_worker_is_an_error_and_a_second_run_into_its_file_another(tmp_path):

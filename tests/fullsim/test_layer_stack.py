@@ -17,12 +17,12 @@ from k4calofast.cli.commands import app
 from k4calofast.detector.description import describe, names
 from k4calofast.exceptions import FullSimulationError, SteeringError, UnknownDetectorError
 from k4calofast.fullsim.layer_stack import LayerStack, _binned
-from k4calofast.fullsim.layered import LayerStacks, coverage
+from k4calofast.fullsim.layers import LayerStacks, coverage
 from k4calofast.fullsim.physics_data import find_or_make
 from k4calofast.fullsim.simulation import load_geant4
 from k4calofast.incidence.transport import LIGHT_SPEED
-from k4calofast.showers import layered
-from k4calofast.showers.layered import LayeredShowers
+from k4calofast.showers import layers
+from k4calofast.showers.layers import LayerShowers
 
 K4CALOFAST = Path(sys.executable).with_name("k4calofast")
 DETECTOR = "CLD_ECAL_barrel"
@@ -95,17 +95,17 @@ def sample(folder):
     )
 
 
-def shower_of(showers: LayeredShowers):
+def shower_of(showers: LayerShowers):
     return np.repeat(np.arange(len(showers)), np.diff(showers.offsets))
 
 
-def places(showers: LayeredShowers, pitch: float):
+def places(showers: LayerShowers, pitch: float):
     """Depth, t and z of the points."""
     depths = LayerStack(describe(DETECTOR), pitch).depths
     return depths[showers.layer], (showers.column + 0.5) * pitch, (showers.row + 0.5) * pitch
 
 
-def centres(showers: LayeredShowers, values):
+def centres(showers: LayerShowers, values):
     """Mean of the points' values, weighted with energy, of each shower."""
     shower = shower_of(showers)
     energies = np.bincount(shower, showers.energy)
@@ -114,7 +114,7 @@ def centres(showers: LayeredShowers, values):
 
 def test_silicon_sees_its_share_of_the_energy(sample):
     """Of a stack's ionisation, 0.5 mm of silicon per 1.9 mm of tungsten see some percent."""
-    showers, provenance = layered.read(sample)
+    showers, provenance = layers.read(sample)
     assert len(showers) == 24
     assert set(showers.pdg) == {22, 11}
     np.testing.assert_allclose(showers.momentum, 1.5)
@@ -131,7 +131,7 @@ def test_silicon_sees_its_share_of_the_energy(sample):
 
 
 def test_points_of_a_shower_are_in_order_and_no_cell_is_twice_there(sample):
-    showers, _ = layered.read(sample)
+    showers, _ = layers.read(sample)
     places_ = np.stack([shower_of(showers), showers.layer, showers.column, showers.row])
     order = np.lexsort(places_[::-1])
     np.testing.assert_array_equal(order, np.arange(len(order)))
@@ -140,7 +140,7 @@ def test_points_of_a_shower_are_in_order_and_no_cell_is_twice_there(sample):
 
 
 def test_nothing_is_faster_than_light_and_showers_are_as_fast(sample):
-    showers, provenance = layered.read(sample)
+    showers, provenance = layers.read(sample)
     n, t, z = places(showers, provenance.pitch)
     # The nearest that a deposit in the cell can be.
     near = np.hypot(*(np.maximum(np.abs(v) - provenance.pitch / 2, 0) for v in (t, z)))
@@ -161,14 +161,14 @@ def test_nothing_is_faster_than_light_and_showers_are_as_fast(sample):
 
 def test_showers_go_where_their_particle_goes(folder):
     straight = ("-n", 12, "-p", "gamma", "--momentum", 2, "--angle-t", 0)
-    normal, provenance = layered.read(fullsim(folder, "n.h5", *straight, "--angle-z", 0))
+    normal, provenance = layers.read(fullsim(folder, "n.h5", *straight, "--angle-z", 0))
     n, t, z = places(normal, provenance.pitch)
     # The axis of a 2 GeV photon's shower is known to 3 mm, that of twelve to 1 mm.
     assert abs(centres(normal, t).mean()) < 4
     assert abs(centres(normal, z).mean()) < 4
     assert 30 < centres(normal, n).mean() < 90
 
-    inclined, provenance = layered.read(fullsim(folder, "i.h5", *straight, "--angle-z", 0.7))
+    inclined, provenance = layers.read(fullsim(folder, "i.h5", *straight, "--angle-z", 0.7))
     n, t, z = places(inclined, provenance.pitch)
     assert abs(centres(inclined, t).mean()) < 4
     # Inclined tracks leave more in a layer, so z is a little beyond the axis.
@@ -182,7 +182,7 @@ def test_the_field_parts_electrons_and_positrons(folder):
     """Along n with the field along z, n x z = -t: positrons turn to -t, electrons to t."""
     arguments = ("-n", 120, "-p", "e-", "-p", "e+", "--momentum", 0.3)
     file = fullsim(folder, "f.h5", *arguments, "--angle-t", 0, "--angle-z", 0)
-    showers, provenance = layered.read(file)
+    showers, provenance = layers.read(file)
     _, t, _ = places(showers, provenance.pitch)
     # Showers are wide; near their axis the particle itself counts most.
     shower, near = shower_of(showers), np.abs(t) < 10
@@ -209,15 +209,15 @@ def test_the_same_seed_gives_the_same_showers_whatever_the_processes(sample, fol
         "-j",
         1,
     )
-    one, other = layered.read(sample)[0], layered.read(again)[0]
-    for field in fields(LayeredShowers):
+    one, other = layers.read(sample)[0], layers.read(again)[0]
+    for field in fields(LayerShowers):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
 
 def test_a_repetition_has_the_same_particles_and_other_showers(sample, folder):
     arguments = ("-n", 12, "-p", "gamma", "-p", "e-", "--momentum", 1.5, "--chunk", 6)
     again = fullsim(folder, "c.h5", *arguments, "--repetition", 1)
-    one, other = layered.read(sample)[0], layered.read(again)[0]
+    one, other = layers.read(sample)[0], layers.read(again)[0]
     np.testing.assert_array_equal(one.angle_t, other.angle_t)
     np.testing.assert_array_equal(one.angle_z, other.angle_z)
     assert len(one.energy) != len(other.energy) or (one.energy != other.energy).any()

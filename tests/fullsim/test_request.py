@@ -19,7 +19,7 @@ from k4calofast.cli.commands import app
 from k4calofast.exceptions import FileFormatError, SteeringError
 from k4calofast.fullsim import besiii, production, request
 from k4calofast.fullsim.request import Axis, OfKind, Request
-from k4calofast.showers import hdf5
+from k4calofast.showers import crystals
 
 K4CALOFAST = Path(sys.executable).with_name("k4calofast")
 
@@ -201,7 +201,7 @@ def test_geant4_showers_on_request(tmp_path):
     command = [K4CALOFAST, "fullsim", "a.h5", "-n", "20", "--request", "request.yaml"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    showers, provenance = hdf5.read(tmp_path / "a.h5")
+    showers, provenance = crystals.read(tmp_path / "a.h5")
     assert [int((showers.pdg == pdg).sum()) for pdg in (22, 11, -11)] == [36, 18, 6]
     assert np.median(showers.momentum[showers.pdg == 22]) < 0.1
     assert provenance.sampling == f"{besiii.SAMPLING}; {wanted.described}"

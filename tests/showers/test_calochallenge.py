@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from k4calofast.exceptions import FileFormatError, OutputError
-from k4calofast.showers import Showers, calochallenge, hdf5
+from k4calofast.showers import calochallenge, crystals
+from k4calofast.showers.crystals import CrystalShowers
 
 GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
 LAYERS = '<Bins><Bin pid="22" name="photon">{}</Bin></Bins>'
@@ -26,7 +27,7 @@ LAYER = '<Layer id="{}" r_edges="{}" n_bin_alpha="{}"/>'
 
 @pytest.fixture(scope="module")
 def electrons():
-    showers, _ = hdf5.read(GEANT4)
+    showers, _ = crystals.read(GEANT4)
     return showers.take(showers.pdg == 11)
 
 
@@ -58,8 +59,8 @@ def published(sample):
     return write
 
 
-def assert_same(one: Showers, other: Showers) -> None:
-    for field in fields(Showers):
+def assert_same(one: CrystalShowers, other: CrystalShowers) -> None:
+    for field in fields(CrystalShowers):
         a, b = getattr(one, field.name), getattr(other, field.name)
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
@@ -82,7 +83,7 @@ def test_any_window_of_any_kind_comes_back_to_the_last_bit(data, shape, pdg):
     count = shape[0]
     conditions = np.zeros((count, 6))
     conditions[:, 0] = data.draw(arrays(np.float64, count, elements=st.floats(1e-3, 1e3)))
-    showers = Showers(
+    showers = CrystalShowers(
         np.full(count, pdg, np.int32),
         np.arange(count, dtype=np.int32),
         conditions,

@@ -21,7 +21,8 @@ from k4calofast.events.frames import CollectionInfo
 from k4calofast.events.reading import EventSource
 from k4calofast.exceptions import FileFormatError, InvalidEventError, MissingCollectionError
 from k4calofast.incidence import arrive
-from k4calofast.showers import Showers, edm4hep
+from k4calofast.showers import edm4hep
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.showers.deposits import in_windows, nearest_arrival
 from k4calofast.steering.algorithms.algorithm import hit_fields
 
@@ -81,7 +82,7 @@ def changed(make, simulated, tmp_path, monkeypatch):
     return write
 
 
-def total(showers: Showers) -> np.ndarray:
+def total(showers: CrystalShowers) -> np.ndarray:
     return showers.energies.sum((1, 2), dtype=np.float64) + showers.beside
 
 
@@ -128,7 +129,7 @@ def test_smaller_windows_leave_more_beside_them(showers):
 def test_events_are_independent_of_chunks_and_files(showers, monkeypatch):
     monkeypatch.setattr(edm4hep, "_EVENTS_AT_ONCE", 7)
     twice = edm4hep.read([FULLSIM, FULLSIM], HITS)
-    for field in fields(Showers):
+    for field in fields(CrystalShowers):
         once = getattr(showers, field.name)
         np.testing.assert_array_equal(getattr(twice, field.name), np.concatenate([once, once]))
 
@@ -166,7 +167,7 @@ def test_deposits_of_descendants_belong_to_the_nearest_ancestor_that_arrives(
     index = contributions.particle * 3 + np.arange(len(contributions.particle)) % 3
     file = changed(family, parent, contributions=replace(contributions, particle=index))
     again = edm4hep.read([file], HITS)
-    for field in fields(Showers):
+    for field in fields(CrystalShowers):
         np.testing.assert_array_equal(getattr(again, field.name), getattr(showers, field.name))
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from k4calofast.exceptions import FileFormatError, MissingCollectionError
-from k4calofast.showers import Showers, calochallenge, hdf5
+from k4calofast.showers import calochallenge, crystals
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.showers.reading import Source, read
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -20,7 +21,7 @@ FULLSIM = REPOSITORY / "options" / "input" / "fullsim.edm4hep.root"
 
 @pytest.fixture(scope="module")
 def geant4():
-    return hdf5.read(GEANT4)
+    return crystals.read(GEANT4)
 
 
 def test_our_own_samples_name_their_simulation_and_seed(geant4):
@@ -37,7 +38,7 @@ def test_a_photon_is_the_same_in_the_challenges_layout(geant4, tmp_path):
     calochallenge.write(file, tmp_path / "photons.xml", photons, "BESIII_EMC_barrel", "Geant4")
     showers, source = read(file)
     assert source == Source("BESIII_EMC_barrel", "Geant4")
-    for field in fields(Showers):
+    for field in fields(CrystalShowers):
         np.testing.assert_array_equal(getattr(showers, field.name), getattr(photons, field.name))
     moved = (tmp_path / "photons.xml").rename(tmp_path / "other.xml")
     assert len(read(file, binning=moved)[0]) == len(photons)
@@ -81,7 +82,7 @@ def test_impossible_energies_are_refused(geant4, column, value, tmp_path):
     bad = getattr(showers, column).copy()
     bad.flat[5] = value
     file = tmp_path / "bad.h5"
-    hdf5.write(file, [replace(showers, **{column: bad})], provenance)
+    crystals.write(file, [replace(showers, **{column: bad})], provenance)
     with pytest.raises(FileFormatError, match=rf"bad.h5: column {column} holds NaN or negative"):
         read(file)
 
@@ -89,7 +90,7 @@ def test_impossible_energies_are_refused(geant4, column, value, tmp_path):
 def test_a_sample_without_showers_is_refused(geant4, tmp_path):
     showers, provenance = geant4
     file = tmp_path / "empty.h5"
-    hdf5.write(file, [showers.take(slice(0))], provenance)
+    crystals.write(file, [showers.take(slice(0))], provenance)
     with pytest.raises(FileFormatError, match=r"empty.h5: holds no showers"):
         read(file)
 

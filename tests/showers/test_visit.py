@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k4calofast.exceptions import FileFormatError, K4CaloFastError
-from k4calofast.showers import calochallenge, hdf5, reading, visit
+from k4calofast.showers import calochallenge, crystals, reading, visit
 
 GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
 FEW, PROVENANCE = (lambda showers, provenance: (showers.take(slice(0, 3)), provenance))(
-    *hdf5.read(GEANT4)
+    *crystals.read(GEANT4)
 )
 COLUMNS = ("pdg", "cell", "conditions", "energies", "beside")
 
@@ -29,7 +29,7 @@ COLUMNS = ("pdg", "cell", "conditions", "energies", "beside")
 @pytest.fixture
 def file(tmp_path):
     found = tmp_path / "few.h5"
-    hdf5.write(found, [FEW], PROVENANCE)
+    crystals.write(found, [FEW], PROVENANCE)
     return found
 
 
@@ -48,14 +48,14 @@ def test_columns_of_other_lengths_are_refused(file, column):
         del sample[column]
         sample[column] = np.concatenate([values, values])
     with pytest.raises(FileFormatError, match=r"column \w+ has the shape .*, not"):
-        hdf5.read(file)
+        crystals.read(file)
 
 
 def test_samples_without_showers_are_refused(tmp_path):
     file = tmp_path / "none.h5"
-    hdf5.write(file, [FEW.take(slice(0, 0))], PROVENANCE)
+    crystals.write(file, [FEW.take(slice(0, 0))], PROVENANCE)
     with pytest.raises(FileFormatError, match="holds no showers"):
-        hdf5.read(file)
+        crystals.read(file)
 
 
 @pytest.mark.parametrize("chunks", [None, (1024,)])
@@ -64,14 +64,14 @@ def test_values_that_were_never_written_are_not_read(file, chunks):
         del sample["beside"]
         sample.create_dataset("beside", (1 << 30,), np.float32, chunks=chunks)
     with pytest.raises(FileFormatError, match="some were never written"):
-        hdf5.read(file)
+        crystals.read(file)
 
 
 def test_windows_are_those_of_the_provenance(tmp_path):
     file = tmp_path / "other.h5"
-    hdf5.write(file, [FEW], PROVENANCE.model_copy(update={"window": (9, 9)}))
+    crystals.write(file, [FEW], PROVENANCE.model_copy(update={"window": (9, 9)}))
     with pytest.raises(FileFormatError, match="column energies has the shape"):
-        hdf5.read(file)
+        crystals.read(file)
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_windows_are_those_of_the_provenance(tmp_path):
 )
 def test_a_coverage_of_nothing_is_refused(tmp_path, coverage):
     file = tmp_path / "other.h5"
-    hdf5.write(file, [FEW], PROVENANCE.model_copy(update={"coverage": coverage}))
+    crystals.write(file, [FEW], PROVENANCE.model_copy(update={"coverage": coverage}))
     with pytest.raises(FileFormatError, match=r"provenance\.coverage"):
-        hdf5.read(file)
+        crystals.read(file)
 
 
 @pytest.mark.parametrize("value", [1e7, 1e30])
@@ -90,9 +90,9 @@ def test_values_of_no_particle_are_refused(tmp_path, column, value):
     bad = getattr(FEW, column).copy()
     bad.flat[0] = value
     file = tmp_path / "bad.h5"
-    hdf5.write(file, [replace(FEW, **{column: bad})], PROVENANCE)
+    crystals.write(file, [replace(FEW, **{column: bad})], PROVENANCE)
     with pytest.raises(FileFormatError, match=f"column {column} holds NaN"):
-        hdf5.read(file)
+        crystals.read(file)
 
 
 def test_values_behind_unknown_filters_are_refused(file):
@@ -101,7 +101,7 @@ def test_values_behind_unknown_filters_are_refused(file):
         del sample["beside"]
         sample.create_dataset("beside", data=values, scaleoffset=4)
     with pytest.raises(FileFormatError, match=r"HDF5's filter 6"):
-        hdf5.read(file)
+        crystals.read(file)
 
 
 def small(write) -> bytes:
@@ -112,7 +112,7 @@ def small(write) -> bytes:
 
 
 CONTENTS = {
-    "ours": small(lambda file: hdf5.write(file, [FEW], PROVENANCE)),
+    "ours": small(lambda file: crystals.write(file, [FEW], PROVENANCE)),
     "challenge": small(
         lambda file: calochallenge.write(
             file, file.with_suffix(".xml"), FEW.take(slice(0, 1)), "BESIII_EMC_barrel"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from k4calofast.showers import hdf5
+from k4calofast.showers import crystals
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.recipe import shape_of
 
@@ -111,9 +111,9 @@ def small():
 
 @pytest.fixture(scope="session")
 def sample() -> Sample:
-    return Sample.of(hdf5.read(GEANT4)[0], 5e-5)
+    return Sample.of(crystals.read(GEANT4)[0], 5e-5)
 
 
 @pytest.fixture(scope="session")
 def shape():
-    return shape_of(hdf5.read(GEANT4)[1])
+    return shape_of(crystals.read(GEANT4)[1])

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from k4calofast.cli.commands import app
 from k4calofast.exceptions import ModelError, TrainingError
 from k4calofast.generator.card import read_card
-from k4calofast.showers import hdf5
+from k4calofast.showers import crystals
 from k4calofast.showers.reading import Source
 from k4calofast.training import joining, recipe
 from k4calofast.training.families import settings_of
@@ -20,9 +20,9 @@ from k4calofast.validation.report import refuse_unfit
 @pytest.fixture
 def more(geant4, tmp_path):
     """A sample with another seed, on request, as far as its provenance says."""
-    showers, provenance = hdf5.read(geant4)
+    showers, provenance = crystals.read(geant4)
     said = {"seed": 7, "sampling": f"{provenance.sampling}; density by a request"}
-    hdf5.write(
+    crystals.write(
         tmp_path / "more.h5", [showers.take(slice(0, 300))], provenance.model_copy(update=said)
     )
     return tmp_path / "more.h5"
@@ -30,7 +30,7 @@ def more(geant4, tmp_path):
 
 def test_samples_are_joined(geant4, more):
     joined = joining.read(geant4, [more])
-    showers, provenance = hdf5.read(geant4)
+    showers, provenance = crystals.read(geant4)
     assert len(joined.showers) == len(showers) + 300
     assert (joined.showers.energies[-300:] == showers.energies[:300]).all()
     assert joined.provenance == provenance
@@ -47,7 +47,7 @@ def test_the_card_says_of_all_samples_and_none_is_a_reference(geant4, more, smal
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     card = read_card(output)
-    first = hdf5.read(geant4)[1]
+    first = crystals.read(geant4)[1]
     assert card.training.showers == 2700
     assert card.training.sample.endswith(
         f"; seed {first.seed}; and 300 showers, seed 7: density by a request"
@@ -62,21 +62,21 @@ def test_the_card_says_of_all_samples_and_none_is_a_reference(geant4, more, smal
     with pytest.raises(TrainingError, match="epochs are chosen by showers that are not trained on"):
         recipe.train(geant4, output, work, "library", settings, "again", choose=more, more=[more])
     other = tmp_path / "other.h5"
-    showers, provenance = hdf5.read(more)
-    hdf5.write(other, [showers], provenance.model_copy(update={"seed": 8}))
+    showers, provenance = crystals.read(more)
+    crystals.write(other, [showers], provenance.model_copy(update={"seed": 8}))
     with pytest.raises(TrainingError, match="another more"):
         recipe.train(geant4, output, work, "library", settings, "again", more=[other])
 
 
 def test_samples_that_do_not_belong_together_are_refused(geant4, more, tmp_path):
-    showers, provenance = hdf5.read(more)
+    showers, provenance = crystals.read(more)
     for name, value in (
         ("physics", "another"),
         ("detector", "CLD_ECAL_barrel"),
         ("magnetic_field", -0.9),
     ):
         other = tmp_path / "other.h5"
-        hdf5.write(other, [showers], provenance.model_copy(update={name: value}))
+        crystals.write(other, [showers], provenance.model_copy(update={name: value}))
         with pytest.raises(TrainingError, match=f"differ in {name}"):
             joining.read(geant4, [other])
     with pytest.raises(TrainingError, match="has the seed of"):

@@ -14,7 +14,7 @@ import torch
 from k4calofast.exceptions import TrainingError
 from k4calofast.generator import Model
 from k4calofast.generator.card import read_card
-from k4calofast.showers import hdf5
+from k4calofast.showers import crystals
 from k4calofast.training import recipe, workfolder
 from k4calofast.training.families import FAMILIES, kind_of, settings_of
 
@@ -41,7 +41,7 @@ def test_a_model_runs_and_its_card_says_how_it_was_made(made, geant4):
     assert card.training.showers == 2400
     assert "PENELOPE" in card.training.physics_data
     assert set(card.kinds) == {22, 11, -11}
-    showers, _ = hdf5.read(geant4)
+    showers, _ = crystals.read(geant4)
     energies = Model(output, "cpu").energies(showers.pdg, showers.conditions, _noise(2400, card))
     assert np.isfinite(energies).all()
     assert ((energies == 0) | (energies > card.threshold)).all()
@@ -52,7 +52,7 @@ def test_a_shower_does_not_depend_on_its_neighbours(made, geant4):
     """Bit by bit, wherever in a block and with whomever a shower is generated."""
     output, _, _ = made
     model = Model(output, "cpu")
-    showers = hdf5.read(geant4)[0].take(slice(0, 300))
+    showers = crystals.read(geant4)[0].take(slice(0, 300))
     noise = _noise(300, model.card)
     all_at_once = model.energies(showers.pdg, showers.conditions, noise)
     order = np.random.default_rng(2).permutation(300)
@@ -64,7 +64,7 @@ def test_a_shower_does_not_depend_on_its_neighbours(made, geant4):
 
 def test_the_exported_graph_gives_what_torch_gives(made, geant4):
     output, work, name = made
-    showers, provenance = hdf5.read(geant4)
+    showers, provenance = crystals.read(geant4)
     found, family = recipe.trained(work, provenance)
     assert found == name
     session = onnxruntime.InferenceSession(
@@ -120,7 +120,7 @@ def test_a_generator_of_one_kind_needs_no_kind(geant4, small):
 
     from k4calofast.training import export
 
-    shape = recipe.shape_of(hdf5.read(geant4)[1])._replace(kinds=[22])
+    shape = recipe.shape_of(crystals.read(geant4)[1])._replace(kinds=[22])
     settings = settings_of("flow_matching")(**small["flow_matching"])
     generator = recipe.build("flow_matching", settings, shape)
     graph = onnx.load_from_string(export.to_onnx(generator)).graph

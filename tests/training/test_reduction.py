@@ -8,7 +8,7 @@ import pytest
 from k4calofast.exceptions import ModelError
 from k4calofast.generator import Model, find_model
 from k4calofast.generator.card import read_card
-from k4calofast.showers import hdf5
+from k4calofast.showers import crystals
 from k4calofast.training.precision import Kind
 from k4calofast.training.reduction import reduce
 
@@ -19,7 +19,7 @@ def flow():
 
 
 def test_half_precision_weights_halve_the_file_and_move_showers_little(flow, geant4, tmp_path):
-    showers, _ = hdf5.read(geant4)
+    showers, _ = crystals.read(geant4)
     card = reduce(flow, tmp_path / "b" / "half", Kind.FLOAT16, showers, "k4calofast reduce ...")
     assert (tmp_path / "b" / "half" / card.file).stat().st_size < 0.55 * (
         (flow / "model.onnx").stat().st_size
@@ -36,7 +36,7 @@ def test_half_precision_weights_halve_the_file_and_move_showers_little(flow, gea
 
 
 def test_int8_showers_do_not_depend_on_their_neighbours(flow, geant4, tmp_path):
-    showers, _ = hdf5.read(geant4)
+    showers, _ = crystals.read(geant4)
     reduce(flow, tmp_path / "b" / "int8", Kind.INT8, showers, "")
     model = Model(tmp_path / "b" / "int8", "cpu")
     assert read_card(tmp_path / "b" / "int8").name == "b/int8"
@@ -57,4 +57,4 @@ def test_a_model_without_large_weights_cannot_be_reduced(geant4, small, tmp_path
     output = tmp_path / "b" / "f"
     recipe.train(geant4, output, tmp_path / "w", "library", settings, "")
     with pytest.raises(ModelError, match="no hidden layers"):
-        reduce(output, tmp_path / "b" / "g", Kind.INT8, hdf5.read(geant4)[0], "")
+        reduce(output, tmp_path / "b" / "g", Kind.INT8, crystals.read(geant4)[0], "")

@@ -13,7 +13,7 @@ import torch
 
 from k4calofast.generator import Model
 from k4calofast.generator.card import read_card
-from k4calofast.showers import hdf5
+from k4calofast.showers import crystals
 from k4calofast.training import export, recipe, workfolder
 from k4calofast.training.families import settings_of
 from k4calofast.training.refinement import Refined, RefinementSettings, Telling, pick
@@ -52,7 +52,7 @@ def test_odds_are_probabilities_of_candidates():
 
 def test_the_classifier_finds_a_generator_that_is_off(geant4, generator_work):
     """The loss falls below that of guessing, and log odds are higher for the sample's showers."""
-    showers, provenance = hdf5.read(geant4)
+    showers, provenance = crystals.read(geant4)
     _, generator = recipe.trained(generator_work, provenance)
     from k4calofast.training.crystals.sample import Sample
 
@@ -89,14 +89,14 @@ def test_a_refined_model_runs_like_any_other(geant4, generator_work, tmp_path):
     assert "2 candidates" in card.training.method
     first = (output / card.file).read_bytes()
     model = Model(output, "cpu")
-    showers = hdf5.read(geant4)[0].take(slice(0, 100))
+    showers = crystals.read(geant4)[0].take(slice(0, 100))
     noise = np.random.default_rng(1).standard_normal((100, card.noise)).astype(np.float32)
     energies = model.energies(showers.pdg, showers.conditions, noise)
     order = np.random.default_rng(2).permutation(100)
     mixed = model.energies(showers.pdg[order], showers.conditions[order], noise[order])
     np.testing.assert_array_equal(mixed, energies[order])
     # Each shower is one of the two that the generator makes of the two parts of the noise.
-    _, generator = recipe.trained(generator_work, hdf5.read(geant4)[1])
+    _, generator = recipe.trained(generator_work, crystals.read(geant4)[1])
     (tmp_path / "plain.onnx").write_bytes(export.to_onnx(generator))
     import onnxruntime
 

@@ -15,7 +15,7 @@ from k4calofast.cli.commands import app
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import FileFormatError, TrainingError, UnknownDetectorError
 from k4calofast.generator.card import read_card
-from k4calofast.showers import besiii_raw, calochallenge, hdf5
+from k4calofast.showers import besiii_raw, calochallenge, crystals
 from k4calofast.showers.reading import Hints, read_with_provenance
 from k4calofast.training import recipe
 from k4calofast.training.families import settings_of
@@ -26,7 +26,7 @@ NAMES = [condition.name for condition in CONDITIONS]
 
 @pytest.fixture
 def photons(geant4):
-    showers = hdf5.read(geant4)[0]
+    showers = crystals.read(geant4)[0]
     return showers.take(showers.pdg == 22)
 
 
@@ -50,7 +50,7 @@ def settings(small):
 
 
 def test_samples_of_our_own_say_it_all(geant4):
-    assert read_with_provenance(geant4)[1] == hdf5.read(geant4)[1]
+    assert read_with_provenance(geant4)[1] == crystals.read(geant4)[1]
 
 
 def test_the_coverage_of_others_is_what_is_in_them(challenge, photons):
@@ -73,7 +73,7 @@ def test_what_is_not_said_is_unknown(challenge):
 def test_a_converted_sample_keeps_its_seed(geant4, tmp_path):
     file = tmp_path / "photons.hdf5"
     assert CliRunner().invoke(app, ["convert", str(geant4), str(file)]).exit_code == 0
-    assert read_with_provenance(file)[1].seed == hdf5.read(geant4)[1].seed
+    assert read_with_provenance(file)[1].seed == crystals.read(geant4)[1].seed
 
 
 def test_somebody_must_say_of_which_detector_showers_are(challenge, geant4):

@@ -17,7 +17,7 @@ from k4calofast import detector
 from k4calofast.cli.commands import app
 from k4calofast.exceptions import SteeringError, TrainingError
 from k4calofast.generator.card import read_card
-from k4calofast.showers import hdf5
+from k4calofast.showers import crystals
 from k4calofast.training import configuration, recipe, space, tuning
 from k4calofast.training.families import settings_of
 
@@ -37,11 +37,11 @@ def base(small):
 def samples(geant4, tmp_path_factory) -> tuple[Path, Path]:
     """Showers to train on, and others to choose by."""
     folder = tmp_path_factory.mktemp("samples")
-    showers, provenance = hdf5.read(geant4)
+    showers, provenance = crystals.read(geant4)
     files = folder / "train.h5", folder / "choose.h5"
     for seed, file in enumerate(files):
         part = showers.take(slice(seed, None, 2))
-        hdf5.write(file, [part], provenance.model_copy(update={"seed": seed}))
+        crystals.write(file, [part], provenance.model_copy(update={"seed": seed}))
     return files
 
 
@@ -184,7 +184,7 @@ def test_the_worse_half_is_pruned_in_every_stage(completed):
 
 
 def test_every_objective_grows_with_the_distance(geant4):
-    showers, provenance = hdf5.read(geant4)
+    showers, provenance = crystals.read(geant4)
     showers = showers.take(slice(None, None, 2))
     geometry = detector.load(provenance.detector)
     rng = np.random.default_rng(1)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k4calofast.exceptions import TrainingError
-from k4calofast.showers import hdf5
+from k4calofast.showers import crystals
 from k4calofast.training import recipe, workfolder
 from k4calofast.training.families import settings_of
 
@@ -114,7 +114,7 @@ def test_a_damaged_training_is_no_generator(geant4, finished, tmp_path, name, da
     work = Path(shutil.copytree(finished, tmp_path / "work"))
     damage(work / name)
     with pytest.raises(TrainingError) as error:
-        recipe.trained(work, hdf5.read(geant4)[1])
+        recipe.trained(work, crystals.read(geant4)[1])
     assert str(error.value).startswith(str(work / name))
     assert "\n" not in str(error.value)
     assert not Path("executed").exists()
@@ -127,7 +127,7 @@ def test_settings_that_were_changed_by_hand_are_noticed(geant4, finished, tmp_pa
     assert was in file.read_text()
     file.write_text(file.read_text().replace(was, now))
     with pytest.raises(TrainingError, match="was changed after the training"):
-        recipe.trained(work, hdf5.read(geant4)[1])
+        recipe.trained(work, crystals.read(geant4)[1])
 
 
 def test_a_second_training_in_a_folder_is_refused_while_the_first_is_alive(geant4, work):

@@ -9,7 +9,7 @@ import pytest
 
 from k4calofast.fullsim import besiii
 from k4calofast.generator import Model, find_model
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.report import generated
 
 MOMENTA = (0.1, 0.3, 1.0, 2.5)
@@ -21,12 +21,12 @@ def model() -> Model:
 
 
 @pytest.fixture(scope="session")
-def conditions() -> Showers:
+def conditions() -> CrystalShowers:
     """Photons at four momenta; their energies are still to be made."""
     count = 16_000
     momentum = np.resize(MOMENTA, count)
     drawn = besiii.draw(np.random.default_rng(3), 22, momentum)
-    return Showers(
+    return CrystalShowers(
         np.full(count, 22, np.int32),
         drawn.cell.astype(np.int32),
         drawn.conditions,
@@ -36,18 +36,18 @@ def conditions() -> Showers:
 
 
 @pytest.fixture(scope="session")
-def reference(model, conditions) -> Showers:
+def reference(model, conditions) -> CrystalShowers:
     return generated(model, conditions, 1)
 
 
 @pytest.fixture(scope="session")
-def repeated(model, conditions) -> Showers:
+def repeated(model, conditions) -> CrystalShowers:
     """The same photons with other noise: as good as the reference."""
     return generated(model, conditions, 2)
 
 
 @pytest.fixture(scope="session")
-def without_angle(model, conditions) -> Showers:
+def without_angle(model, conditions) -> CrystalShowers:
     """Showers of a generator that does not see delta_phi_mom."""
     blind = conditions.conditions.copy()
     blind[:, 2] = 0.0

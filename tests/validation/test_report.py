@@ -18,7 +18,8 @@ from k4calofast.cli.commands import app
 from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import find_model
 from k4calofast.generator.card import read_card, write_card
-from k4calofast.showers import Showers, hdf5
+from k4calofast.showers import crystals
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.showers.reading import Source
 from k4calofast.validation.report import Report, refuse_unfit, validate, write
 
@@ -28,8 +29,8 @@ K4CALOFAST = Path(sys.executable).with_name("k4calofast")
 
 
 @pytest.fixture(scope="module")
-def geant4() -> Showers:
-    return hdf5.read(GEANT4)[0]
+def geant4() -> CrystalShowers:
+    return crystals.read(GEANT4)[0]
 
 
 @pytest.fixture(scope="module")

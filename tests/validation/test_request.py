@@ -12,7 +12,8 @@ from k4calofast.cli.commands import app
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import ModelError
 from k4calofast.fullsim import request as requests
-from k4calofast.showers import Showers, hdf5
+from k4calofast.showers import crystals
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.closure import COMPARED
 from k4calofast.validation.request import BOUNDS, request
 
@@ -20,12 +21,12 @@ GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
 KINDS = (22, 11, -11)
 
 
-def particles(count: int = 9000) -> Showers:
+def particles(count: int = 9000) -> CrystalShowers:
     """Particles at all conditions, without showers."""
     rng = np.random.default_rng(0)
     conditions = rng.uniform(-1, 1, (count, len(CONDITIONS)))
     conditions[:, 0] = np.exp(rng.uniform(np.log(0.02), np.log(3.0), count))
-    return Showers(
+    return CrystalShowers(
         np.resize(KINDS, count).astype(np.int32),
         np.zeros(count, np.int32),
         conditions,
@@ -34,7 +35,7 @@ def particles(count: int = 9000) -> Showers:
     )
 
 
-def sides(showers: Showers, shift):
+def sides(showers: CrystalShowers, shift):
     """Observables of a reference, and of a generator that is off by so many spreads."""
     rng = np.random.default_rng(1)
     there, here = ({name: rng.standard_normal(len(showers)) for name in COMPARED} for _ in range(2))
@@ -42,7 +43,7 @@ def sides(showers: Showers, shift):
 
 
 @pytest.fixture(scope="module")
-def showers() -> Showers:
+def showers() -> CrystalShowers:
     return particles()
 
 
@@ -132,5 +133,5 @@ def test_the_command_writes_what_fullsim_reads(tmp_path):
     assert wanted.detector == "BESIII_EMC_barrel"
     assert sorted(wanted.kinds) == sorted(KINDS)
     assert "besiii_emc_barrel/flow beside 2400 showers" in wanted.origin
-    showers = hdf5.read(GEANT4)[0]
+    showers = crystals.read(GEANT4)[0]
     np.testing.assert_allclose(np.mean([d.mean() for d in of_kinds(wanted, showers)]), 1, rtol=1e-6)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import TrainingError
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 
 ELECTRON_MASS = 0.51099895e-3
 """GeV."""
@@ -81,7 +81,7 @@ class Sample:
         return Sample(*(column.to(device) for column in columns))
 
     @staticmethod
-    def of(showers: Showers, threshold: float) -> Sample:
+    def of(showers: CrystalShowers, threshold: float) -> Sample:
         """Mirror showers and drop energies below a threshold (GeV).
 
         Raises

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from k4calofast.detector.description import describe
-from k4calofast.showers.layered import LayeredProvenance, LayeredShowers
+from k4calofast.showers.layers import LayerProvenance, LayerShowers
 from k4calofast.training.family import Shape
 from k4calofast.training.layers.sample import (
     ELECTRON,
@@ -16,7 +16,7 @@ from k4calofast.training.layers.sample import (
 )
 
 
-def shape_of(provenance: LayeredProvenance, settings: Any) -> Shape:
+def shape_of(provenance: LayerProvenance, settings: Any) -> Shape:
     """Return what a sample, and the size of the window, decide about a generator."""
     kinds = provenance.coverage
     ranges = {
@@ -33,7 +33,7 @@ def shape_of(provenance: LayeredProvenance, settings: Any) -> Shape:
     return Shape(sorted({*kinds, *both}), ranges, window, provenance.detector, layers)
 
 
-def sample_of(showers: LayeredShowers, shape: Shape) -> LayeredSample:
+def sample_of(showers: LayerShowers, shape: Shape) -> LayeredSample:
     """Return showers as tensors.
 
     Raises

@@ -15,7 +15,7 @@ from torch import Tensor
 from k4calofast.detector.description import BarrelDescription
 from k4calofast.exceptions import TrainingError
 from k4calofast.incidence.transport import LIGHT_SPEED
-from k4calofast.showers.layered import PIXELS_PER_CELL, LayeredShowers
+from k4calofast.showers.layers import PIXELS_PER_CELL, LayerShowers
 
 PHASES = PIXELS_PER_CELL
 """Places, along a side, where a cell's border can be."""
@@ -143,7 +143,7 @@ class LayeredSample:
         return replace(self, **moved)
 
     @staticmethod
-    def of(showers: LayeredShowers, layers: Layers) -> LayeredSample:
+    def of(showers: LayerShowers, layers: Layers) -> LayeredSample:
         """Mirror showers.
 
         Raises

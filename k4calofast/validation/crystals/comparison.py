@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector import CrystalBarrel
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.closure import COMPARED, Bin, closure, worst
 from k4calofast.validation.crystals.observables import IMPACT, OBSERVABLES, observables
 from k4calofast.validation.crystals.reconstruction import (
@@ -133,11 +133,11 @@ class Comparison:
 
 
 def compare_samples(
-    reference: Showers,
-    generated: Showers,
+    reference: CrystalShowers,
+    generated: CrystalShowers,
     detector: CrystalBarrel,
     gates: Mapping[str, float],
-    again: Showers | None = None,
+    again: CrystalShowers | None = None,
     progress: Progress = lambda _: None,
     classifiers: Sequence[str] = tuple(CLASSIFIERS),
 ) -> Comparison:
@@ -191,7 +191,7 @@ def compare_samples(
     )
 
 
-def _halves(showers: Showers) -> tuple[Rows, Rows]:
+def _halves(showers: CrystalShowers) -> tuple[Rows, Rows]:
     """Rows of two halves, of the same kind and in the same bin of momentum row by row.
 
     Which shower of a bin is in which half, and beside which, is random: errors of differences are
@@ -212,8 +212,8 @@ def _taken(values: dict[str, Floats], rows: Rows) -> dict[str, Floats]:
 
 
 def _distances(
-    one: Showers,
-    other: Showers,
+    one: CrystalShowers,
+    other: CrystalShowers,
     there: dict[str, Floats],
     here: dict[str, Floats],
     progress: Progress,
@@ -252,18 +252,18 @@ def _evenly(values: npt.NDArray[Number], most: int) -> npt.NDArray[Number]:
     return values[:: max(-(-len(values) // most), 1)]
 
 
-def _cells(showers: Showers) -> Floats:
+def _cells(showers: CrystalShowers) -> Floats:
     return showers.energies.reshape(len(showers), -1).astype(np.float64)
 
 
-def _logarithms(showers: Showers) -> Floats:
+def _logarithms(showers: CrystalShowers) -> Floats:
     """Cells for a network: logarithms of MeV, and the momentum's."""
     cells = np.log1p(_cells(showers) * 1e4)
     return np.concatenate([cells, np.log(showers.momentum)[:, None]], axis=1)
 
 
 def _reconstructed(
-    reference: Showers, generated: Showers, detector: CrystalBarrel
+    reference: CrystalShowers, generated: CrystalShowers, detector: CrystalBarrel
 ) -> tuple[Reconstructed, Reconstructed]:
     """Reconstruct both samples with the calibration of the reference."""
     both = [find_clusters(showers, detector) for showers in (reference, generated)]
@@ -283,7 +283,7 @@ def _reconstructed(
 
 
 def _checks(
-    reference: Showers,
+    reference: CrystalShowers,
     there: dict[str, Floats],
     here: dict[str, Floats],
     rows: list[Row],

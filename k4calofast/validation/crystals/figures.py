@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector.crystals import CONDITIONS
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.closure import BINS, matrix
 from k4calofast.validation.crystals.comparison import CLASSIFIERS, Comparison
 from k4calofast.validation.crystals.observables import IMPACT, OBSERVABLES, block
@@ -28,8 +28,8 @@ _BLACK, _RED = "black", "tab:red"
 class Samples:
     """What is drawn: both samples and their comparison."""
 
-    reference: Showers
-    generated: Showers
+    reference: CrystalShowers
+    generated: CrystalShowers
     comparison: Comparison
 
     @property

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from k4calofast.detector import CrystalBarrel
 from k4calofast.detector.crystals import CONDITIONS
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.observables import Observable, ratio
 
 Floats = npt.NDArray[np.float64]
@@ -74,7 +74,9 @@ def block(energies: Floats, size: int) -> Floats:
     return energies[:, top : top + size, left : left + size]
 
 
-def observables(showers: Showers, detector: CrystalBarrel | None = None) -> dict[str, Floats]:
+def observables(
+    showers: CrystalShowers, detector: CrystalBarrel | None = None
+) -> dict[str, Floats]:
     """All of `OBSERVABLES`, and with a detector those of `IMPACT`; (N,) each."""
     energies = showers.energies.astype(np.float64)
     rows, columns = energies.shape[1:]
@@ -112,7 +114,10 @@ def observables(showers: Showers, detector: CrystalBarrel | None = None) -> dict
 
 
 def _asymmetries(
-    showers: Showers, energies: Floats, row: npt.NDArray[np.int64], column: npt.NDArray[np.int64]
+    showers: CrystalShowers,
+    energies: Floats,
+    row: npt.NDArray[np.int64],
+    column: npt.NDArray[np.int64],
 ) -> tuple[Floats, Floats]:
     names = [condition.name for condition in CONDITIONS]
     theta = showers.conditions[:, names.index("delta_theta_mom")]
@@ -131,7 +136,7 @@ def _asymmetries(
 
 
 def _from_impact(
-    showers: Showers, energies: Floats, total: Floats, detector: CrystalBarrel
+    showers: CrystalShowers, energies: Floats, total: Floats, detector: CrystalBarrel
 ) -> dict[str, Floats]:
     names = [condition.name for condition in CONDITIONS]
     hit, where = np.unique(showers.cell, return_inverse=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from k4calofast.detector import CrystalBarrel
 from k4calofast.detector.crystals import CONDITIONS
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.metrics import Value
 from k4calofast.validation.observables import width68, width68_error
 
@@ -50,7 +50,7 @@ class Clusters:
     offset_phi: Floats
 
 
-def find_clusters(showers: Showers, detector: CrystalBarrel) -> Clusters:
+def find_clusters(showers: CrystalShowers, detector: CrystalBarrel) -> Clusters:
     """Find the cluster of each shower in its window."""
     energies = showers.energies.astype(np.float64)
     count, rows, columns = energies.shape
@@ -123,7 +123,7 @@ class Resolution:
 
 
 def resolution(
-    showers: Showers, clusters: Clusters, pdg: int, rows: npt.NDArray[np.bool_]
+    showers: CrystalShowers, clusters: Clusters, pdg: int, rows: npt.NDArray[np.bool_]
 ) -> Resolution:
     """Resolution of the clusters of some showers of one kind."""
     seen = rows & clusters.found
@@ -156,7 +156,7 @@ class PionPeak:
 
 
 def pion_peak(
-    showers: Showers, clusters: Clusters, calibration: Floats, radius: float, seed: int = 0
+    showers: CrystalShowers, clusters: Clusters, calibration: Floats, radius: float, seed: int = 0
 ) -> PionPeak | None:
     """Reconstruct pi0 -> gamma gamma from pairs of single photons.
 

@@ -20,7 +20,7 @@ from k4calofast.generator.card import ModelCard
 from k4calofast.generator.generated import Generated
 from k4calofast.incidence.transport import LIGHT_SPEED
 from k4calofast.noise import normal_noise, uniform_noise
-from k4calofast.showers.layered import LayeredShowers
+from k4calofast.showers.layers import LayerShowers
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -55,7 +55,7 @@ class SeenShowers:
     Attributes
     ----------
     pdg, momentum, angle_t, angle_z
-        (N,) the particles: PDG number, GeV and rad, as in `LayeredShowers`.
+        (N,) the particles: PDG number, GeV and rad, as in `LayerShowers`.
     outside
         (N,) GeV outside the windows, where that is known: 0 of generators.
     offsets
@@ -198,7 +198,7 @@ class Readout:
         """Random phases (count, 2), in pixels."""
         return np.random.default_rng(seed).integers(0, self.pixels, (count, 2))
 
-    def windows(self, showers: LayeredShowers, phase: Indices) -> Windows:
+    def windows(self, showers: LayerShowers, phase: Indices) -> Windows:
         """Return the windows of showers (N,) whose cells lie at phases (N, 2)."""
         slope = np.tan(np.stack([showers.angle_t, showers.angle_z], axis=1))
         line = self.depth[None, :, None] * slope[:, None]
@@ -258,7 +258,7 @@ class Windows:
         return -((cell + 0.5) * readout.cell + self.phase * pitch)
 
 
-def full_simulation(showers: LayeredShowers, readout: Readout, seed: int) -> SeenShowers:
+def full_simulation(showers: LayerShowers, readout: Readout, seed: int) -> SeenShowers:
     """Return the hits of full simulation, in cells whose phases are drawn with a seed."""
     phase = readout.phases(len(showers), seed)
     found = []
@@ -268,9 +268,7 @@ def full_simulation(showers: LayeredShowers, readout: Readout, seed: int) -> See
     return SeenShowers.concatenate(found)
 
 
-def generator(
-    model: Generator, showers: LayeredShowers, readout: Readout, seed: int
-) -> SeenShowers:
+def generator(model: Generator, showers: LayerShowers, readout: Readout, seed: int) -> SeenShowers:
     """Return a generator's hits for the particles of showers.
 
     Cells are those of `full_simulation` with this seed, which is that of the noise, too.
@@ -296,14 +294,14 @@ def summed(where: Indices, values: npt.NDArray[np.floating], count: int) -> Floa
     return np.asarray(np.bincount(where, values.astype(np.float64), count), np.float64)
 
 
-def conditions(showers: LayeredShowers, windows: Windows) -> Floats:
+def conditions(showers: LayerShowers, windows: Windows) -> Floats:
     """Conditions (N, 6) of showers that enter at the front, as the barrel's `conditions`."""
     particle = (showers.momentum, showers.angle_t, showers.angle_z)
     return np.stack([*particle, *windows.offsets.T, np.zeros(len(showers))], axis=1)
 
 
 def called(
-    model: Generator, showers: LayeredShowers, windows: Windows, numbers: Indices, seed: int
+    model: Generator, showers: LayerShowers, windows: Windows, numbers: Indices, seed: int
 ) -> Generated:
     """Call a generator once.
 
@@ -331,7 +329,7 @@ def called(
     return found
 
 
-def _simulated(showers: LayeredShowers, windows: Windows) -> SeenShowers:
+def _simulated(showers: LayerShowers, windows: Windows) -> SeenShowers:
     """Hits of full simulation, in windows."""
     readout = windows.readout
     size, half = readout.window, readout.window // 2
@@ -367,7 +365,7 @@ def _merged(
 
 
 def _hits(
-    showers: LayeredShowers, windows: Windows, key: Indices, energy: Floats, delay: Floats
+    showers: LayerShowers, windows: Windows, key: Indices, energy: Floats, delay: Floats
 ) -> SeenShowers:
     """Hits at places, counted on from shower to shower; those below the threshold are left out."""
     lit = energy >= windows.readout.threshold

@@ -18,8 +18,8 @@ from k4calofast.detector import LayeredBarrel
 from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import Model
 from k4calofast.generator.card import ModelCard, read_checked
-from k4calofast.showers import layered
-from k4calofast.showers.layered import LayeredProvenance, LayeredShowers
+from k4calofast.showers import layers
+from k4calofast.showers.layers import LayerProvenance, LayerShowers
 from k4calofast.showers.reading import Source
 from k4calofast.validation.drawing import Figure
 from k4calofast.validation.fidelity import Check
@@ -91,10 +91,10 @@ class Reference:
         Time that full simulation takes for a shower, if that is known.
     """
 
-    showers: LayeredShowers
+    showers: LayerShowers
     pitch: float
     said: str
-    again: LayeredShowers | None = None
+    again: LayerShowers | None = None
     milliseconds: float | None = None
 
     def thinned(self, most: int) -> Reference:
@@ -355,8 +355,8 @@ def read(
     return Reference(showers, first.pitch, described, repeated, milliseconds)
 
 
-def _joined(files: list[Path]) -> tuple[LayeredShowers, list[LayeredProvenance]]:
-    parts = [layered.read(file) for file in files]
+def _joined(files: list[Path]) -> tuple[LayerShowers, list[LayerProvenance]]:
+    parts = [layers.read(file) for file in files]
     first = parts[0][1]
     for file, (_, one) in zip(files, parts, strict=True):
         for name in _ALIKE:
@@ -365,7 +365,7 @@ def _joined(files: list[Path]) -> tuple[LayeredShowers, list[LayeredProvenance]]
                     f"{files[0]} and {file} differ in {name}: {getattr(first, name)}, "
                     f"{getattr(one, name)}"
                 )
-    showers = LayeredShowers.concatenate([part for part, _ in parts])
+    showers = LayerShowers.concatenate([part for part, _ in parts])
     if not len(showers):
         raise FileFormatError(f"{files[0]}: holds no showers")
     return showers, [one for _, one in parts]
@@ -454,14 +454,14 @@ def _file(model: Generator) -> tuple[int | None, float]:
     return parameters_of(content), 1e-6 * len(content)
 
 
-def _refuse_others(showers: LayeredShowers, again: LayeredShowers) -> None:
+def _refuse_others(showers: LayerShowers, again: LayerShowers) -> None:
     for name in ("pdg", "momentum", "angle_t", "angle_z"):
         if not np.array_equal(getattr(showers, name), getattr(again, name)):
             raise FileFormatError("the repetition has other particles than the reference")
 
 
 def comparable(
-    card: ModelCard, showers: LayeredShowers, readout: Readout, seed: int
+    card: ModelCard, showers: LayerShowers, readout: Readout, seed: int
 ) -> npt.NDArray[np.bool_]:
     """Return which showers (N,) of a reference a generator can be compared with.
 

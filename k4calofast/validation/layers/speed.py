@@ -9,7 +9,7 @@ import onnxruntime
 
 from k4calofast.generator import Model
 from k4calofast.machine import processor
-from k4calofast.showers.layered import LayeredShowers
+from k4calofast.showers.layers import LayerShowers
 from k4calofast.validation.layers.readout import Generator, Readout, called
 from k4calofast.validation.speed import Speed, Timing
 
@@ -24,7 +24,7 @@ _LEAST = 5
 
 
 def measure(
-    model: Generator, showers: LayeredShowers, readout: Readout, seconds: float = _SECONDS
+    model: Generator, showers: LayerShowers, readout: Readout, seconds: float = _SECONDS
 ) -> Speed:
     """Measure the time per shower, noise included, in one thread on a CPU.
 

@@ -10,7 +10,7 @@ import torch
 
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import TrainingError
-from k4calofast.showers import hdf5
+from k4calofast.showers import crystals
 from k4calofast.training.crystals.sample import Sample, available_energy, flipped, mirrored
 from k4calofast.training.crystals.variables import EDGE, Scale, ShowerVariables
 
@@ -77,7 +77,7 @@ def test_a_shower_and_its_mirror_image_are_the_same(sample):
 
 
 def test_unknown_kinds_are_refused():
-    showers, _ = hdf5.read(GEANT4)
+    showers, _ = crystals.read(GEANT4)
     showers.pdg[0] = 2212
     with pytest.raises(TrainingError, match="2212"):
         Sample.of(showers, THRESHOLD)

@@ -21,7 +21,7 @@ from k4calofast.incidence import Fate
 from k4calofast.incidence.transport import LIGHT_SPEED, first_hits
 from k4calofast.noise import normal_noise, uniform_noise
 from k4calofast.properties import CaloFastSimProperties
-from k4calofast.showers import layered
+from k4calofast.showers import layers
 from k4calofast.training import recipe, workfolder
 from k4calofast.training.families import settings_of
 from k4calofast.training.layers import origin
@@ -65,7 +65,7 @@ def made(tmp_path_factory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def family(made):
     _, work = made
-    _, provenance = layered.read(GEANT4)
+    _, provenance = layers.read(GEANT4)
     chosen = settings_of("layered")(**SMALL)
     family = recipe.build("layered", chosen, origin.shape_of(provenance, chosen))
     family.load_state_dict(torch.load(work / workfolder.TRAINED, weights_only=True))
@@ -74,7 +74,7 @@ def family(made):
 
 @pytest.fixture(scope="module")
 def sample(family):
-    showers, _ = layered.read(GEANT4)
+    showers, _ = layers.read(GEANT4)
     return origin.sample_of(showers, family.shape)
 
 
@@ -95,8 +95,8 @@ def test_cells_hold_what_pixels_hold(sample):
 def test_mirrored_showers_are_the_same_showers(sample):
     """The sample is seen at angle_z >= 0; a shower and its mirror image make the same cells."""
     assert (sample.slope[:, 1] >= 0).all()
-    showers, _ = layered.read(GEANT4)
-    mirrored = layered.LayeredShowers(
+    showers, _ = layers.read(GEANT4)
+    mirrored = layers.LayerShowers(
         **{
             name: getattr(showers, name)
             for name in ("pdg", "momentum", "angle_t", "offsets", "layer", "column")

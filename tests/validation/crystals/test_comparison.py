@@ -7,22 +7,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.crystals.comparison import CLASSIFIERS, Comparison, compare_samples
 from k4calofast.validation.crystals.observables import observables
 from k4calofast.validation.fidelity import GATES, bins
 from k4calofast.validation.metrics import separation, spectrum_distance
 
 
-def compared(reference: Showers, other: Showers, barrel, classifiers=()) -> Comparison:
+def compared(
+    reference: CrystalShowers, other: CrystalShowers, barrel, classifiers=()
+) -> Comparison:
     return compare_samples(reference, other, barrel, GATES, classifiers=classifiers)
 
 
-def scaled(showers: Showers) -> Showers:
+def scaled(showers: CrystalShowers) -> CrystalShowers:
     return replace(showers, energies=showers.energies * np.float32(1.01))
 
 
-def widened(showers: Showers) -> Showers:
+def widened(showers: CrystalShowers) -> CrystalShowers:
     """Responses 10 % further from their mean."""
     energies = showers.energies.copy()
     total = energies.sum((1, 2), dtype=np.float64)
@@ -35,11 +37,11 @@ def widened(showers: Showers) -> Showers:
     return replace(showers, energies=energies)
 
 
-def shifted(showers: Showers) -> Showers:
+def shifted(showers: CrystalShowers) -> CrystalShowers:
     return replace(showers, energies=np.roll(showers.energies, 1, axis=2))
 
 
-def dead(showers: Showers) -> Showers:
+def dead(showers: CrystalShowers) -> CrystalShowers:
     alive = np.random.default_rng(0).random(showers.energies.shape) >= 0.02
     return replace(showers, energies=np.where(alive, showers.energies, np.float32(0)))
 

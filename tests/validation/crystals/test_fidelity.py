@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from k4calofast.showers import Showers, hdf5
+from k4calofast.showers import crystals
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.crystals.observables import block, lateral_width, observables
 from k4calofast.validation.fidelity import GATES, checked, compare
 from k4calofast.validation.metrics import Value, separation
@@ -18,16 +19,16 @@ GEANT4 = Path(__file__).resolve().parents[2] / "data" / "geant4_showers.h5"
 
 
 @pytest.fixture(scope="module")
-def geant4() -> Showers:
-    return hdf5.read(GEANT4)[0]
+def geant4() -> CrystalShowers:
+    return crystals.read(GEANT4)[0]
 
 
-def one_cell(row: int, column: int) -> Showers:
+def one_cell(row: int, column: int) -> CrystalShowers:
     energies = np.zeros((1, 11, 11), np.float32)
     energies[0, row, column] = 0.5
     conditions = np.array([[1.0, 0, 0, 0, 0, 0]])
     zero = np.zeros(1)
-    return Showers(
+    return CrystalShowers(
         zero.astype(np.int32), zero.astype(np.int32), conditions, energies, zero.astype(np.float32)
     )
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from k4calofast.detector.crystals import CONDITIONS
-from k4calofast.showers import Showers
+from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.crystals.observables import layered, observables
 from k4calofast.validation.crystals.reconstruction import PION_MASS, find_clusters, pion_peak
 
 CELL = 20 * 120 + 7
 
 
-def photons(energies: np.ndarray, momentum: float = 1.0) -> Showers:
+def photons(energies: np.ndarray, momentum: float = 1.0) -> CrystalShowers:
     count = len(energies)
     conditions = np.zeros((count, len(CONDITIONS)))
     conditions[:, 0] = momentum
-    return Showers(
+    return CrystalShowers(
         np.full(count, 22, np.int32),
         np.full(count, CELL, np.int32),
         conditions,

@@ -19,8 +19,8 @@ from k4calofast.exceptions import FileFormatError, ModelError, SteeringError
 from k4calofast.generator.card import ModelCard, Training, read_card, write_card
 from k4calofast.generator.generated import Generated
 from k4calofast.incidence.transport import LIGHT_SPEED
-from k4calofast.showers import layered
-from k4calofast.showers.layered import LayeredProvenance, LayeredShowers
+from k4calofast.showers import layers
+from k4calofast.showers.layers import LayerProvenance, LayerShowers
 from k4calofast.validation.layers import report as reporting
 from k4calofast.validation.layers.comparison import GATES, groups_of
 from k4calofast.validation.layers.observables import observables
@@ -83,7 +83,7 @@ CARD = ModelCard(
     validation={},
 )
 
-PROVENANCE = LayeredProvenance(
+PROVENANCE = LayerProvenance(
     detector="CLD_ECAL_barrel",
     pitch=PITCH,
     simulation="Geant4 11",
@@ -101,7 +101,7 @@ PROVENANCE = LayeredProvenance(
 
 def showers_by_hand(
     seed: int, energy: float = 1.0, hits: float = 1.0, shift: int = 0, in_a_group: int = IN_A_GROUP
-) -> LayeredShowers:
+) -> LayerShowers:
     """Photons at two momenta and two angles; the same particles for all seeds.
 
     With a factor on their energy, or on the number of hits (at the same energy), or some layers
@@ -130,7 +130,7 @@ def showers_by_hand(
         for angle, way in ((angle_t, np.cos(turn)), (angle_z, np.sin(turn)))
     )
     way = np.sqrt(DEPTH[layer] ** 2 + t**2 + z**2)
-    return LayeredShowers(
+    return LayerShowers(
         np.full(count, 22, np.int32),
         momentum,
         angle_t,
@@ -147,7 +147,7 @@ def showers_by_hand(
 class Other:
     """A generator that gives other showers, one after the other, in the cells that it is told."""
 
-    def __init__(self, showers: LayeredShowers, card: ModelCard = CARD) -> None:
+    def __init__(self, showers: LayerShowers, card: ModelCard = CARD) -> None:
         self.showers, self.card, self.done = showers, card, 0
 
     def generate(
@@ -213,7 +213,7 @@ def same(one: SeenShowers, other: SeenShowers) -> bool:
 
 @pytest.mark.parametrize("window", [5, 37])
 def test_cells_have_the_energy_of_the_pixels_in_the_window(window):
-    showers, provenance = layered.read(GEANT4)
+    showers, provenance = layers.read(GEANT4)
     readout = Readout.of(BARREL, provenance.pitch, window, 0.0)
     seen = full_simulation(showers, readout, 3)
     deposited = np.add.reduceat(showers.energy.astype(np.float64), showers.offsets[:-1])
@@ -231,7 +231,7 @@ def test_pixels_are_in_the_cells_that_hold_them(readout):
     """Showers of one pixel: its cell is around it, and its border is where the phase says."""
     rng = np.random.default_rng(5)
     count = 2000
-    showers = LayeredShowers(
+    showers = LayerShowers(
         np.full(count, 22, np.int32),
         np.full(count, 10.0),
         rng.uniform(-0.4, 0.4, count),
@@ -366,7 +366,7 @@ def test_groups_are_those_of_fixed_momenta_and_angles(readout, reference):
 
 
 def test_momenta_and_angles_that_differ_are_put_into_bins():
-    showers, provenance = layered.read(GEANT4)
+    showers, provenance = layers.read(GEANT4)
     readout = Readout.of(BARREL, provenance.pitch, WINDOW, 0.25)
     groups = groups_of(full_simulation(showers, readout, 0))
     assert len(groups) == 4
@@ -499,11 +499,11 @@ def test_the_command_validates_layers_and_updates_the_card(tmp_path, monkeypatch
         rows = (showers.angle_t == angles[0]) & (showers.angle_z == angles[1])
         file = tmp_path / f"{number}.h5"
         said = PROVENANCE.model_copy(update={"seed": 2 + number})
-        layered.write(file, [showers.take(rows)], said)
+        layers.write(file, [showers.take(rows)], said)
         files.append(file)
-    both = layered.read(files[0])[0], layered.read(files[1])[0]
+    both = layers.read(files[0])[0], layers.read(files[1])[0]
     twin = showers_by_hand(2)
-    twin = LayeredShowers.concatenate([twin.take(twin.angle_t == one.angle_t[0]) for one in both])
+    twin = LayerShowers.concatenate([twin.take(twin.angle_t == one.angle_t[0]) for one in both])
     write_card(tmp_path, CARD)
     monkeypatch.setattr("k4calofast.generator.find_model", lambda _: tmp_path)
     monkeypatch.setattr("k4calofast.generator.Model", lambda *_: Other(twin))
@@ -525,7 +525,7 @@ def test_references_that_do_not_fit_are_refused(tmp_path):
 
     def file(name: str, **changes) -> Path:
         path = tmp_path / f"{name}.h5"
-        layered.write(path, [few], PROVENANCE.model_copy(update=changes))
+        layers.write(path, [few], PROVENANCE.model_copy(update=changes))
         return path
 
     good, other = file("good"), file("other", seed=7)

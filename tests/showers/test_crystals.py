@@ -10,24 +10,25 @@ import numpy as np
 import pytest
 
 from k4calofast.exceptions import FileFormatError
-from k4calofast.showers import Showers, hdf5
+from k4calofast.showers import crystals
+from k4calofast.showers.crystals import CrystalShowers
 
 GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
 
 
 @pytest.fixture(scope="module")
 def geant4():
-    return hdf5.read(GEANT4)
+    return crystals.read(GEANT4)
 
 
 def test_a_sample_written_in_parts_comes_back_whole(geant4, tmp_path):
     showers, provenance = geant4
     file = tmp_path / "showers.h5"
     parts = (showers.take(slice(start, start + 700)) for start in range(0, len(showers), 700))
-    assert hdf5.write(file, parts, provenance) == len(showers)
-    again, known = hdf5.read(file)
+    assert crystals.write(file, parts, provenance) == len(showers)
+    again, known = crystals.read(file)
     assert known == provenance
-    for field in fields(Showers):
+    for field in fields(CrystalShowers):
         np.testing.assert_array_equal(getattr(again, field.name), getattr(showers, field.name))
     assert [path.name for path in tmp_path.iterdir()] == ["showers.h5"]
 
@@ -45,9 +46,9 @@ def test_impossible_energies_are_refused(geant4, column, value, tmp_path):
     bad = getattr(showers, column).copy()
     bad.flat[5] = value
     file = tmp_path / "bad.h5"
-    hdf5.write(file, [replace(showers, **{column: bad})], provenance)
+    crystals.write(file, [replace(showers, **{column: bad})], provenance)
     with pytest.raises(FileFormatError, match=column):
-        hdf5.read(file)
+        crystals.read(file)
 
 
 def test_what_is_no_sample_is_refused(tmp_path):
@@ -61,4 +62,4 @@ def test_what_is_no_sample_is_refused(tmp_path):
         (missing, "no such file"),
     ):
         with pytest.raises(FileFormatError, match=sentence):
-            hdf5.read(file)
+            crystals.read(file)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k4calofast.exceptions import FileFormatError
-from k4calofast.showers import layered
-from k4calofast.showers.layered import LayeredProvenance, LayeredShowers
+from k4calofast.showers import layers
+from k4calofast.showers.layers import LayerProvenance, LayerShowers
 
-PROVENANCE = LayeredProvenance(
+PROVENANCE = LayerProvenance(
     detector="CLD_ECAL_barrel",
     pitch=0.51,
     simulation="Geant4",
@@ -30,11 +30,11 @@ PROVENANCE = LayeredProvenance(
 )
 
 
-def showers_with(*counts: int) -> LayeredShowers:
+def showers_with(*counts: int) -> LayerShowers:
     """Showers with so many points; each point is told apart by its energy."""
     n, p = len(counts), sum(counts)
     rng = np.random.default_rng(p)
-    return LayeredShowers(
+    return LayerShowers(
         pdg=rng.choice([22, 11, -11], n).astype(np.int32),
         momentum=rng.uniform(1, 125, n),
         angle_t=rng.uniform(-0.4, 0.4, n),
@@ -51,8 +51,8 @@ def showers_with(*counts: int) -> LayeredShowers:
 SHOWERS = showers_with(3, 0, 5, 1, 0)
 
 
-def same(one: LayeredShowers, other: LayeredShowers) -> None:
-    for field in fields(LayeredShowers):
+def same(one: LayerShowers, other: LayerShowers) -> None:
+    for field in fields(LayerShowers):
         first, second = getattr(one, field.name), getattr(other, field.name)
         assert first.dtype == second.dtype
         np.testing.assert_array_equal(first, second)
@@ -61,7 +61,7 @@ def same(one: LayeredShowers, other: LayeredShowers) -> None:
 @given(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=4), min_size=1, max_size=4))
 def test_showers_that_are_joined_can_be_taken_out_again(counts):
     parts = [showers_with(*part) for part in counts]
-    joined = LayeredShowers.concatenate(parts)
+    joined = LayerShowers.concatenate(parts)
     start = 0
     for part in parts:
         same(joined.take(slice(start, start + len(part))), part)
@@ -81,8 +81,8 @@ def test_rows_may_be_numbers_in_any_order_or_a_mask():
 def test_a_sample_written_in_parts_comes_back_whole(tmp_path):
     file = tmp_path / "showers.h5"
     parts = (SHOWERS.take(rows) for rows in (slice(0, 2), slice(2, 2), slice(2, 5)))
-    assert layered.write(file, parts, PROVENANCE) == len(SHOWERS)
-    again, provenance = layered.read(file)
+    assert layers.write(file, parts, PROVENANCE) == len(SHOWERS)
+    again, provenance = layers.read(file)
     assert provenance == PROVENANCE
     same(again, SHOWERS)
     assert [path.name for path in tmp_path.iterdir()] == ["showers.h5"]
@@ -107,9 +107,9 @@ def test_impossible_values_are_refused(tmp_path, column, values):
     for value in values:
         bad = getattr(SHOWERS, column).copy()
         bad[2] = value
-        layered.write(file, [replace(SHOWERS, **{column: bad})], PROVENANCE)
+        layers.write(file, [replace(SHOWERS, **{column: bad})], PROVENANCE)
         with pytest.raises(FileFormatError, match=f"column {column} holds NaN"):
-            layered.read(file)
+            layers.read(file)
 
 
 @pytest.mark.parametrize(
@@ -126,25 +126,25 @@ def test_impossible_values_are_refused(tmp_path, column, values):
 )
 def test_offsets_that_do_not_fit_are_refused(tmp_path, offsets):
     file = tmp_path / "bad.h5"
-    layered.write(file, [replace(SHOWERS, offsets=np.array(offsets, np.int64))], PROVENANCE)
+    layers.write(file, [replace(SHOWERS, offsets=np.array(offsets, np.int64))], PROVENANCE)
     with pytest.raises(FileFormatError, match="offsets does not fit"):
-        layered.read(file)
+        layers.read(file)
 
 
 def sample(tmp_path):
     file = tmp_path / "sample.h5"
-    layered.write(file, [SHOWERS], PROVENANCE)
+    layers.write(file, [SHOWERS], PROVENANCE)
     return file
 
 
 def test_columns_of_other_lengths_and_types_are_refused(tmp_path):
     file = tmp_path / "bad.h5"
-    layered.write(file, [replace(SHOWERS, row=SHOWERS.row[:-1])], PROVENANCE)
+    layers.write(file, [replace(SHOWERS, row=SHOWERS.row[:-1])], PROVENANCE)
     with pytest.raises(FileFormatError, match="column row is not as long as column layer"):
-        layered.read(file)
-    layered.write(file, [replace(SHOWERS, layer=SHOWERS.layer.astype(np.int64))], PROVENANCE)
+        layers.read(file)
+    layers.write(file, [replace(SHOWERS, layer=SHOWERS.layer.astype(np.int64))], PROVENANCE)
     with pytest.raises(FileFormatError, match="column layer is int64, not uint8"):
-        layered.read(file)
+        layers.read(file)
 
 
 def test_columns_of_other_files_are_refused(tmp_path):
@@ -156,14 +156,14 @@ def test_columns_of_other_files_are_refused(tmp_path):
             del damaged["energy"]
             damaged["energy"] = link
         with pytest.raises(FileFormatError, match="is a link to elsewhere"):
-            layered.read(file)
+            layers.read(file)
     SHOWERS.energy.tofile(tmp_path / "raw")
     with h5py.File(file, "a") as damaged:
         del damaged["energy"]
         external = [(str(tmp_path / "raw"), 0, SHOWERS.energy.nbytes)]
         damaged.create_dataset("energy", (9,), np.float32, external=external)
     with pytest.raises(FileFormatError, match="stored in other files"):
-        layered.read(file)
+        layers.read(file)
 
 
 def test_absurd_sizes_are_refused_before_they_are_read(tmp_path):
@@ -172,7 +172,7 @@ def test_absurd_sizes_are_refused_before_they_are_read(tmp_path):
         del damaged["energy"]
         damaged.create_dataset("energy", (1 << 40,), np.float32, chunks=(1024,))
     with pytest.raises(FileFormatError, match="more than"):
-        layered.read(file)
+        layers.read(file)
 
 
 @pytest.mark.parametrize("column", ["pdg", "offsets", "energy"])
@@ -181,7 +181,7 @@ def test_a_missing_column_is_named(tmp_path, column):
     with h5py.File(file, "a") as damaged:
         del damaged[column]
     with pytest.raises(FileFormatError, match=f"no column {column}"):
-        layered.read(file)
+        layers.read(file)
 
 
 def test_what_is_no_sample_is_refused(tmp_path):
@@ -199,9 +199,9 @@ def test_what_is_no_sample_is_refused(tmp_path):
         (unknown, "cannot be read"),
     ):
         with pytest.raises(FileFormatError, match=sentence):
-            layered.read(path)
+            layers.read(path)
     bare = tmp_path / "bare.h5"
     with h5py.File(bare, "w") as file:
-        file.attrs["layout"] = layered.LAYOUT
+        file.attrs["layout"] = layers.LAYOUT
     with pytest.raises(FileFormatError, match="cannot be read"):
-        layered.read(bare)
+        layers.read(bare)

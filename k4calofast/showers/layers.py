@@ -1,6 +1,6 @@
 """Showers in layers as HDF5 files: sparse columns of small cells, and where they come from.
 
-Layout, version 1: one dataset per column of `LayeredShowers`, with the attributes ``unit`` and
+Layout, version 1: one dataset per column of `LayerShowers`, with the attributes ``unit`` and
 ``description``; the provenance as attributes of the file.
 """
 
@@ -18,7 +18,8 @@ from pydantic import Field
 from k4calofast.detector.description import describe
 from k4calofast.exceptions import FileFormatError
 from k4calofast.showers.deposits import LARGEST, impossible
-from k4calofast.showers.hdf5 import Origin, read_columns, write_columns
+from k4calofast.showers.hdf5 import read_columns, write_columns
+from k4calofast.showers.provenance import Provenance
 
 LAYOUT = "k4calofast layered showers 1"
 
@@ -57,7 +58,7 @@ _CHUNK = 16384
 
 
 @dataclass(frozen=True)
-class LayeredShowers:
+class LayerShowers:
     """N showers with P points: small cells of the layers' silicon with energy in them.
 
     A particle enters the front face of a module's stack at t = 0, z = 0; its frame is (t, z, n), n
@@ -98,23 +99,23 @@ class LayeredShowers:
     def __len__(self) -> int:
         return len(self.pdg)
 
-    def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64] | slice) -> LayeredShowers:
+    def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64] | slice) -> LayerShowers:
         """Return the showers of these rows."""
         kept = np.arange(len(self))[rows]
         counts = np.diff(self.offsets)[kept]
         offsets = np.append(0, np.cumsum(counts))
         points = np.arange(offsets[-1]) + np.repeat(self.offsets[kept] - offsets[:-1], counts)
-        return LayeredShowers(
+        return LayerShowers(
             offsets=offsets,
             **{name: getattr(self, name)[kept] for name in _OF_SHOWERS},
             **{name: getattr(self, name)[points] for name in _OF_POINTS},
         )
 
     @staticmethod
-    def concatenate(parts: Sequence[LayeredShowers]) -> LayeredShowers:
+    def concatenate(parts: Sequence[LayerShowers]) -> LayerShowers:
         """Return the showers of several samples, one after the other."""
         counts = np.concatenate([np.diff(part.offsets) for part in parts])
-        return LayeredShowers(
+        return LayerShowers(
             offsets=np.append(0, np.cumsum(counts)),
             **{
                 name: np.concatenate([getattr(part, name) for part in parts])
@@ -123,7 +124,7 @@ class LayeredShowers:
         )
 
 
-class LayeredProvenance(Origin):
+class LayerProvenance(Provenance):
     """Where a sample of showers in layers comes from.
 
     Attributes
@@ -139,8 +140,8 @@ class LayeredProvenance(Origin):
 
 def write(
     file: Path,
-    parts: Iterable[LayeredShowers],
-    provenance: LayeredProvenance | Callable[[], LayeredProvenance],
+    parts: Iterable[LayerShowers],
+    provenance: LayerProvenance | Callable[[], LayerProvenance],
 ) -> int:
     """Write showers, part by part, under a temporary name that is changed at the end.
 
@@ -157,7 +158,7 @@ def write(
     return write_columns(file, LAYOUT, _COLUMNS, _rows(parts), provenance, _CHUNK)
 
 
-def _rows(parts: Iterable[LayeredShowers]) -> Iterator[dict[str, npt.NDArray[Any]]]:
+def _rows(parts: Iterable[LayerShowers]) -> Iterator[dict[str, npt.NDArray[Any]]]:
     """Rows that each part adds to the columns."""
     points = 0
     for number, part in enumerate(parts):
@@ -167,7 +168,7 @@ def _rows(parts: Iterable[LayeredShowers]) -> Iterator[dict[str, npt.NDArray[Any
         points += len(part.layer)
 
 
-def read(file: Path) -> tuple[LayeredShowers, LayeredProvenance]:
+def read(file: Path) -> tuple[LayerShowers, LayerProvenance]:
     """Read a sample.
 
     Raises
@@ -179,7 +180,7 @@ def read(file: Path) -> tuple[LayeredShowers, LayeredProvenance]:
         If it is of a detector that is not known.
     """
 
-    def fits(sizes: Mapping[str, tuple[int, ...]], _: LayeredProvenance) -> None:
+    def fits(sizes: Mapping[str, tuple[int, ...]], _: LayerProvenance) -> None:
         for names in (_OF_SHOWERS, _OF_POINTS):
             for name in names:
                 if sizes[name] != sizes[names[0]]:
@@ -190,9 +191,9 @@ def read(file: Path) -> tuple[LayeredShowers, LayeredProvenance]:
             raise FileFormatError(f"{file}: column offsets does not fit the showers")
 
     columns, provenance = read_columns(
-        file, LAYOUT, dict.fromkeys(_COLUMNS, 1), LayeredProvenance, fits, _TYPES
+        file, LAYOUT, dict.fromkeys(_COLUMNS, 1), LayerProvenance, fits, _TYPES
     )
-    showers = LayeredShowers(**columns)
+    showers = LayerShowers(**columns)
     _refuse_misfits(file, showers)
     layers = len(describe(provenance.detector).depths)
     if (showers.layer >= layers).any():
@@ -203,7 +204,7 @@ def read(file: Path) -> tuple[LayeredShowers, LayeredProvenance]:
     return showers, provenance
 
 
-def _refuse_misfits(file: Path, showers: LayeredShowers) -> None:
+def _refuse_misfits(file: Path, showers: LayerShowers) -> None:
     offsets = showers.offsets
     if offsets[0] != 0 or offsets[-1] != len(showers.layer) or (np.diff(offsets) < 0).any():
         raise FileFormatError(f"{file}: column offsets does not fit the showers and their points")

@@ -17,7 +17,7 @@ from k4calofast.fullsim.physics_data import PhysicsData
 from k4calofast.fullsim.production import Chunk
 from k4calofast.fullsim.sampling import Coverage, log_uniform
 from k4calofast.incidence.transport import LIGHT_SPEED
-from k4calofast.showers import layered
+from k4calofast.showers import layers
 
 Floats = npt.NDArray[np.float64]
 
@@ -82,7 +82,7 @@ class LayerStacks:
         """What is built."""
         pitch = self.pitch
         if pitch is None:
-            pitch = self.description.cell_size / layered.PIXELS_PER_CELL
+            pitch = self.description.cell_size / layers.PIXELS_PER_CELL
         return LayerStack(self.description, pitch)
 
     @property
@@ -113,7 +113,7 @@ class LayerStacks:
         seed: int,
         data: PhysicsData,
         progress: Callable[[int], None],
-    ) -> tuple[layered.LayeredShowers, str]:
+    ) -> tuple[layers.LayerShowers, str]:
         """Simulate one chunk; see `k4calofast.fullsim.production.Setup`."""
         momentum = log_uniform(rng, *chunk.momentum, chunk.count)
         angle_t, angle_z = self.angles(rng, chunk.count)
@@ -126,7 +126,7 @@ class LayerStacks:
         # All kinds are as fast as light here: at 0.1 GeV an electron lacks 1e-5 of that.
         at_face = np.linalg.norm(gap, axis=1) / LIGHT_SPEED
         time = pixels.time - np.repeat(at_face, np.diff(pixels.offsets))
-        showers = layered.LayeredShowers(
+        showers = layers.LayerShowers(
             pdg,
             momentum,
             angle_t,
@@ -144,15 +144,15 @@ class LayerStacks:
         self,
         file: Path,
         chunks: list[Chunk],
-        parts: Iterator[layered.LayeredShowers],
+        parts: Iterator[layers.LayerShowers],
         origin: Callable[[], dict[str, Any]],
     ) -> None:
         """Write a sample; see `k4calofast.fullsim.production.Setup`."""
         stack = self.stack
         slices = len(self.description.stack)
 
-        def provenance() -> layered.LayeredProvenance:
-            return layered.LayeredProvenance(
+        def provenance() -> layers.LayerProvenance:
+            return layers.LayerProvenance(
                 detector=self.detector,
                 pitch=stack.pitch,
                 magnetic_field=stack.magnetic_field,
@@ -162,7 +162,7 @@ class LayerStacks:
                 **origin(),
             )
 
-        layered.write(file, parts, provenance)
+        layers.write(file, parts, provenance)
 
     def _filled(self, chunks: list[Chunk]) -> Coverage:
         """Ranges that a sample fills: no more than is covered."""

@@ -1,0 +1,65 @@
+"""Where samples of showers come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Provenance(BaseModel):
+    """Where a sample comes from: enough to make it again, if it is of `k4calofast fullsim`.
+
+    Attributes
+    ----------
+    detector
+        Name of the calorimeter.
+    simulation
+        Program and version.
+    physics, physics_data
+        Physics list, and what its tables are.
+    range_cut
+        Production cut (mm); None if it is unknown.
+    magnetic_field
+        Along z (T); None if it is unknown.
+    geometry, sampling
+        In words: what was built, and how the conditions were drawn.
+    coverage
+        For each kind of particle (PDG number), the range that each condition fills.
+    seed, repetition
+        Seed of the conditions and of the simulation, None if it is unknown; samples that differ
+        in the repetition alone have the same conditions and other showers.
+    software
+        Version of this package.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    detector: str
+    simulation: str
+    physics: str
+    physics_data: str
+    range_cut: Finite | None
+    magnetic_field: Finite | None
+    geometry: str
+    sampling: str
+    coverage: Annotated[dict[int, dict[str, tuple[Finite, Finite]]], Field(min_length=1)]
+    seed: int | None
+    repetition: int = 0
+    software: str
+
+    covered: ClassVar[frozenset[str]]
+    """What the coverage has ranges of."""
+
+    @field_validator("coverage")
+    @classmethod
+    def _of_all_conditions(cls, coverage: dict[int, Any]) -> dict[int, Any]:
+        for pdg, ranges in coverage.items():
+            if set(ranges) != cls.covered:
+                needed = ", ".join(sorted(cls.covered))
+                raise ValueError(f"kind {pdg} must have ranges for {needed}")
+            if any(low > high for low, high in ranges.values()):
+                raise ValueError(f"kind {pdg} has a range that ends before it begins")
+        return coverage
