@@ -100,13 +100,15 @@ class CaloFastSim:
     """
 
     def __init__(self, properties: CaloFastSimProperties) -> None:
-        from k4calofast.engine import FastSimulation, model_facts
+        from k4calofast.engine import FastSimulation
+        from k4calofast.engine.simulation import FATE_FACTS, region_facts
 
         self._p = properties
         self._simulation = FastSimulation(properties)
         self._facts = {
-            **model_facts(self._simulation),
-            "CellIDEncoding": self._simulation.detector.encoding.text,
+            **region_facts(self._simulation.regions[0]),
+            **FATE_FACTS,
+            "CellIDEncoding": self._simulation.regions[0].calorimeter.encoding.text,
         }
         self._collector = Collector(
             self._simulate, properties.CollectEvents, properties.CollectTime * _S_PER_MS

@@ -79,9 +79,13 @@ def find_model(name: str) -> Path:
             if (candidate / CARD_FILE).is_file():
                 return candidate
     known = sorted(
-        str(card.parent.relative_to(folder))
+        str(found.relative_to(folder))
         for folder in model_folders()
-        for card in folder.glob(f"*/*/{CARD_FILE}")
+        for found in (
+            *(card.parent for card in folder.glob(f"*/*/{CARD_FILE}")),
+            # Sets lie beside models.
+            *(file.with_suffix("") for file in folder.glob("*/*.yaml")),
+        )
     )
     raise ModelError(f"no model '{name}'; there are {', '.join(dict.fromkeys(known)) or 'none'}")
 

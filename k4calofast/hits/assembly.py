@@ -105,13 +105,19 @@ class Deposits:
         """Return some of them."""
         return Deposits(*(getattr(self, field.name).take(rows) for field in fields(Deposits)))
 
-    def moved(self, by: int) -> Deposits:
-        """Return the same for showers with so much larger numbers."""
-        return replace(self, shower=self.shower + by)
+    def renamed(self, showers: Indices) -> Deposits:
+        """Return the same with other numbers for showers: those in a table."""
+        return replace(self, shower=showers.take(self.shower))
+
+    def by_shower(self) -> Deposits:
+        """Return them in the order of their showers; those of one stay in theirs."""
+        if (self.shower[1:] >= self.shower[:-1]).all():
+            return self
+        return self.take(np.argsort(self.shower, kind="stable"))
 
     @staticmethod
     def concatenate(parts: Sequence[Deposits]) -> Deposits:
-        """Return the deposits of several batches; those that follow have later showers."""
+        """Return the deposits of several batches, one after the other."""
         return Deposits(
             *(
                 np.concatenate([getattr(part, field.name) for part in parts])

@@ -15,6 +15,8 @@ from k4calofast.incidence.record import Record
 from k4calofast.incidence.start import set_out
 from k4calofast.incidence.transport import first_hits, velocity
 
+_NOWHERE = -1
+
 
 @dataclass(frozen=True)
 class Arrivals:
@@ -61,7 +63,7 @@ class Arrivals:
 def arrive(
     particles: Particles, detector: Calorimeter, stable: Sequence[int] = ()
 ) -> tuple[Arrivals, npt.NDArray[np.int8]]:
-    """Bring particles to the calorimeter.
+    """Bring particles to a calorimeter.
 
     Parameters
     ----------
@@ -77,25 +79,45 @@ def arrive(
     fate
         (particles,) `Fate` of every particle; `Fate.SHOWERED` for the arrivals.
     """
-    arrivals, census = follow(Record(particles, detector, stable))
+    (arrivals,), census = follow(Record(particles, detector, stable=stable))
     return arrivals, census.fate
 
 
-def follow(record: Record) -> tuple[Arrivals, Census]:
-    """Bring the particles of a record to its calorimeter; see `arrive`."""
-    detector = record.detector
+def follow(record: Record) -> tuple[tuple[Arrivals, ...], Census]:
+    """Bring the particles of a record to its calorimeters: each to the one that it enters first.
+
+    Returns
+    -------
+    arrivals
+        Those that enter a cell of each calorimeter.
+    census
+        Fates of all particles; `Fate.SHOWERED` for the arrivals.
+    """
     starts, census = set_out(record)
-    hits = first_hits(detector, starts.position, starts.momentum, starts.charge)
-    entered = hits.cell >= 0
-    census.fate[starts.particle[entered]] = Fate.SHOWERED
-    census.fate[starts.particle[hits.reached & ~entered]] = Fate.GAP
-    time = starts.time + hits.path / velocity(starts.momentum, starts.mass)
-    cell, position, momentum = hits.cell[entered], hits.position[entered], hits.momentum[entered]
-    return Arrivals(
-        starts.particle[entered],
-        cell,
-        position,
-        time[entered],
-        detector.conditions_at(cell, position, momentum),
-        momentum,
-    ), census
+    hits = [
+        first_hits(calorimeter, starts.position, starts.momentum, starts.charge)
+        for calorimeter in record.calorimeters
+    ]
+    way = np.stack([np.where(found.cell >= 0, found.path, np.inf) for found in hits])
+    nearest = np.where(np.isfinite(way.min(0)), way.argmin(0), _NOWHERE)
+    reached = np.any([found.reached for found in hits], axis=0)
+    census.fate[starts.particle[nearest >= 0]] = Fate.SHOWERED
+    census.fate[starts.particle[reached & (nearest < 0)]] = Fate.GAP
+    speed = velocity(starts.momentum, starts.mass)
+    arrivals = []
+    for number, (calorimeter, found) in enumerate(zip(record.calorimeters, hits, strict=True)):
+        entered = nearest == number
+        cell, position, momentum = (
+            column[entered] for column in (found.cell, found.position, found.momentum)
+        )
+        arrivals.append(
+            Arrivals(
+                starts.particle[entered],
+                cell,
+                position,
+                (starts.time + found.path / speed)[entered],
+                calorimeter.conditions_at(cell, position, momentum),
+                momentum,
+            )
+        )
+    return tuple(arrivals), census

@@ -118,7 +118,20 @@ class Census:
     incoming: Floats
     account: Indices
 
-    def per_event(self, offsets: Indices, much: npt.NDArray[np.bool_]) -> tuple[Indices, Floats]:
+    def of(self, listed: npt.NDArray[np.bool_]) -> Census:
+        """Return the census of some particles (N,) alone: the others came in elsewhere.
+
+        Those have a fate all the same, that of what another simulation has taken care of.
+        """
+        if listed.all():
+            return self
+        fate = np.where(listed, self.fate, Fate.ALREADY_HANDLED).astype(np.int8)
+        energy, left = (np.where(listed, each, 0.0) for each in (self.energy, self.left))
+        return Census(fate, energy, left, energy + left, self.account)
+
+    def per_event(
+        self, offsets: Indices, much: npt.NDArray[np.bool_], listed: npt.NDArray[np.bool_]
+    ) -> tuple[Indices, Floats]:
         """Numbers and energies (GeV), (events, fates) each, of particles with these offsets.
 
         Parameters
@@ -127,6 +140,8 @@ class Census:
             (events + 1,) where each event's particles start.
         much
             (N,) whether what a particle left in front is more than matter takes.
+        listed
+            (N,) which particles are counted.
         """
         n_events, n_fates = len(offsets) - 1, len(FATES)
         event = np.repeat(np.arange(n_events), np.diff(offsets)) * n_fates
@@ -134,7 +149,7 @@ class Census:
         own = event + _POSITION[self.fate]
         rest = event + np.where(much, *(_POSITION[fate] for fate in (Fate.LOST, Fate.ENDED_BEFORE)))
         shape = (n_events, n_fates)
-        numbers: Indices = np.bincount(own, minlength=size).reshape(shape)
+        numbers: Indices = np.bincount(own[listed], minlength=size).reshape(shape)
         energies: Floats = np.bincount(
             np.concatenate([own, rest]), np.concatenate([self.energy, self.left]), size
         ).astype(np.float64)

@@ -67,8 +67,8 @@ class Record:
     ----------
     particles
         With charges and masses that can be trusted, see `k4calofast.incidence.kinds`.
-    detector
-        Whose face divides what is in front from what is behind.
+    calorimeters
+        Whose faces divide what is in front from what is behind.
     stable
         Values of generatorStatus of final-state particles, beside 1.
 
@@ -94,9 +94,9 @@ class Record:
     """
 
     def __init__(
-        self, particles: Particles, detector: Calorimeter, stable: Sequence[int] = ()
+        self, particles: Particles, *calorimeters: Calorimeter, stable: Sequence[int] = ()
     ) -> None:
-        self.particles, self.detector = particles, detector
+        self.particles, self.calorimeters = particles, calorimeters
         status = particles.simulator_status
         _, _, free, self.of_matter = facts(particles.pdg)
         self.end_known = _is_there(particles.endpoint, 0.0, _FAR)
@@ -128,7 +128,12 @@ class Record:
 
     def _before_face(self, points: Floats) -> Mask:
         # Lifetimes are exponential: some end where squares are no numbers any more.
-        return self.detector.in_front(np.clip(points, -_FAR, _FAR))
+        return in_front(self.calorimeters, np.clip(points, -_FAR, _FAR))
+
+    @property
+    def magnetic_field(self) -> float:
+        """Field along z in front (T, signed): that of the first calorimeter."""
+        return self.calorimeters[0].magnetic_field
 
     def first_impossible(self, largest_energy: float) -> tuple[int, str] | None:
         """Return the first real particle that cannot be, and what is wrong with it.
@@ -206,6 +211,19 @@ class Record:
         rows = np.flatnonzero(which & self.real & (self.giver >= 0))
         each = self.energy if energy is None else energy
         return sums(self.giver[rows], each[rows], len(self.real))
+
+
+def in_front(calorimeters: Sequence[Calorimeter], points: Floats) -> Mask:
+    """(N,) whether points (N, 3) in mm lie in front of the calorimeters together.
+
+    That is: before the face of one, and inside or behind none.
+    """
+    if len(calorimeters) == 1:
+        return calorimeters[0].in_front(points)
+    before = np.any([calorimeter.in_front(points) for calorimeter in calorimeters], axis=0)
+    behind = np.any([calorimeter.behind(points) for calorimeter in calorimeters], axis=0)
+    together: Mask = before & ~behind
+    return together
 
 
 def sums(groups: Indices, values: Floats, size: int) -> Floats:

@@ -35,7 +35,7 @@ from k4calofast.events.edm4hep import (
 )
 from k4calofast.incidence.fate import Census, Fate
 from k4calofast.incidence.kinds import NEUTRINOS
-from k4calofast.incidence.record import SMALLEST_MOMENTUM, Mask, Record, sums
+from k4calofast.incidence.record import SMALLEST_MOMENTUM, Mask, Record, in_front, sums
 from k4calofast.incidence.transport import (
     advance,
     curvature_of,
@@ -275,7 +275,7 @@ def _covered(record: Record, ways: _Ways) -> tuple[Mask, Mask]:
 
 
 def _starts(record: Record, ways: _Ways, chosen: Mask) -> Starts:
-    p, detector = record.particles, record.detector
+    p = record.particles
     rows = np.flatnonzero(chosen)
     position, momentum = p.vertex[rows], p.momentum[rows]
     charge, mass, time = p.charge[rows], p.mass[rows], p.time[rows]
@@ -283,17 +283,20 @@ def _starts(record: Record, ways: _Ways, chosen: Mask) -> Starts:
     position[later] = p.endpoint[rows[later]]
     momentum[later] = p.momentum_at_endpoint[rows[later]]
     back = np.flatnonzero(ways.from_behind[rows])
-    curvature = curvature_of(momentum[back], charge[back], detector.magnetic_field)
-    path = detector.face.path_back(position[back], momentum[back], curvature, _CLEARANCE)
-    found = np.isfinite(path)
-    position[back], momentum[back] = advance(
-        position[back], momentum[back], curvature, np.where(found, -path, 0.0)
-    )
+    curvature = curvature_of(momentum[back], charge[back], record.magnetic_field)
+    for calorimeter in record.calorimeters:
+        path = calorimeter.face.path_back(position[back], momentum[back], curvature, _CLEARANCE)
+        found = np.isfinite(path)
+        before, direction = advance(
+            position[back], momentum[back], curvature, np.where(found, -path, 0.0)
+        )
+        if len(record.calorimeters) > 1:
+            found &= in_front(record.calorimeters, before)
+        position[back[found]], momentum[back[found]] = before[found], direction[found]
+        back, curvature = back[~found], curvature[~found]
     # Through an end of the detector, say: the way from the vertex is the better guess.
-    lost = back[~found]
-    position[lost] = p.vertex[rows[lost]]
-    momentum[lost] = p.momentum[rows[lost]]
-    later = np.setdiff1d(later, lost)
+    position[back], momentum[back] = p.vertex[rows[back]], p.momentum[rows[back]]
+    later = np.setdiff1d(later, back)
     time[later] += _flight_time(p, rows[later], position[later], momentum[later])
     starts = Starts(rows, position, momentum, time, charge, mass)
     return _after_daughters(record, starts, np.setdiff1d(np.arange(len(rows)), later))
@@ -325,9 +328,7 @@ def _after_daughters(record: Record, starts: Starts, among: Indices) -> Starts:
         # One that has stopped gives nothing more.
         moving = (np.abs(momentum[rows]) > SMALLEST_MOMENTUM).any(1)
         these, rows = these[moving], rows[moving]
-        curvature = curvature_of(
-            momentum[rows], starts.charge[rows], record.detector.magnetic_field
-        )
+        curvature = curvature_of(momentum[rows], starts.charge[rows], record.magnetic_field)
         turn, path = turn_to(position[rows], momentum[rows], curvature, p.vertex[these])
         time[rows] += path / velocity(momentum[rows], starts.mass[rows])
         position[rows] = p.vertex[these]

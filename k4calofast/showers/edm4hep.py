@@ -198,7 +198,7 @@ def _showers(
     impossible_particle = record.first_impossible(_LARGEST_ENERGY)
     if impossible_particle is not None:
         raise InvalidEventError(f"a particle of '{wanted.particles}' has {impossible_particle[1]}")
-    arrivals, census = follow(record)
+    (arrivals,), census = follow(record)
     pdg = particles.pdg[arrivals.particle]
     chosen = np.isin(pdg, wanted.kinds)
     # The last entry is for -1: nobody.

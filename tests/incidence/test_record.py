@@ -41,7 +41,7 @@ def record_of(barrel, rows, family=(), stable=()):
             child=pairs[:, 1],
         ),
         barrel,
-        stable,
+        stable=stable,
     )
 
 
@@ -103,7 +103,7 @@ def test_an_electron_meets_the_face_with_what_it_has_not_radiated(barrel, bits):
         (22, 0, CREATED | IN_CALORIMETER, (300.0, 0, 60), (0.4, 0, 0.08), (1000.0, 0, 200)),
     ]
     record = record_of(barrel, rows, [(0, 1)])
-    arrivals, census = follow(record)
+    (arrivals,), census = follow(record)
     assert fates(record) == [Fate.SHOWERED, Fate.SHOWERED]
     whole = np.hypot(1.0, 0.2)
     assert arrivals.conditions[:, 0] == pytest.approx([0.6 * whole, 0.4 * whole], rel=1e-3)
@@ -119,7 +119,7 @@ def test_a_photon_that_scatters_gives_its_electron_part_of_its_momentum(barrel):
         (22, 1, IN_CALORIMETER, IP, (1.0, 0, 0.2), (1000.0, 0, 200)),
         (11, 0, CREATED | STOPPED, (300.0, 0, 60), electron, (301.0, 0, 60)),
     ]
-    arrivals, _ = follow(record_of(barrel, rows, [(0, 1)]))
+    (arrivals,), _ = follow(record_of(barrel, rows, [(0, 1)]))
     left = np.array([1.0, 0, 0.2]) - electron
     direction = arrivals.momentum[0] / np.linalg.norm(arrivals.momentum[0])
     assert direction == pytest.approx(left / np.linalg.norm(left), abs=1e-9)
@@ -241,7 +241,9 @@ def test_all_energy_that_comes_in_has_one_fate(barrel, tree):
     record = record_of(barrel, *tree)
     _, census = follow(record)
     assert (census.energy + census.left).sum() == pytest.approx(census.incoming.sum(), abs=1e-9)
-    numbers, energies = census.per_event(record.particles.offsets, much_is_left(record, census))
+    particles = record.particles
+    much = much_is_left(record, census)
+    numbers, energies = census.per_event(particles.offsets, much, particles.listed)
     assert numbers.sum() == len(tree[0])
     assert energies.sum() == pytest.approx(census.incoming.sum(), abs=1e-9)
     # What comes in is what the record has: a simulated or final particle, or one that decays
@@ -279,7 +281,7 @@ def test_unrelated_particles_change_nothing(barrel, tree, others):
     more = [(n + mother, n + child) for mother, child in others[1]]
     record = record_of(barrel, alone, among)
     together = record_of(barrel, alone + others[0], among + more)
-    (arrivals, census), (beside, of_all) = follow(record), follow(together)
+    ((arrivals,), census), ((beside,), of_all) = follow(record), follow(together)
     assert of_all.fate[:n].tolist() == census.fate.tolist()
     assert of_all.energy[:n].tolist() == census.energy.tolist()
     mine = beside.take(beside.particle < n)

@@ -62,7 +62,7 @@ def test_deposits_are_foreseen_within_a_factor_of_three(shot, model):
     from k4calofast.events.columns import EventKeys
 
     simulation = FastSimulation(CaloFastSimProperties(Model=model))
-    ranges = simulation.card.kinds[22]["momentum"]
+    ranges = simulation.regions[0].models[0].card.kinds[22]["momentum"]
     for momentum in (0.3 * ranges[1], 0.9 * ranges[1]):
         particles = shot(
             20,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from k4calofast.engine import FATE_ENERGIES, FATE_NUMBERS, FastSimulation, model_facts
+from k4calofast.engine import FastSimulation
+from k4calofast.engine.simulation import FATE_ENERGIES, FATE_FACTS, FATE_NUMBERS, region_facts
 from k4calofast.events.columns import Particles
 from k4calofast.events.copying import copied
 from k4calofast.events.edm4hep import (
@@ -47,9 +48,10 @@ class CaloFastSim:
 
     def metadata(self, _known: Metadata) -> Metadata:
         """See `Algorithm`."""
-        facts = model_facts(self._simulation)
+        (region,) = self._simulation.regions
+        facts = region_facts(region) | FATE_FACTS
         return {
-            f"{self._hits.name}__{CELL_ID_ENCODING}": self._simulation.detector.encoding.text,
+            f"{self._hits.name}__{CELL_ID_ENCODING}": region.calorimeter.encoding.text,
             # By output, so that those of all passes over a file are kept.
             **{f"{self._hits.name}__{key}": text for key, text in facts.items()},
         }

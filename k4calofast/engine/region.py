@@ -1,0 +1,196 @@
+"""A region: a calorimeter, and the models that simulate it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from k4calofast.detector import Calorimeter
+from k4calofast.events.columns import EventKeys, Floats, Indices
+from k4calofast.generator import Model
+from k4calofast.generator.showers import ShowerKeys, generate
+from k4calofast.hits import Deposits
+from k4calofast.incidence import Arrivals
+
+NO_MODEL = -1
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Which model of a region simulates each of N arrivals, and for what.
+
+    Attributes
+    ----------
+    model
+        (N,) number of the model, `NO_MODEL` where none is for the kind.
+    inside
+        (N,) whether the model holds the conditions.
+    conditions
+        (N, conditions) of the arrivals, moved to the edges of the model's range.
+    """
+
+    model: Indices
+    inside: npt.NDArray[np.bool_]
+    conditions: Floats
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> Placed:
+        """Return some of them."""
+        return Placed(self.model[rows], self.inside[rows], self.conditions[rows])
+
+
+class Simulator:
+    """A model, and the kinds of particles that it is for.
+
+    Attributes
+    ----------
+    kinds
+        PDG numbers that it simulates in its region.
+    limits
+        Smallest and largest value of each condition, (conditions,) each, by kind.
+    """
+
+    def __init__(self, model: Model, calorimeter: Calorimeter, kinds: Collection[int] = ()) -> None:
+        self.model = model
+        self.kinds = tuple(kinds or model.card.kinds)
+        names = [condition.name for condition in calorimeter.conditions]
+        self.limits = {
+            kind: np.array([model.card.kinds[kind][name] for name in names]).T
+            for kind in self.kinds
+        }
+
+
+class Region:
+    """A calorimeter with the models that simulate it.
+
+    Parameters
+    ----------
+    calorimeter
+        Of all models.
+    simulators
+        In the order in which they are asked: a particle goes to the first that is for its kind and
+        holds its conditions.
+    chosen
+        Kinds of particles to simulate; all that the models know if there are none.
+    at_once
+        Showers that are generated in one go, at most.
+    """
+
+    def __init__(
+        self,
+        calorimeter: Calorimeter,
+        simulators: Sequence[Simulator],
+        chosen: Collection[int] = (),
+        at_once: int = 4096,
+    ) -> None:
+        self.calorimeter, self.simulators = calorimeter, tuple(simulators)
+        self.known = {kind for simulator in simulators for kind in simulator.kinds}
+        self.chosen = self.known & set(chosen) if chosen else self.known
+        self._at_once = min(at_once, calorimeter.showers_at_once or at_once)
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The models, in the order in which they are asked."""
+        return tuple(simulator.model for simulator in self.simulators)
+
+    @cached_property
+    def _largest_momentum(self) -> float:
+        return max(
+            simulator.model.card.kinds[kind]["momentum"][1]
+            for simulator in self.simulators
+            for kind in simulator.kinds
+        )
+
+    def expected_deposits(self, pdg: npt.NDArray[np.int32], momentum: Floats) -> Floats:
+        """(N,) about how many deposits showers of particles will have, at most.
+
+        Parameters
+        ----------
+        pdg, momentum
+            (N,) kinds, and (N, 3) GeV where the particles come from; broken ones are no error.
+        """
+        most = self._largest_momentum
+        components = np.clip(np.nan_to_num(momentum), -most, most)
+        size = np.minimum(np.linalg.norm(components, axis=1), most)
+        return np.where(
+            np.isin(pdg, list(self.chosen)), self.calorimeter.expected_deposits(size), 0
+        )
+
+    def place(self, pdg: npt.NDArray[np.int32], conditions: Floats) -> Placed:
+        """Find the model of each of N arrivals.
+
+        Where none holds the conditions, it is the first that is for the kind.
+
+        Parameters
+        ----------
+        pdg, conditions
+            (N,) kinds, and (N, conditions) in the order of the calorimeter's.
+        """
+        model = np.full(len(pdg), NO_MODEL)
+        inside = np.zeros(len(pdg), np.bool_)
+        moved = conditions.copy()
+        for number, simulator in enumerate(self.simulators):
+            for kind in sorted(self.chosen.intersection(simulator.kinds)):
+                rows = np.flatnonzero((pdg == kind) & ~inside)
+                low, high = simulator.limits[kind]
+                values = conditions[rows]
+                holds = ((values >= low) & (values <= high)).all(1)
+                rows, holds = (part[holds | (model[rows] == NO_MODEL)] for part in (rows, holds))
+                model[rows], inside[rows] = number, holds
+                moved[rows] = np.clip(conditions[rows], low, high)
+        return Placed(model, inside, moved)
+
+    def generate(
+        self,
+        arrivals: Arrivals,
+        placed: Placed,
+        pdg: npt.NDArray[np.int32],
+        keys: ShowerKeys,
+    ) -> Deposits:
+        """Generate the showers of N arrivals.
+
+        Parameters
+        ----------
+        placed, pdg, keys
+            Of the arrivals; each has a model.
+        """
+        parts = [Deposits.none()]
+        for number, model in enumerate(self.models):
+            whose = np.flatnonzero(placed.model == number)
+            for start in range(0, len(whose), self._at_once):
+                rows = whose[start : start + self._at_once]
+                surroundings = self.calorimeter.surroundings(
+                    arrivals.cell[rows],
+                    arrivals.position[rows],
+                    arrivals.momentum[rows],
+                    model.card.window,
+                )
+                generated = generate(
+                    model, pdg[rows], placed.conditions[rows], keys.take(rows), surroundings
+                )
+                parts.append(Deposits.of(generated, surroundings).renamed(rows))
+        return Deposits.concatenate(parts).by_shower()
+
+
+def shower_keys(
+    calorimeter: Calorimeter, keys: EventKeys, seed: int, event: Indices, index: Indices
+) -> ShowerKeys:
+    """Return what seeds the noise of showers.
+
+    Parameters
+    ----------
+    keys, seed
+        Of all events, and of those that have no seed of their own.
+    event, index
+        (N,) event of each shower, and index of its particle in the event's collection.
+    """
+    return ShowerKeys(
+        keys.seeds(seed)[event],
+        keys.run[event],
+        keys.event[event],
+        index.astype(np.uint64),
+        calorimeter.noise_key,
+    )

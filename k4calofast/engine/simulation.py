@@ -1,0 +1,458 @@
+"""Events in, hits out: what becomes of every particle, in all regions of a detector."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+
+from k4calofast import detector
+from k4calofast.engine.region import NO_MODEL, Placed, Region, Simulator, shower_keys
+from k4calofast.engine.summary import RegionSummary, RunSummary
+from k4calofast.events.columns import (
+    Contributions,
+    EventKeys,
+    Floats,
+    Hits,
+    Indices,
+    Particles,
+)
+from k4calofast.events.edm4hep import FAST_SIMULATED_BIT
+from k4calofast.events.keys import unique
+from k4calofast.exceptions import InvalidEventError, ModelError, OutOfDomainError, SteeringError
+from k4calofast.generator import Model, sets
+from k4calofast.hits import assemble
+from k4calofast.incidence import (
+    FATES,
+    SMALLEST_MOMENTUM,
+    Arrivals,
+    Census,
+    Fate,
+    Record,
+    follow,
+    identified,
+    much_is_left,
+)
+from k4calofast.properties import CaloFastSimProperties
+
+logger = logging.getLogger(__name__)
+
+FATE_NUMBERS, FATE_ENERGIES = "FateNumbers", "FateEnergies"
+"""Parameters of a frame that say the number and energy (GeV) of its particles by fate."""
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What became of some events.
+
+    Attributes
+    ----------
+    regions
+        The hits of the events in each region, and their contributions.
+    fate
+        (particles,) `Fate` of each particle.
+    not_handled
+        Indices, in their events' collections, of the particles that still wait for a
+        calorimeter simulation; those of event i are
+        ``not_handled[not_handled_offsets[i]:not_handled_offsets[i + 1]]``.
+    numbers, energies
+        (events, fates) particles and their energy (GeV) by fate, in the order of `FATES`.
+    """
+
+    regions: tuple[tuple[Hits, Contributions], ...]
+    fate: npt.NDArray[np.int8]
+    not_handled_offsets: Indices
+    not_handled: npt.NDArray[np.int32]
+    numbers: Indices
+    energies: Floats
+
+    @property
+    def hits(self) -> Hits:
+        """The hits of a simulation of one region."""
+        ((hits, _),) = self.regions
+        return hits
+
+    @property
+    def contributions(self) -> Contributions:
+        """The contributions of a simulation of one region."""
+        ((_, contributions),) = self.regions
+        return contributions
+
+    def flagged(self, simulator_status: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """(particles,) status with the bit of the fast simulation where a shower was made."""
+        showered = self.fate < Fate.OTHER_KIND
+        return np.where(showered, simulator_status | (1 << FAST_SIMULATED_BIT), simulator_status)
+
+
+class FastSimulation:
+    """The regions of a detector with their models, ready for events.
+
+    Attributes
+    ----------
+    regions
+        In the order of their first models.
+    summary
+        What happened so far.
+
+    Raises
+    ------
+    K4CaloFastError
+        If a model cannot be used; see `k4calofast.exceptions`.
+    """
+
+    def __init__(self, properties: CaloFastSimProperties) -> None:
+        self.properties = properties
+        self.regions = _regions(properties)
+        self._check_kinds()
+        self._warn_of_fields()
+        self.summary = RunSummary(
+            [
+                RegionSummary(
+                    region.calorimeter.name,
+                    [model.card.name for model in region.models],
+                    np.zeros(len(region.models), np.int64),
+                )
+                for region in self.regions
+            ]
+        )
+        self._known = set().union(*(region.known for region in self.regions))
+        self._chosen = set().union(*(region.chosen for region in self.regions))
+        for region in self.regions:
+            for model in region.models:
+                logger.info(
+                    "model %s %s (%s, SHA-256 %s…) for %s",
+                    model.card.name,
+                    model.card.version,
+                    model.card.licence,
+                    model.card.sha256[:12],
+                    region.calorimeter.name,
+                )
+
+    def _check_kinds(self) -> None:
+        known = [
+            kind for region in self.regions for model in region.simulators for kind in model.kinds
+        ]
+        for pdg in self.properties.PDG:
+            if pdg not in known:
+                raise SteeringError(
+                    f"PDG chooses {pdg}, but model '{self.properties.Model}' simulates "
+                    + ", ".join(map(str, dict.fromkeys(known)))
+                )
+
+    def _warn_of_fields(self) -> None:
+        fields = {
+            region.calorimeter.name: region.calorimeter.magnetic_field for region in self.regions
+        }
+        if len(set(fields.values())) > 1:
+            logger.warning(
+                "the regions are in different magnetic fields (%s): particles come to each in its "
+                "own, and to where they set out in the first",
+                ", ".join(f"{name}: {field:g} T" for name, field in fields.items()),
+            )
+
+    def expected_deposits(self, particles: Particles) -> Floats:
+        """(events,) about how many deposits there will be at most, from momenta alone."""
+        each = np.max(
+            [
+                region.expected_deposits(particles.pdg, particles.momentum)
+                for region in self.regions
+            ],
+            axis=0,
+        )
+        return np.diff(np.append(0.0, np.cumsum(each))[particles.offsets])
+
+    def simulate(self, keys: EventKeys, particles: Particles) -> Simulated:
+        """Simulate events.
+
+        Parameters
+        ----------
+        keys, particles
+            Of the same events.
+
+        Raises
+        ------
+        InvalidEventError
+            If a particle cannot be, or if the steering says to fail at what is wrong.
+        OutOfDomainError
+            If a particle is outside the models' domain, and the steering says to fail.
+        """
+        clock = [perf_counter()]
+        record = self._record(keys, particles)
+        particles = record.particles
+        arrivals, census = follow(record)
+        arrivals = tuple(part.take(particles.listed[part.particle]) for part in arrivals)
+        chosen = self._in_domain(keys, particles, arrivals, census.fate)
+        events = [particles.event_of(part.particle) for part, _ in chosen]
+        keys = unique(
+            keys, self.properties.RepeatedKeys, self.summary.keys, np.unique(np.concatenate(events))
+        )
+        clock.append(perf_counter())
+        pdgs, indices, deposits = [], [], []
+        for region, (part, placed), event in zip(self.regions, chosen, events, strict=True):
+            indices.append(part.particle - particles.offsets[event])
+            pdgs.append(particles.pdg[part.particle])
+            whose = shower_keys(region.calorimeter, keys, self.properties.Seed, event, indices[-1])
+            deposits.append(region.generate(part, placed, pdgs[-1], whose))
+        clock.append(perf_counter())
+        regions = []
+        for number, region in enumerate(self.regions):
+            part, placed = chosen[number]
+            hits, contributions, energy = assemble(
+                region.calorimeter,
+                part,
+                pdgs[number],
+                events[number],
+                indices[number],
+                len(keys),
+                deposits[number],
+                self.properties.HitThreshold * region.calorimeter.mip,
+            )
+            regions.append((hits, contributions))
+            summary = self.summary.regions[number]
+            summary.hits += len(hits.energy)
+            summary.energy += energy
+            summary.showers += np.bincount(placed.model, minlength=len(region.models))
+        clock.append(perf_counter())
+        return self._counted(record, census, tuple(regions), clock)
+
+    def _counted(
+        self,
+        record: Record,
+        census: Census,
+        regions: tuple[tuple[Hits, Contributions], ...],
+        clock: Sequence[float],
+    ) -> Simulated:
+        """Count what became of the particles."""
+        particles, summary = record.particles, self.summary
+        listed = particles.listed
+        waiting = np.flatnonzero(_waits(census.fate) & listed)
+        offsets = np.searchsorted(waiting, particles.offsets)
+        in_event = waiting - particles.offsets[particles.event_of(waiting)]
+        much = much_is_left(record, census)
+        census = census.of(listed)
+        numbers, energies = census.per_event(particles.offsets, much, listed)
+        summary.events += particles.n_events
+        summary.numbers += numbers.sum(0)
+        summary.energies += energies.sum(0)
+        summary.incoming += float(census.incoming.sum())
+        self._count_unknown(particles, census, listed)
+        for stage, seconds in zip(summary.seconds, np.diff(clock), strict=True):
+            summary.seconds[stage] += float(seconds)
+        return Simulated(
+            regions, census.fate, offsets, in_event.astype(np.int32), numbers, energies
+        )
+
+    def _record(self, keys: EventKeys, particles: Particles) -> Record:
+        """What the particles' record says, made sure that it can be.
+
+        Particles that only document something may be nonsense; others may not.
+        """
+        particles, wrong = identified(particles)
+        record = Record(
+            particles,
+            *(region.calorimeter for region in self.regions),
+            stable=self.properties.AlternativeStableStatuses,
+        )
+        impossible = record.first_impossible(self.properties.MaxEnergy)
+        if impossible is not None:
+            bad, reason = impossible
+            raise InvalidEventError(f"{_where(keys, particles, bad)} has {reason}")
+        wrong &= record.real & particles.listed
+        if wrong.any():
+            first = _where(keys, particles, int(wrong.argmax()))
+            said = f"{first} has not the charge and mass of its PDG number"
+            if self.properties.ChargeAndMass == "fail":
+                raise InvalidEventError(
+                    f"{said}, and ChargeAndMass is 'fail'; 'mend' takes those of the number"
+                )
+            if not self.summary.wrong:
+                logger.warning("%s; these are taken, here and for all others", said)
+        self.summary.wrong += int(wrong.sum())
+        return record
+
+    def _count_unknown(
+        self, particles: Particles, census: Census, listed: npt.NDArray[np.bool_]
+    ) -> None:
+        rows = np.flatnonzero((census.fate == Fate.UNKNOWN_STATUS) & listed)
+        for code in np.unique(particles.generator_status[rows]).tolist():
+            those = rows[particles.generator_status[rows] == code]
+            if code not in self.summary.unknown:
+                logger.warning(
+                    "generatorStatus %d is not known here, and a particle without daughters has "
+                    "it: its energy is lost, unless AlternativeStableStatuses names the code",
+                    code,
+                )
+            number, energy = self.summary.unknown.get(code, (0, 0.0))
+            total = energy + float(census.energy[those].sum())
+            self.summary.unknown[code] = number + len(those), total
+
+    def finish(self) -> list[str]:
+        """Return lines for the end of the run.
+
+        Raises
+        ------
+        InvalidEventError
+            If more energy is unexplained than the steering allows.
+        """
+        self.summary.refuse_losses(self.properties.MaxUnexplained)
+        return self.summary.lines()
+
+    def _in_domain(
+        self,
+        keys: EventKeys,
+        particles: Particles,
+        arrivals: Sequence[Arrivals],
+        fate: npt.NDArray[np.int8],
+    ) -> list[tuple[Arrivals, Placed]]:
+        """Arrivals that models simulate, region by region, and what these get for them.
+
+        The fate of the others says why not.
+        """
+        self._refuse_other_kinds(keys, particles, arrivals)
+        # Why a particle was not simulated: its kind comes before its way.
+        waits = _waits(fate) & (fate < Fate.BORN_OUTSIDE) | (fate == Fate.SHOWERED)
+        in_region = np.full(len(particles), len(self.regions))
+        for number, part in enumerate(arrivals):
+            in_region[part.particle] = number
+        # What enters no region might have been for any.
+        kinds = [(region.known, region.chosen) for region in self.regions]
+        for number, (known, chosen) in enumerate([*kinds, (self._known, self._chosen)]):
+            those = waits & (in_region == number)
+            fate[those & ~np.isin(particles.pdg, list(chosen))] = Fate.NOT_CHOSEN
+            fate[those & ~np.isin(particles.pdg, list(known))] = Fate.OTHER_KIND
+        self._leave_slow_ones(keys, particles, fate)
+        simulated = []
+        for region, part in zip(self.regions, arrivals, strict=True):
+            placed = region.place(particles.pdg[part.particle], part.conditions)
+            chosen_here = placed.model != NO_MODEL
+            outside = chosen_here & ~placed.inside
+            if self.properties.OutOfRange == "fail" and outside.any():
+                raise _out_of_range(keys, particles, region, part, placed, int(outside.argmax()))
+            clamps = self.properties.OutOfRange == "clamp"
+            fate[part.particle[outside]] = Fate.CLAMPED if clamps else Fate.OUT_OF_RANGE
+            rows = chosen_here if clamps else chosen_here & placed.inside
+            simulated.append((part.take(rows), placed.take(rows)))
+        return simulated
+
+    def _refuse_other_kinds(
+        self, keys: EventKeys, particles: Particles, arrivals: Sequence[Arrivals]
+    ) -> None:
+        if self.properties.OtherKinds != "fail":
+            return
+        for region, part in zip(self.regions, arrivals, strict=True):
+            other = ~np.isin(particles.pdg[part.particle], list(region.known))
+            if other.any():
+                bad = int(part.particle[other.argmax()])
+                raise OutOfDomainError(
+                    f"{_where(keys, particles, bad)} is of a kind that {_models(region)} does not "
+                    "simulate, and OtherKinds is 'fail'; 'skip' hands it on"
+                )
+
+    def _leave_slow_ones(
+        self, keys: EventKeys, particles: Particles, fate: npt.NDArray[np.int8]
+    ) -> None:
+        """Particles that are too slow for any path are so for any range, too."""
+        largest = np.abs(particles.momentum).max(1, initial=0.0)
+        slow = (fate == Fate.BESIDE) & (largest > 0) & (largest <= SMALLEST_MOMENTUM)
+        refused = slow & particles.listed
+        if self.properties.OutOfRange == "fail" and refused.any():
+            bad = int(refused.argmax())
+            raise OutOfDomainError(
+                f"{_where(keys, particles, bad)}: momentum {largest[bad]:.4g} GeV is outside the "
+                f"range of {_models(*self.regions)}, and OutOfRange is 'fail'; 'skip' hands it on"
+            )
+        fate[slow] = Fate.OUT_OF_RANGE
+
+
+def _regions(properties: CaloFastSimProperties) -> tuple[Region, ...]:
+    """Load the models that the steering names, and sort them into regions.
+
+    Raises
+    ------
+    ModelError
+        If a model cannot be used.
+    """
+    try:
+        members = sets.find(properties.Model)
+    except ModelError as error:
+        raise ModelError(f"Model: {error}") from error
+    simulators: dict[str, list[Simulator]] = {}
+    for folder, pdg in members:
+        model = Model(folder, properties.Provider, properties.Threads, properties.InferenceTimeout)
+        card = model.card
+        missing = set(pdg) - set(card.kinds)
+        if missing:
+            raise ModelError(
+                f"Model: '{properties.Model}' wants PDG {min(missing)} of model '{card.name}', "
+                f"which simulates {', '.join(map(str, card.kinds))}"
+            )
+        calorimeter = detector.load(card.detector)
+        try:
+            calorimeter.check_window(card.window)
+        except ValueError as error:
+            raise ModelError(f"model '{card.name}': {error}") from error
+        simulators.setdefault(card.detector, []).append(Simulator(model, calorimeter, pdg))
+    return tuple(
+        Region(detector.load(name), those, properties.PDG, properties.BatchSize)
+        for name, those in simulators.items()
+    )
+
+
+def region_facts(region: Region) -> dict[str, str]:
+    """What an output says of the models behind a region's hits."""
+    cards = [model.card for model in region.models]
+    return {
+        "ModelName": ",".join(card.name for card in cards),
+        "ModelVersion": ",".join(card.version for card in cards),
+        "ModelSHA256": ",".join(card.sha256 for card in cards),
+    }
+
+
+FATE_FACTS = {"FateNames": ",".join(fate.name for fate in FATES)}
+"""What an output says of its frames' counts of fates."""
+
+
+def _models(*regions: Region) -> str:
+    """Models of regions, for a person."""
+    names = [f"'{model.card.name}'" for region in regions for model in region.models]
+    return f"model {names[0]}" if len(names) == 1 else f"any of the models {', '.join(names)}"
+
+
+def _out_of_range(
+    keys: EventKeys,
+    particles: Particles,
+    region: Region,
+    arrivals: Arrivals,
+    placed: Placed,
+    row: int,
+) -> OutOfDomainError:
+    particle = int(arrivals.particle[row])
+    simulator = region.simulators[int(placed.model[row])]
+    low, high = simulator.limits[int(particles.pdg[particle])]
+    values = arrivals.conditions[row]
+    wrong = np.flatnonzero((values < low) | (values > high))[0]
+    condition = region.calorimeter.conditions[wrong]
+    return OutOfDomainError(
+        f"{_where(keys, particles, particle)}: {condition.name} {values[wrong]:.4g} "
+        f"{condition.unit} is outside the range {low[wrong]:.4g} to {high[wrong]:.4g} of "
+        f"model '{simulator.model.card.name}', and OutOfRange is 'fail'; 'skip' hands it on, "
+        "'clamp' simulates it at the edge"
+    )
+
+
+def _waits(fate: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
+    """Tell which particles wait for another simulation (`Fate.handed_on`)."""
+    return (fate >= Fate.OTHER_KIND) & (fate < Fate.NOT_FINAL)
+
+
+def _where(keys: EventKeys, particles: Particles, particle: int) -> str:
+    event = int(particles.event_of(np.array([particle]))[0])
+    index = particle - int(particles.offsets[event])
+    return (
+        f"run {keys.run[event]}, event {keys.event[event]}: MCParticle {index} "
+        f"(PDG {particles.pdg[particle]})"
+    )

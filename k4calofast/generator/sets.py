@@ -1,0 +1,119 @@
+"""Sets: YAML files that name the models of a detector, region by region.
+
+A job takes a set wherever it takes a model. A particle goes to the first of the models for its
+region that knows its kind and holds its conditions.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from k4calofast.documents import Name, read_yaml, validated
+from k4calofast.exceptions import ModelError
+from k4calofast.generator.card import CARD_FILE
+from k4calofast.generator.model import find_model, model_folders
+
+_SUFFIX = ".yaml"
+
+
+class Member(BaseModel):
+    """A model of a set.
+
+    Attributes
+    ----------
+    model
+        Its name, or its folder: absolute, or beginning at that of the set.
+    pdg
+        Kinds of particles that it is for; without any, all of its card's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Name
+    pdg: tuple[int, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_name(cls, data: Any) -> Any:
+        return {"model": data} if isinstance(data, str) else data
+
+
+class ModelSet(BaseModel):
+    """A set of models.
+
+    Attributes
+    ----------
+    layout
+        Of the file.
+    description
+        What it is for, for people.
+    models
+        In the order in which they are asked; the first model of a region says where it stands among
+        the regions.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layout: Literal[1] = 1
+    description: str = ""
+    models: Annotated[tuple[Member, ...], Field(min_length=1, max_length=1000)]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> ModelSet:
+        names = [member.model for member in self.models]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"names model '{name}' twice")
+        return self
+
+
+def find(name: str) -> list[tuple[Path, tuple[int, ...]]]:
+    """Folders of the models that a name stands for, and the kinds of particles each is for.
+
+    Parameters
+    ----------
+    name
+        Of a model or of a set: its path, or its name in one of the `model_folders`.
+
+    Raises
+    ------
+    ModelError
+        If there is neither, the message lists those there are; or if the set is wrong.
+    """
+    file = _file_of_set(name)
+    if file is None:
+        return [(find_model(name), ())]
+    found = validated(ModelSet, read_yaml(file, ModelError), file, ModelError)
+    members = []
+    for member in found.models:
+        try:
+            folder = _beside(file, member.model) or find_model(member.model)
+        except ModelError as error:
+            raise ModelError(f"{file}: {error}") from error
+        members.append((folder, member.pdg))
+    return members
+
+
+def _file_of_set(name: str) -> Path | None:
+    if not name:
+        return None
+    # A name can be too long for a path.
+    with suppress(OSError):
+        if name.endswith(_SUFFIX) and Path(name).is_file():
+            return Path(name)
+        for folder in (Path(), *model_folders()):
+            if (folder / name / CARD_FILE).is_file():
+                return None
+            if (file := folder / f"{name}{_SUFFIX}").is_file():
+                return file
+    return None
+
+
+def _beside(file: Path, name: str) -> Path | None:
+    """Folder of a model that is given by where it lies beside a set."""
+    folder = file.parent / name
+    return folder if (folder / CARD_FILE).is_file() else None
