@@ -161,6 +161,31 @@ def test_a_particle_goes_to_the_first_model_that_holds_its_conditions(
     assert {Fate.CLAMPED} <= set(clamped.fate[outside]) <= {Fate.CLAMPED, Fate.GAP, Fate.BESIDE}
 
 
+def test_what_is_born_in_one_calorimeter_is_in_front_of_no_other(of_two_regions, keys, particles):
+    in_crystals = replace(
+        particles, vertex=np.broadcast_to([0.0, 1050.0, 300.0], (len(particles), 3)).copy()
+    )
+    photons = in_crystals.pdg == 22
+    assert set(simulation(CLD).simulate(keys, in_crystals).fate[photons]) & {Fate.SHOWERED}
+    result = simulation(of_two_regions).simulate(keys, in_crystals)
+    assert set(result.fate[photons]) == {Fate.BORN_OUTSIDE}
+
+
+def test_what_passes_a_gap_of_one_calorimeter_can_enter_the_next(of_two_regions, keys, shot):
+    """BESIII's barrel has a gap in its central plane; in CLD's, cells are there."""
+    photons = shot(
+        EVENTS, PDG=[22], ParticlesPerEvent=5, MomentumMin=1.5, MomentumMax=2.5,
+        ThetaMin=90, ThetaMax=90,
+    )  # fmt: skip
+    assert set(simulation(FAST).simulate(keys, photons).fate) == {Fate.GAP}
+    job = simulation(of_two_regions)
+    result = job.simulate(keys, photons)
+    assert Fate.SHOWERED in result.fate
+    assert set(result.fate) <= {Fate.SHOWERED, Fate.GAP}
+    assert showered_in(result, 1, photons)
+    assert not showered_in(result, 0, photons)
+
+
 def test_particles_that_are_not_listed_are_nobodys_business(keys, particles):
     listed = np.arange(len(particles)) % 3 == 0
     job, rest = simulation(FAST), simulation(FAST)
