@@ -90,9 +90,16 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def sample(folder):
     """Photons and electrons of 1.5 GeV with the angles of a sample."""
-    return fullsim(
-        folder, "a.h5", "-n", 12, "-p", "gamma", "-p", "e-", "--momentum", 1.5, "--chunk", 6
-    )
+    return fullsim(folder, "a.h5", "-n", 12, "-p", "gamma", "-p", "e-", "--momentum", 1.5)
+
+
+FEW = ("-n", 2, "-p", "gamma", "-p", "e-", "--momentum", 0.5)
+"""Two chunks, each of which Geant4 takes seconds to start for."""
+
+
+@pytest.fixture(scope="module")
+def few(folder):
+    return fullsim(folder, "few.h5", *FEW)
 
 
 def shower_of(showers: LayerShowers):
@@ -192,32 +199,16 @@ def test_the_field_parts_electrons_and_positrons(folder):
     assert mean[showers.pdg == 11].mean() > 0.2 > -0.2 > mean[showers.pdg == -11].mean()
 
 
-def test_the_same_seed_gives_the_same_showers_whatever_the_processes(sample, folder):
-    again = fullsim(
-        folder,
-        "b.h5",
-        "-n",
-        12,
-        "-p",
-        "gamma",
-        "-p",
-        "e-",
-        "--momentum",
-        1.5,
-        "--chunk",
-        6,
-        "-j",
-        1,
-    )
-    one, other = layers.read(sample)[0], layers.read(again)[0]
+def test_the_same_seed_gives_the_same_showers_whatever_the_processes(few, folder):
+    again = fullsim(folder, "b.h5", *FEW, "-j", 1)
+    one, other = layers.read(few)[0], layers.read(again)[0]
     for field in fields(LayerShowers):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
 
 
-def test_a_repetition_has_the_same_particles_and_other_showers(sample, folder):
-    arguments = ("-n", 12, "-p", "gamma", "-p", "e-", "--momentum", 1.5, "--chunk", 6)
-    again = fullsim(folder, "c.h5", *arguments, "--repetition", 1)
-    one, other = layers.read(sample)[0], layers.read(again)[0]
+def test_a_repetition_has_the_same_particles_and_other_showers(few, folder):
+    again = fullsim(folder, "c.h5", *FEW, "--repetition", 1)
+    one, other = layers.read(few)[0], layers.read(again)[0]
     np.testing.assert_array_equal(one.angle_t, other.angle_t)
     np.testing.assert_array_equal(one.angle_z, other.angle_z)
     assert len(one.energy) != len(other.energy) or (one.energy != other.energy).any()
