@@ -188,8 +188,6 @@ ASKS = {
     for module in (
         "fullsim.crystal_sector",
         "generator.card",
-        "showers.deposits",
-        "showers.edm4hep",
         "training.recipe",
         "training.tuning",
     )

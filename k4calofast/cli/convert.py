@@ -22,12 +22,13 @@ def convert(
 ) -> None:
     """Write showers in the layout of the CaloChallenge: incident_energies and showers, in MeV."""
     from k4calofast.output import check
-    from k4calofast.showers import calochallenge, reading
+    from k4calofast.showers import reading
+    from k4calofast.showers.crystals import calochallenge
 
     binning = output.with_suffix(".xml")
     for file in (output, binning):
         check(file, [sample])
-    showers, source = reading.read(sample, hits=hits)
+    showers, source = reading.read(sample, reading.Hints(hits))
     chosen = showers.take(showers.pdg == pdg)
     if not len(chosen):
         kinds = ", ".join(map(str, sorted(set(showers.pdg.tolist()))))

@@ -40,9 +40,8 @@ def request(
     output.check(out, [reference])
     generator = Model(find_model(model), "cpu", threads)
     card = generator.card
-    showers, source = reading.read(
-        reference, window=card.crystals, detector=card.detector, kinds=tuple(card.kinds)
-    )
+    hints = reading.Hints(window=card.crystals, detector=card.detector, kinds=tuple(card.kinds))
+    showers, source = reading.read(reference, hints)
     refuse_unfit(card, reference, source)
     inside = comparable(generator, showers)
     there = above_threshold(showers.take(inside), card.threshold)

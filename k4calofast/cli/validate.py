@@ -60,7 +60,6 @@ def validate(
     from k4calofast.generator import Model, find_model
     from k4calofast.generator.card import CARD_FILE, write_card
     from k4calofast.showers import reading
-    from k4calofast.showers.crystals import CrystalShowers
     from k4calofast.validation import report
     from k4calofast.validation.layers import report as layered
 
@@ -78,19 +77,11 @@ def validate(
         if len(reference) > 1 or len(again or []) > 1:
             raise SteeringError("several files make one reference of layers, not of crystals")
 
-        def read(file: Path) -> tuple[CrystalShowers, reading.Source]:
-            return reading.read(
-                file,
-                hits=hits,
-                particles=particles,
-                window=card.crystals,
-                detector=card.detector,
-                kinds=tuple(card.kinds),
-                binning=binning,
-            )
-
-        showers, source = read(reference[0])
-        repeated = read(again[0])[0] if again else None
+        hints = reading.Hints(
+            hits, particles, binning, card.detector, card.crystals, tuple(card.kinds)
+        )
+        showers, source = reading.read(reference[0], hints)
+        repeated = reading.read(again[0], hints)[0] if again else None
         report.refuse_unfit(card, reference[0], source)
         if most is not None and most < len(showers):
             rows = slice(None, None, -(-len(showers) // most))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 
 from k4calofast.exceptions import FileFormatError, K4CaloFastError, MissingExtraError, OutputError
 from k4calofast.output import NewFile
+from k4calofast.showers.base import Showers
 from k4calofast.showers.provenance import Provenance
 from k4calofast.showers.visit import refuse_unsound
 from k4calofast.stopping import Stopped
@@ -48,114 +50,115 @@ _READING = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 """What h5py raises for damaged files."""
 
 
+SomeShowers = TypeVar("SomeShowers", bound=Showers)
 SomeProvenance = TypeVar("SomeProvenance", bound=Provenance)
 
 
-def write_columns(
-    file: Path,
-    layout: str,
-    columns: Mapping[str, tuple[str, str]],
-    parts: Iterable[Mapping[str, npt.NDArray[Any]]],
-    provenance: Provenance | Callable[[], Provenance],
-    chunk: int = 1024,
-) -> int:
-    """Write columns, part by part, under a temporary name that is changed at the end.
+@dataclass(frozen=True)
+class Layout(Generic[SomeShowers, SomeProvenance]):
+    """How samples of one kind are stored.
 
-    Parameters
+    Attributes
     ----------
-    layout
-        Its name and version.
-    columns
-        Unit and description of each.
-    parts
-        Rows to add to each column; not each needs as many.
-    provenance
-        Where they come from; a function is called when the file is there, before the first part.
+    name
+        With its version; an attribute of the files.
+    showers, provenance
+        Their classes: the columns, and where they come from.
     chunk
         Rows that are compressed together.
-
-    Returns
-    -------
-    int
-        Rows of the first column.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
     """
-    h5py = load_h5py()
-    count = 0
-    new = NewFile(file, keep=(K4CaloFastError, Stopped))
-    try:
-        # Its own locks would contradict those of the unfinished file.
-        with new as unfinished, h5py.File(unfinished, "w", locking=False) as out:
-            out.attrs["layout"] = layout
-            said = provenance() if callable(provenance) else provenance
-            out.attrs["provenance"] = said.model_dump_json()
-            for part in parts:
-                for name, (unit, description) in columns.items():
-                    values = part[name]
-                    if name not in out:
-                        column = out.create_dataset(
-                            name,
-                            shape=(0, *values.shape[1:]),
-                            maxshape=(None, *values.shape[1:]),
-                            chunks=(chunk, *values.shape[1:]),
-                            dtype=values.dtype,
-                            compression="gzip",
-                            shuffle=True,
-                        )
-                        column.attrs["unit"], column.attrs["description"] = unit, description
-                    column = out[name]
-                    start = len(column)
-                    column.resize(start + len(values), axis=0)
-                    column[start:] = values
-                count += len(part[next(iter(columns))])
-    except OSError as error:
-        raise OutputError(f"cannot write {file}: {error}") from error
-    return count
 
+    name: str
+    showers: type[SomeShowers]
+    provenance: type[SomeProvenance]
+    chunk: int
 
-def read_columns(
-    file: Path,
-    layout: str,
-    dimensions: Mapping[str, int],
-    origin: type[SomeProvenance],
-    fits: Callable[[Mapping[str, tuple[int, ...]], SomeProvenance], None],
-    types: Mapping[str, npt.DTypeLike],
-) -> tuple[dict[str, npt.NDArray[Any]], SomeProvenance]:
-    """Read columns of numbers.
+    def write(
+        self,
+        file: Path,
+        parts: Iterable[SomeShowers],
+        provenance: SomeProvenance | Callable[[], SomeProvenance],
+    ) -> int:
+        """Write showers, part by part, under a temporary name that is changed at the end.
 
-    Parameters
-    ----------
-    layout
-        The one that the file must have.
-    dimensions, types
-        Of each column.
-    origin
-        What the provenance must be.
-    fits
-        Refuses shapes of columns that do not fit each other or the provenance, before any column
-        is read.
+        Parameters
+        ----------
+        provenance
+            Where they come from; a function is called when the file is there, before the first
+            part.
 
-    Raises
-    ------
-    FileFormatError
-        If the file is missing, is not such a sample, or its columns are not those.
-    """
-    if start(file) != SIGNATURE:
-        raise FileFormatError(
-            f"{file}: not an HDF5 file, but only those of `k4calofast fullsim` with the layout "
-            f"'{layout}' are read here"
-        )
-    with opened(file) as sample:
-        found = sample.attrs.get("layout")
-        if not isinstance(found, str) or found != layout:
-            said = f", but '{found}'" if isinstance(found, str) else ""
-            raise FileFormatError(f"{file}: not a shower sample ('{layout}'){said}")
+        Returns
+        -------
+        int
+            Number of showers.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        h5py = load_h5py()
+        new = NewFile(file, keep=(K4CaloFastError, Stopped))
         try:
-            provenance = origin.model_validate_json(sample.attrs.get("provenance", ""))
+            # Its own locks would contradict those of the unfinished file.
+            with new as unfinished, h5py.File(unfinished, "w", locking=False) as out:
+                out.attrs["layout"] = self.name
+                said = provenance() if callable(provenance) else provenance
+                out.attrs["provenance"] = said.model_dump_json()
+                for rows in self.showers.rows_of(parts):
+                    self._append(out, rows)
+                return len(out["pdg"]) if "pdg" in out else 0
+        except OSError as error:
+            raise OutputError(f"cannot write {file}: {error}") from error
+
+    def _append(self, out: Any, rows: Mapping[str, npt.NDArray[Any]]) -> None:
+        for name, column in self.showers.columns.items():
+            values = rows[name]
+            if name not in out:
+                made = out.create_dataset(
+                    name,
+                    shape=(0, *values.shape[1:]),
+                    maxshape=(None, *values.shape[1:]),
+                    chunks=(self.chunk, *values.shape[1:]),
+                    dtype=values.dtype,
+                    compression="gzip",
+                    shuffle=True,
+                )
+                made.attrs["unit"], made.attrs["description"] = column.unit, column.meaning
+            stored = out[name]
+            before = len(stored)
+            stored.resize(before + len(values), axis=0)
+            stored[before:] = values
+
+    def read(self, file: Path) -> tuple[SomeShowers, SomeProvenance]:
+        """Read a sample.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is missing, is not such a sample, is empty, or holds what cannot be: columns
+            that do not fit each other, NaN, negative energies.
+        """
+        if start(file) != SIGNATURE:
+            raise FileFormatError(
+                f"{file}: not an HDF5 file, but only those of `k4calofast fullsim` with the layout "
+                f"'{self.name}' are read here"
+            )
+        with opened(file) as sample:
+            found = sample.attrs.get("layout")
+            if not isinstance(found, str) or found != self.name:
+                said = f", but '{found}'" if isinstance(found, str) else ""
+                raise FileFormatError(f"{file}: not a shower sample ('{self.name}'){said}")
+            provenance = self._provenance(file, sample.attrs.get("provenance", ""))
+            datasets = self._datasets(file, sample, provenance)
+            showers = self.showers(**{name: dataset[:] for name, dataset in datasets.items()})
+        if fault := showers.fault():
+            raise FileFormatError(f"{file}: {fault}")
+        return showers, provenance
+
+    def _provenance(self, file: Path, text: Any) -> SomeProvenance:
+        try:
+            return self.provenance.model_validate_json(text)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, ("provenance", *first["loc"])))
@@ -163,21 +166,31 @@ def read_columns(
             raise FileFormatError(
                 f"{file}: cannot be read as a shower sample: {where}: {said}"
             ) from None
-        missing = [name for name in dimensions if name not in sample]
-        if missing:
+
+    def _datasets(self, file: Path, sample: Any, provenance: SomeProvenance) -> dict[str, Any]:
+        """Columns that fit each other and the provenance, before any of them is read."""
+        columns = self.showers.columns
+        if missing := [name for name in columns if name not in sample]:
             raise FileFormatError(f"{file}: no column {', '.join(missing)}")
-        datasets = {
-            name: own_dataset(file, sample, name, needed) for name, needed in dimensions.items()
+        found = {
+            name: own_dataset(file, sample, name, column.dimensions)
+            for name, column in columns.items()
         }
-        for name, type_ in types.items():
-            if datasets[name].dtype != type_:
+        for name, column in columns.items():
+            if found[name].dtype != column.type:
                 raise FileFormatError(
-                    f"{file}: column {name} is {datasets[name].dtype}, not {np.dtype(type_)}"
+                    f"{file}: column {name} is {found[name].dtype}, not {np.dtype(column.type)}"
                 )
-        fits({name: dataset.shape for name, dataset in datasets.items()}, provenance)
-        if not datasets["pdg"].size:
+            shape, row = found[name].shape, provenance.row_of(name)
+            if shape[1:] != row:
+                raise FileFormatError(
+                    f"{file}: column {name} has the shape {shape}, not {(shape[0], *row)}"
+                )
+        if misfit := self.showers.misfit({name: column.shape for name, column in found.items()}):
+            raise FileFormatError(f"{file}: {misfit}")
+        if not found["pdg"].size:
             raise FileFormatError(f"{file}: holds no showers")
-        return {name: dataset[:] for name, dataset in datasets.items()}, provenance
+        return found
 
 
 def start(file: Path) -> bytes:
@@ -216,6 +229,19 @@ def opened(file: Path) -> Iterator[Any]:
     except _READING as error:
         said = " ".join(str(error).split())
         raise FileFormatError(f"{file}: cannot be read, is it damaged? ({said})") from error
+
+
+def contents(file: Path) -> tuple[str | None, frozenset[str]]:
+    """Name of an HDF5 file's layout, None if it has none, and the names of its datasets.
+
+    Raises
+    ------
+    FileFormatError
+        If it cannot be read.
+    """
+    with opened(file) as found:
+        layout = found.attrs.get("layout")
+        return layout if isinstance(layout, str) else None, frozenset(found)
 
 
 def load_h5py() -> Any:

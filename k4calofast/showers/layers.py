@@ -1,64 +1,28 @@
-"""Showers in layers as HDF5 files: sparse columns of small cells, and where they come from.
-
-Layout, version 1: one dataset per column of `LayerShowers`, with the attributes ``unit`` and
-``description``; the provenance as attributes of the file.
-"""
+"""Showers in layers: sparse points in small cells, and where they come from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from k4calofast.detector import Calorimeter
 from k4calofast.detector.description import describe
 from k4calofast.exceptions import FileFormatError
-from k4calofast.showers.deposits import LARGEST, impossible
-from k4calofast.showers.hdf5 import read_columns, write_columns
-from k4calofast.showers.provenance import Provenance
-
-LAYOUT = "k4calofast layered showers 1"
+from k4calofast.showers.base import Column, Rows, Showers
+from k4calofast.showers.hdf5 import Layout
+from k4calofast.showers.hints import Hints
+from k4calofast.showers.provenance import Provenance, Source
 
 PIXELS_PER_CELL = 10
 """Small cells along a side of a cell, so that cells can be put anywhere on them."""
 
-_COLUMNS = {
-    "pdg": ("", "PDG number of the particle"),
-    "momentum": ("GeV", "of the particle at the front face"),
-    "angle_t": ("rad", "atan2(p_t, p_n) of the particle: across the module"),
-    "angle_z": ("rad", "atan2(p_z, p_n) of the particle: along the beam"),
-    "offsets": ("", "points of shower i are offsets[i]:offsets[i + 1]"),
-    "layer": ("", "sensitive slice of a point, counted from the front"),
-    "column": ("pitch", "small cell of a point along t, 0 begins where the particle enters"),
-    "row": ("pitch", "small cell of a point along z, 0 begins where the particle enters"),
-    "energy": ("GeV", "energy deposited in the small cell's silicon"),
-    "time": ("ns", "of the earliest deposit, after the particle is at the front face"),
-}
-_TYPES = {
-    "pdg": np.int32,
-    "momentum": np.float64,
-    "angle_t": np.float64,
-    "angle_z": np.float64,
-    "offsets": np.int64,
-    "layer": np.uint8,
-    "column": np.int16,
-    "row": np.int16,
-    "energy": np.float32,
-    "time": np.float32,
-}
-_OF_SHOWERS = ("pdg", "momentum", "angle_t", "angle_z")
-_OF_POINTS = ("layer", "column", "row", "energy", "time")
-
-_CHUNK = 16384
-"""Rows that are compressed together."""
-
 
 @dataclass(frozen=True)
-class LayerShowers:
+class LayerShowers(Showers):
     """N showers with P points: small cells of the layers' silicon with energy in them.
 
     A particle enters the front face of a module's stack at t = 0, z = 0; its frame is (t, z, n), n
@@ -85,7 +49,6 @@ class LayerShowers:
         (P,) ns of the earliest deposit, after the particle is at the front face.
     """
 
-    pdg: npt.NDArray[np.int32]
     momentum: npt.NDArray[np.float64]
     angle_t: npt.NDArray[np.float64]
     angle_z: npt.NDArray[np.float64]
@@ -96,32 +59,51 @@ class LayerShowers:
     energy: npt.NDArray[np.float32]
     time: npt.NDArray[np.float32]
 
-    def __len__(self) -> int:
-        return len(self.pdg)
+    columns = {  # noqa: RUF012 - a constant of the class
+        "pdg": Column(np.int32, "", "PDG number of the particle"),
+        "momentum": Column(np.float64, "GeV", "of the particle at the front face"),
+        "angle_t": Column(
+            np.float64, "rad", "atan2(p_t, p_n) of the particle: across the module", negative=True
+        ),
+        "angle_z": Column(
+            np.float64, "rad", "atan2(p_z, p_n) of the particle: along the beam", negative=True
+        ),
+        "offsets": Column(
+            np.int64, "", "points of shower i are offsets[i]:offsets[i + 1]", rows=Rows.BORDERS
+        ),
+        "layer": Column(
+            np.uint8, "", "sensitive slice of a point, counted from the front", rows=Rows.POINTS
+        ),
+        "column": Column(
+            np.int16,
+            "pitch",
+            "small cell of a point along t, 0 begins where the particle enters",
+            rows=Rows.POINTS,
+        ),
+        "row": Column(
+            np.int16,
+            "pitch",
+            "small cell of a point along z, 0 begins where the particle enters",
+            rows=Rows.POINTS,
+        ),
+        "energy": Column(
+            np.float32, "GeV", "energy deposited in the small cell's silicon", rows=Rows.POINTS
+        ),
+        "time": Column(
+            np.float32,
+            "ns",
+            "of the earliest deposit, after the particle is at the front face",
+            rows=Rows.POINTS,
+            negative=True,
+        ),
+    }
 
-    def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64] | slice) -> LayerShowers:
-        """Return the showers of these rows."""
-        kept = np.arange(len(self))[rows]
-        counts = np.diff(self.offsets)[kept]
-        offsets = np.append(0, np.cumsum(counts))
-        points = np.arange(offsets[-1]) + np.repeat(self.offsets[kept] - offsets[:-1], counts)
-        return LayerShowers(
-            offsets=offsets,
-            **{name: getattr(self, name)[kept] for name in _OF_SHOWERS},
-            **{name: getattr(self, name)[points] for name in _OF_POINTS},
-        )
+    conditions_known = ("momentum", "angle_t", "angle_z")
 
-    @staticmethod
-    def concatenate(parts: Sequence[LayerShowers]) -> LayerShowers:
-        """Return the showers of several samples, one after the other."""
-        counts = np.concatenate([np.diff(part.offsets) for part in parts])
-        return LayerShowers(
-            offsets=np.append(0, np.cumsum(counts)),
-            **{
-                name: np.concatenate([getattr(part, name) for part in parts])
-                for name in (*_OF_SHOWERS, *_OF_POINTS)
-            },
-        )
+    def condition(self, name: str) -> npt.NDArray[np.float64]:
+        """(N,) values of one of `conditions_known`."""
+        values: npt.NDArray[np.float64] = getattr(self, name)
+        return values
 
 
 class LayerProvenance(Provenance):
@@ -135,37 +117,13 @@ class LayerProvenance(Provenance):
 
     pitch: float = Field(gt=0, allow_inf_nan=False)
 
-    covered = frozenset(("momentum", "angle_t", "angle_z"))
+    covered = LayerShowers.conditions_known
 
 
-def write(
-    file: Path,
-    parts: Iterable[LayerShowers],
-    provenance: LayerProvenance | Callable[[], LayerProvenance],
-) -> int:
-    """Write showers, part by part, under a temporary name that is changed at the end.
+LAYOUT = Layout("k4calofast layered showers 1", LayerShowers, LayerProvenance, 16384)
+"""How samples are stored."""
 
-    Returns
-    -------
-    int
-        Number of showers.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    return write_columns(file, LAYOUT, _COLUMNS, _rows(parts), provenance, _CHUNK)
-
-
-def _rows(parts: Iterable[LayerShowers]) -> Iterator[dict[str, npt.NDArray[Any]]]:
-    """Rows that each part adds to the columns."""
-    points = 0
-    for number, part in enumerate(parts):
-        rows = {name: getattr(part, name) for name in (*_OF_SHOWERS, *_OF_POINTS)}
-        rows["offsets"] = points + part.offsets[1 if number else 0 :]
-        yield rows
-        points += len(part.layer)
+write = LAYOUT.write
 
 
 def read(file: Path) -> tuple[LayerShowers, LayerProvenance]:
@@ -179,22 +137,7 @@ def read(file: Path) -> tuple[LayerShowers, LayerProvenance]:
     UnknownDetectorError
         If it is of a detector that is not known.
     """
-
-    def fits(sizes: Mapping[str, tuple[int, ...]], _: LayerProvenance) -> None:
-        for names in (_OF_SHOWERS, _OF_POINTS):
-            for name in names:
-                if sizes[name] != sizes[names[0]]:
-                    raise FileFormatError(
-                        f"{file}: column {name} is not as long as column {names[0]}"
-                    )
-        if sizes["offsets"][0] != sizes["pdg"][0] + 1:
-            raise FileFormatError(f"{file}: column offsets does not fit the showers")
-
-    columns, provenance = read_columns(
-        file, LAYOUT, dict.fromkeys(_COLUMNS, 1), LayerProvenance, fits, _TYPES
-    )
-    showers = LayerShowers(**columns)
-    _refuse_misfits(file, showers)
+    showers, provenance = LAYOUT.read(file)
     layers = len(describe(provenance.detector).depths)
     if (showers.layer >= layers).any():
         raise FileFormatError(
@@ -204,15 +147,14 @@ def read(file: Path) -> tuple[LayerShowers, LayerProvenance]:
     return showers, provenance
 
 
-def _refuse_misfits(file: Path, showers: LayerShowers) -> None:
-    offsets = showers.offsets
-    if offsets[0] != 0 or offsets[-1] != len(showers.layer) or (np.diff(offsets) < 0).any():
-        raise FileFormatError(f"{file}: column offsets does not fit the showers and their points")
-    for name in ("momentum", "energy"):
-        if impossible(getattr(showers, name)):
-            raise FileFormatError(
-                f"{file}: column {name} holds NaN or negative values, or some above {LARGEST:g}"
-            )
-    for name in ("angle_t", "angle_z", "time"):
-        if not (np.abs(getattr(showers, name)) <= LARGEST).all():
-            raise FileFormatError(f"{file}: column {name} holds NaN, or values above {LARGEST:g}")
+def read_others(file: Path, _: Calorimeter, __: Hints) -> tuple[LayerShowers, Source]:
+    """Refuse files of others: they hold whole cells, and generators need smaller ones.
+
+    Raises
+    ------
+    FileFormatError
+        Always.
+    """
+    raise FileFormatError(
+        f"{file}: showers in layers are read from samples of `k4calofast fullsim`, and this is none"
+    )

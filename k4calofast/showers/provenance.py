@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -50,16 +51,49 @@ class Provenance(BaseModel):
     repetition: int = 0
     software: str
 
-    covered: ClassVar[frozenset[str]]
-    """What the coverage has ranges of."""
+    covered: ClassVar[tuple[str, ...]]
+    """What the coverage has ranges of: conditions that such samples know."""
 
     @field_validator("coverage")
     @classmethod
     def _of_all_conditions(cls, coverage: dict[int, Any]) -> dict[int, Any]:
         for pdg, ranges in coverage.items():
-            if set(ranges) != cls.covered:
+            if set(ranges) != set(cls.covered):
                 needed = ", ".join(sorted(cls.covered))
                 raise ValueError(f"kind {pdg} must have ranges for {needed}")
             if any(low > high for low, high in ranges.values()):
                 raise ValueError(f"kind {pdg} has a range that ends before it begins")
         return coverage
+
+    def row_of(self, _column: str, /) -> tuple[int, ...]:
+        """Shape of a row of a column: numbers, if not said otherwise."""
+        return ()
+
+    @property
+    def described(self) -> str:
+        """One line."""
+        again = f", repetition {self.repetition}" if self.repetition else ""
+        seed = "unknown" if self.seed is None else self.seed
+        return f"{self.simulation}, {self.physics}, seed {seed}{again}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where any sample of showers comes from, whoever made it.
+
+    Attributes
+    ----------
+    detector
+        Name of the calorimeter, None where the file does not say.
+    description
+        Simulation, and its seed where it is known.
+    seed
+        None where the file does not say.
+    provenance
+        Of samples of `k4calofast fullsim`.
+    """
+
+    detector: str | None
+    description: str
+    seed: int | None = None
+    provenance: Provenance | None = None

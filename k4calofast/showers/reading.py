@@ -1,148 +1,78 @@
-"""One door for samples of showers, whatever the file."""
+"""One door for samples of showers, whatever the file and the calorimeter."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import uproot
 
 import k4calofast
-from k4calofast.detector import load
-from k4calofast.detector.crystals import CONDITIONS
-from k4calofast.events.reading import EventSource, readable
+from k4calofast.detector import Calorimeter, load
 from k4calofast.exceptions import FileFormatError
-from k4calofast.showers import besiii_raw, calochallenge, crystals, edm4hep, hdf5
-from k4calofast.showers.crystals import CrystalShowers
+from k4calofast.showers import hdf5, kinds
+from k4calofast.showers.base import Showers
+from k4calofast.showers.hints import Hints
+from k4calofast.showers.provenance import Source
 
-_FORMATS = (
-    "showers are read from HDF5 files (of `k4calofast fullsim`, or like the CaloChallenge's) and "
-    "from ROOT files (EDM4hep, or BESIII's rtraw)"
-)
+__all__ = ["Hints", "Source", "read", "read_with_provenance"]
 
-
-@dataclass(frozen=True)
-class Source:
-    """Where a sample of showers comes from.
-
-    Attributes
-    ----------
-    detector
-        Name of the calorimeter, None where the file does not say.
-    description
-        Simulation, and its seed where it is known.
-    seed
-        None where the file does not say.
-    provenance
-        Of samples of `k4calofast fullsim`.
-    """
-
-    detector: str | None
-    description: str
-    seed: int | None = None
-    provenance: crystals.CrystalProvenance | None = None
+_USUAL = "BESIII_EMC_barrel"
+"""The calorimeter of files that say nothing, and of which nothing is said."""
 
 
-@dataclass(frozen=True)
-class Hints:
-    """What files do not say by themselves; see `read`.
-
-    Attributes
-    ----------
-    hits, particles
-        Collections of EDM4hep files.
-    binning
-        XML file of a sample of the CaloChallenge, where it has another name.
-    detector
-        Name of the calorimeter; None for what the file says, or for the usual one in EDM4hep.
-    """
-
-    hits: str = "EMCBarrelCollection"
-    particles: str = "MCParticles"
-    binning: Path | None = None
-    detector: str | None = None
-
-
-def read(
-    file: Path,
-    *,
-    hits: str = "EMCBarrelCollection",
-    particles: str = "MCParticles",
-    window: tuple[int, int] = (11, 11),
-    detector: str = "BESIII_EMC_barrel",
-    kinds: Sequence[int] = (22, 11, -11),
-    binning: Path | None = None,
-    only_energies: bool = False,
-) -> tuple[CrystalShowers, Source]:
+def read(file: Path, hints: Hints | None = None) -> tuple[Any, Source]:
     """Read showers from any file that holds some. What it is, its content says.
 
-    ============================================  ==============================================
-    file                                          read by
-    ============================================  ==============================================
-    HDF5, written by ``k4calofast fullsim``       `k4calofast.showers.hdf5`
-    HDF5 with the datasets of the CaloChallenge   `k4calofast.showers.calochallenge`
-    ROOT, written by podio                        `k4calofast.showers.edm4hep`
-    ROOT with BESIII's tree ``Event``             `k4calofast.showers.besiii_raw`
-    ============================================  ==============================================
+    Samples of `k4calofast fullsim` name their kind of calorimeter by their layout. How files of
+    others are read, the calorimeter decides: `k4calofast.showers.kinds.Kind.read_others`.
 
-    Parameters
-    ----------
-    hits, particles, detector
-        For EDM4hep.
-    window, kinds
-        For EDM4hep and BESIII's raw files; the others hold windows.
-    binning, only_energies
-        For the CaloChallenge; without `binning`, the file's name with the suffix ``.xml``.
+    Returns
+    -------
+    showers, source
+        `Showers` of the calorimeter's kind, and where they come from.
 
     Raises
     ------
     FileFormatError
-        If the file is none of these, is damaged, holds no showers, or energies that are NaN or
-        negative.
+        If the file is of no known format, or of another kind of calorimeter than that of the hints;
+        if it is damaged, holds no showers, or energies that are NaN or negative.
+    UnknownDetectorError
+        If there is no such calorimeter.
     MissingCollectionError, InvalidEventError
-        See `k4calofast.showers.edm4hep.read`.
+        If an EDM4hep file lacks a collection, or makes no sense.
     """
+    hints = Hints() if hints is None else hints
+    wanted = None if hints.detector is None else load(hints.detector)
     if file.is_dir():
-        raise FileFormatError(f"{file}: a folder; {_FORMATS}")
-    magic = hdf5.start(file)
-    if magic[:4] == b"root":
-        if _by_podio(file):
-            showers = edm4hep.read([file], hits, particles, window, detector, kinds)
-            source = Source(detector, f"full simulation, {_data_model(file)}")
-        else:
-            showers = besiii_raw.read([file], window, kinds)
-            origin = besiii_raw.origin(file)
-            source = Source("BESIII_EMC_barrel", origin, _seed(origin))
-    elif magic == hdf5.SIGNATURE:
-        if calochallenge.is_sample(file):
-            xml = binning or file.with_suffix(".xml")
-            showers = calochallenge.read(file, xml, only_energies)
-            name, description = calochallenge.origin(file)
-            said = description or "in the layout of the CaloChallenge"
-            source = Source(name, said, _seed(description))
-        else:
-            showers, provenance = crystals.read(file)
-            said = _said(provenance)
-            source = Source(provenance.detector, said, provenance.seed, provenance)
-    else:
-        raise FileFormatError(f"{file}: neither HDF5 nor ROOT; {_FORMATS}")
-    if not len(showers):
-        raise FileFormatError(f"{file}: holds no showers")
-    crystals.refuse_impossible(file, showers)
+        raise FileFormatError(f"{file}: a folder, not a file of showers")
+    name = _kind_of_sample(file)
+    if name is not None:
+        if wanted is not None and wanted.kind != name:
+            raise FileFormatError(
+                f"{file} holds showers in {name}, but {wanted.name} is made of {wanted.kind}"
+            )
+        showers, provenance = kinds.find(name).read(file)
+        return showers, Source(
+            provenance.detector, provenance.described, provenance.seed, provenance
+        )
+    calorimeter = load(_USUAL) if wanted is None else wanted
+    showers, source = kinds.find(calorimeter.kind).read_others(file, calorimeter, hints)
+    if fault := "holds no showers" if not len(showers) else showers.fault():
+        raise FileFormatError(f"{file}: {fault}")
     return showers, source
 
 
-def read_with_provenance(
-    file: Path, hints: Hints | None = None
-) -> tuple[CrystalShowers, crystals.CrystalProvenance]:
+def read_with_provenance(file: Path, hints: Hints | None = None) -> tuple[Any, Any]:
     """Read showers from any file that holds some, and what a training must know of them.
 
     Samples of `k4calofast fullsim` say it all. Of others, the coverage is measured: the generator
     that is trained on them is for what is in them. What a file does not say is "unknown".
+
+    Returns
+    -------
+    showers, provenance
+        `Showers` of the calorimeter's kind, and its `Provenance`.
 
     Raises
     ------
@@ -153,25 +83,17 @@ def read_with_provenance(
         If there is no such detector.
     """
     hints = Hints() if hints is None else hints
-    showers, source = read(
-        file,
-        hits=hints.hits,
-        particles=hints.particles,
-        detector=hints.detector or "BESIII_EMC_barrel",
-        binning=hints.binning,
-    )
-    detector = source.detector or hints.detector
-    if detector is None:
+    showers, source = read(file, hints)
+    wanted = None if hints.detector is None else load(hints.detector)
+    if wanted is not None and source.detector not in (None, wanted.name):
+        raise FileFormatError(f"{file} is of detector {source.detector}, not of {wanted.name}")
+    if wanted is None and source.detector is None:
         raise FileFormatError(f"{file} does not say of which detector it is: name it (--detector)")
-    if hints.detector not in (None, detector):
-        raise FileFormatError(f"{file} is of detector {detector}, not of {hints.detector}")
-    load(detector)
+    calorimeter = wanted or load(str(source.detector))
     if source.provenance is not None:
         return showers, source.provenance
-    rows, columns = showers.energies.shape[1:]
-    provenance = crystals.CrystalProvenance(
-        detector=detector,
-        window=(rows, columns),
+    provenance = kinds.find(calorimeter.kind).LAYOUT.provenance(
+        detector=calorimeter.name,
         simulation=source.description,
         physics="unknown",
         physics_data="unknown",
@@ -179,9 +101,10 @@ def read_with_provenance(
         magnetic_field=None,
         geometry="geometry unknown",
         sampling=f"particles as they come in {file.name}",
-        coverage=_coverage(showers),
+        coverage=_coverage(showers, calorimeter),
         seed=source.seed,
         software=f"k4calofast {k4calofast.__version__}",
+        **showers.shape,
     )
     return showers, provenance
 
@@ -190,45 +113,28 @@ _LEAST_WIDE = {"rad": 1e-3, "mm": 0.1}
 """Ranges are at least so wide: differences by rounding alone are none.  Momenta: a thousandth."""
 
 
-def _coverage(showers: CrystalShowers) -> dict[int, dict[str, tuple[float, float]]]:
+def _coverage(
+    showers: Showers, calorimeter: Calorimeter
+) -> dict[int, dict[str, tuple[float, float]]]:
     """Range that each condition fills, for each kind."""
-    coverage = {}
+    units = {condition.name: condition.unit for condition in calorimeter.conditions}
+    coverage: dict[int, dict[str, tuple[float, float]]] = {}
     for pdg in np.unique(showers.pdg).tolist():
-        conditions = showers.conditions[showers.pdg == pdg]
-        ranges = {}
-        for condition, low, high in zip(
-            CONDITIONS, conditions.min(0), conditions.max(0), strict=True
-        ):
+        of_kind = showers.take(showers.pdg == pdg)
+        coverage[pdg] = {}
+        for name in showers.conditions_known:
+            values = of_kind.condition(name)
+            low, high = values.min(), values.max()
             middle = (low + high) / 2
-            least = _LEAST_WIDE.get(condition.unit, 1e-3 * abs(middle))
+            least = _LEAST_WIDE.get(units[name], 1e-3 * abs(middle))
             half = max(high - low, least) / 2
-            ranges[condition.name] = (float(middle - half), float(middle + half))
-        coverage[pdg] = ranges
+            coverage[pdg][name] = (float(middle - half), float(middle + half))
     return coverage
 
 
-def _by_podio(file: Path) -> bool:
-    with readable(file, "cannot be read"), uproot.open(file) as root:
-        podio, besiii = "podio_metadata" in root, "Event" in root
-    if not podio and not besiii:
-        raise FileFormatError(f"{file}: a ROOT file of neither podio nor BESIII; {_FORMATS}")
-    return podio
-
-
-def _data_model(file: Path) -> str:
-    """Data model of an EDM4hep file: it says nothing of the program, nor of a seed."""
-    with closing(EventSource([file])) as source:
-        version = source.info.model_versions.get("edm4hep")
-    return f"EDM4hep {'.'.join(map(str, version))}" if version else "EDM4hep"
-
-
-def _said(provenance: crystals.CrystalProvenance) -> str:
-    again = f", repetition {provenance.repetition}" if provenance.repetition else ""
-    seed = "unknown" if provenance.seed is None else provenance.seed
-    return f"{provenance.simulation}, {provenance.physics}, seed {seed}{again}"
-
-
-def _seed(description: str) -> int | None:
-    """Seed that a description ends with, or names before a repetition."""
-    found = re.search(r"\bseed (\d+)\b", description)
-    return None if found is None else int(found[1])
+def _kind_of_sample(file: Path) -> str | None:
+    """Name of the kind of a sample of `k4calofast fullsim`, None for files of others."""
+    if hdf5.start(file) != hdf5.SIGNATURE:
+        return None
+    layout, _ = hdf5.contents(file)
+    return next((name for name in kinds.NAMES if kinds.find(name).LAYOUT.name == layout), None)

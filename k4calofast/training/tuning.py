@@ -117,7 +117,8 @@ class Search:
         showers, other = read_with_provenance(self.choose, self.hints)
         recipe.refuse_trained_on(self.choose, other, self.sample, provenance)
         # Evenly: samples may be ordered by kind.
-        return showers.take(slice(None, None, -(-len(showers) // _MOST)))
+        chosen: CrystalShowers = showers.take(slice(None, None, -(-len(showers) // _MOST)))
+        return chosen
 
     def identity(self) -> dict[str, Any]:
         """What makes trials comparable."""

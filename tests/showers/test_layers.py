@@ -202,6 +202,6 @@ def test_what_is_no_sample_is_refused(tmp_path):
             layers.read(path)
     bare = tmp_path / "bare.h5"
     with h5py.File(bare, "w") as file:
-        file.attrs["layout"] = layers.LAYOUT
+        file.attrs["layout"] = layers.LAYOUT.name
     with pytest.raises(FileFormatError, match="cannot be read"):
         layers.read(bare)

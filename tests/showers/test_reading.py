@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from k4calofast.exceptions import FileFormatError, MissingCollectionError
-from k4calofast.showers import calochallenge, crystals
-from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.showers.reading import Source, read
+from k4calofast.showers import crystals, layers
+from k4calofast.showers.crystals import CrystalShowers, calochallenge
+from k4calofast.showers.reading import Hints, Source, read, read_with_provenance
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GEANT4 = REPOSITORY / "tests" / "data" / "geant4_showers.h5"
 FULLSIM = REPOSITORY / "options" / "input" / "fullsim.edm4hep.root"
+LAYERED = REPOSITORY / "tests" / "data" / "layered_showers.h5"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_a_photon_is_the_same_in_the_challenges_layout(geant4, tmp_path):
     for field in fields(CrystalShowers):
         np.testing.assert_array_equal(getattr(showers, field.name), getattr(photons, field.name))
     moved = (tmp_path / "photons.xml").rename(tmp_path / "other.xml")
-    assert len(read(file, binning=moved)[0]) == len(photons)
+    assert len(read(file, Hints(binning=moved))[0]) == len(photons)
     with pytest.raises(FileFormatError, match=r"photons.xml: no such file"):
         read(file)
 
@@ -51,7 +52,7 @@ def test_samples_of_the_challenge_do_not_say_of_which_detector(tmp_path):
         out["incident_energies"], out["showers"] = np.full((2, 1), 1000.0), np.ones((2, 4))
     layer = '<Layer id="0" r_edges="0,1,2" n_bin_alpha="2"/>'
     (tmp_path / "a.xml").write_text(f'<Bins><Bin pid="22" name="photon">{layer}</Bin></Bins>')
-    showers, source = read(tmp_path / "a.h5", only_energies=True)
+    showers, source = read(tmp_path / "a.h5", Hints(only_energies=True))
     assert len(showers) == 2
     assert source == Source(None, "in the layout of the CaloChallenge")
 
@@ -60,7 +61,7 @@ def test_full_simulation_in_edm4hep_is_read_by_its_content(tmp_path):
     # The name says nothing.
     file = tmp_path / "sample.h5"
     file.write_bytes(FULLSIM.read_bytes())
-    showers, source = read(file, hits="EMCBarrelCollectionFull", kinds=[22])
+    showers, source = read(file, Hints(hits="EMCBarrelCollectionFull", kinds=(22,)))
     assert set(showers.pdg) == {22}
     assert source.detector == "BESIII_EMC_barrel"
     assert "EDM4hep" in source.description
@@ -95,6 +96,23 @@ def test_a_sample_without_showers_is_refused(geant4, tmp_path):
         read(file)
 
 
+def test_samples_of_layers_are_read_by_their_layout():
+    showers, source = read(LAYERED)
+    assert (len(showers), source.detector) == (300, "CLD_ECAL_barrel")
+    assert read_with_provenance(LAYERED)[1] == layers.read(LAYERED)[1] == source.provenance
+
+
+def test_files_of_another_kind_or_calorimeter_than_the_one_that_is_meant_are_refused():
+    for file, detector, sentence in (
+        (LAYERED, "BESIII_EMC_barrel", "holds showers in layers, but .* is made of crystals"),
+        (GEANT4, "ILD_ECAL_barrel", "holds showers in crystals, but .* is made of layers"),
+        (FULLSIM, "ILD_ECAL_barrel", "are read from samples of `k4calofast fullsim`, and this"),
+        (LAYERED, "ILD_ECAL_barrel", "is of detector CLD_ECAL_barrel, not of ILD_ECAL_barrel"),
+    ):
+        with pytest.raises(FileFormatError, match=sentence):
+            read_with_provenance(file, Hints(detector=detector))
+
+
 def test_what_is_no_sample_is_refused(tmp_path):
     text, root, cut = tmp_path / "text.h5", tmp_path / "cut.root", tmp_path / "cut.h5"
     text.write_text("hello")
@@ -114,4 +132,4 @@ def test_what_is_no_sample_is_refused(tmp_path):
 def test_hits_of_other_detectors_are_refused(edm4hep_file):
     file = edm4hep_file("ild_photon43GeV_single_event_example.edm4hep.root")
     with pytest.raises(FileFormatError, match=r"446 of 446 hits .* of another detector"):
-        read(file, hits="ECalBarrelSiHitsEven")
+        read(file, Hints(hits="ECalBarrelSiHitsEven"))

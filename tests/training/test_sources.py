@@ -15,7 +15,8 @@ from k4calofast.cli.commands import app
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import FileFormatError, TrainingError, UnknownDetectorError
 from k4calofast.generator.card import read_card
-from k4calofast.showers import besiii_raw, calochallenge, crystals
+from k4calofast.showers import crystals
+from k4calofast.showers.crystals import besiii_raw, calochallenge
 from k4calofast.showers.reading import Hints, read_with_provenance
 from k4calofast.training import recipe
 from k4calofast.training.families import settings_of
@@ -84,8 +85,9 @@ def test_somebody_must_say_of_which_detector_showers_are(challenge, geant4):
     assert read_with_provenance(silent, hints)[1].detector == "BESIII_EMC_barrel"
     with pytest.raises(UnknownDetectorError, match="no detector 'CLD'"):
         read_with_provenance(silent, Hints(detector="CLD"))
-    with pytest.raises(FileFormatError, match="is of detector BESIII_EMC_barrel, not of CLD"):
-        read_with_provenance(geant4, Hints(detector="CLD"))
+    of_layers = "holds showers in crystals, but CLD_ECAL_barrel is made of layers"
+    with pytest.raises(FileFormatError, match=of_layers):
+        read_with_provenance(geant4, Hints(detector="CLD_ECAL_barrel"))
 
 
 def test_a_sample_at_one_momentum_has_a_range(photons, tmp_path):

@@ -13,7 +13,7 @@ from k4calofast.exceptions import FileFormatError
 from k4calofast.showers import crystals
 from k4calofast.showers.crystals import CrystalShowers
 
-GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
+GEANT4 = Path(__file__).resolve().parents[2] / "data" / "geant4_showers.h5"
 
 
 @pytest.fixture(scope="module")

@@ -34,9 +34,12 @@ from particle import Particle
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import FileFormatError, OutputError
 from k4calofast.output import NewFile
-from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.showers.deposits import LARGEST, impossible
+from k4calofast.showers.base import LARGEST, Showers, impossible
+from k4calofast.showers.crystals.windows import CrystalShowers
 from k4calofast.showers.hdf5 import load_h5py, opened, own_dataset
+
+DATASETS = {"incident_energies", "showers"}
+"""What such files have."""
 
 _GEV = 1e-3
 """GeV per MeV."""
@@ -74,7 +77,7 @@ class Binning:
 def write(
     file: Path,
     binning: Path,
-    showers: CrystalShowers,
+    showers: Showers,
     detector: str | None = None,
     description: str = "",
 ) -> None:
@@ -93,8 +96,10 @@ def write(
     Raises
     ------
     OutputError
-        If there are no showers, or several kinds, or a file cannot be written.
+        If the showers are not in crystals, none, or of several kinds, or a file cannot be written.
     """
+    if not isinstance(showers, CrystalShowers):
+        raise OutputError(f"{file}: the layout is for windows of energies; these showers have none")
     kinds = np.unique(showers.pdg).tolist()
     if len(kinds) != 1:
         said = f"of the kinds {kinds}" if kinds else "none at all"
@@ -186,7 +191,7 @@ def read(file: Path, binning: Path, only_energies: bool = False) -> CrystalShowe
             raise FileFormatError(
                 f"{file}: no dataset 'conditions', so nothing is known of the particles but "
                 "their energies, which is too little to train or validate with; "
-                "k4calofast.showers.calochallenge.read takes it with only_energies"
+                "k4calofast.showers.crystals.calochallenge.read takes it with only_energies"
             )
         if extra:
             conditions = _extra(file, sample, "conditions", (count, len(CONDITIONS)))
@@ -209,18 +214,6 @@ def read(file: Path, binning: Path, only_energies: bool = False) -> CrystalShowe
         energies,
         known[2].astype(np.float32),
     )
-
-
-def is_sample(file: Path) -> bool:
-    """Whether an HDF5 file has the two datasets of this layout.
-
-    Raises
-    ------
-    FileFormatError
-        If it cannot be read.
-    """
-    with opened(file) as sample:
-        return {"incident_energies", "showers"} <= set(sample)
 
 
 def origin(file: Path) -> tuple[str | None, str]:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from k4calofast.cli.commands import app
 from k4calofast.showers import reading
 
-GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
+GEANT4 = Path(__file__).resolve().parents[2] / "data" / "geant4_showers.h5"
 
 
 def test_converted_showers_have_the_published_layout_and_come_back(tmp_path):

@@ -29,8 +29,8 @@ from k4calofast.exceptions import (
     MissingCollectionError,
 )
 from k4calofast.incidence import Record, follow, identified
-from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.showers.deposits import impossible, in_windows
+from k4calofast.showers.base import impossible
+from k4calofast.showers.crystals.windows import CrystalShowers, in_windows
 
 logger = logging.getLogger(__name__)
 

@@ -27,8 +27,9 @@ from k4calofast.detector import besiii
 from k4calofast.events.columns import Floats, Indices
 from k4calofast.events.reading import readable
 from k4calofast.exceptions import FileFormatError, MissingCollectionError
-from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.showers.deposits import impossible, in_windows, nearest_arrival
+from k4calofast.showers.base import impossible
+from k4calofast.showers.crystals.deposits import nearest_arrival
+from k4calofast.showers.crystals.windows import CrystalShowers, in_windows
 
 _UNREADABLE = "cannot be read as a raw file of BESIII"
 

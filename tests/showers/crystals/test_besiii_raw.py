@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from k4calofast.exceptions import FileFormatError, MissingCollectionError
-from k4calofast.showers import besiii_raw
-from k4calofast.showers.besiii_raw import Fate, showers_of
+from k4calofast.showers.crystals import besiii_raw
+from k4calofast.showers.crystals.besiii_raw import Fate, showers_of
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 DATA = Path(os.environ.get("K4CALOFAST_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
 
 # A photon of J/psi -> rho pi by BOSS 7.2.0: test_full_mc_evt_1.rtraw of pybes3's source

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from k4calofast.exceptions import FileFormatError, OutputError
-from k4calofast.showers import calochallenge, crystals
-from k4calofast.showers.crystals import CrystalShowers
+from k4calofast.showers import crystals
+from k4calofast.showers.crystals import CrystalShowers, calochallenge
 
-GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
+GEANT4 = Path(__file__).resolve().parents[2] / "data" / "geant4_showers.h5"
 LAYERS = '<Bins><Bin pid="22" name="photon">{}</Bin></Bins>'
 LAYER = '<Layer id="{}" r_edges="{}" n_bin_alpha="{}"/>'
 

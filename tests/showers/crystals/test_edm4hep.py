@@ -21,12 +21,12 @@ from k4calofast.events.frames import CollectionInfo
 from k4calofast.events.reading import EventSource
 from k4calofast.exceptions import FileFormatError, InvalidEventError, MissingCollectionError
 from k4calofast.incidence import arrive
-from k4calofast.showers import edm4hep
-from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.showers.deposits import in_windows, nearest_arrival
+from k4calofast.showers.crystals import CrystalShowers, edm4hep
+from k4calofast.showers.crystals.deposits import nearest_arrival
+from k4calofast.showers.crystals.windows import in_windows
 from k4calofast.steering.algorithms.algorithm import hit_fields
 
-INPUT = Path(__file__).resolve().parents[2] / "options" / "input"
+INPUT = Path(__file__).resolve().parents[3] / "options" / "input"
 FULLSIM = INPUT / "fullsim.edm4hep.root"
 HITS = "EMCBarrelCollectionFull"
 
