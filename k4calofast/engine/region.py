@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from k4calofast.detector import Calorimeter
 from k4calofast.events.columns import EventKeys, Floats, Indices
-from k4calofast.generator import Model
-from k4calofast.generator.showers import ShowerKeys, generate
+from k4calofast.generator import Model, ShowerKeys, generate
 from k4calofast.hits import Deposits
 from k4calofast.incidence import Arrivals
 
@@ -53,14 +52,10 @@ class Simulator:
         Smallest and largest value of each condition, (conditions,) each, by kind.
     """
 
-    def __init__(self, model: Model, calorimeter: Calorimeter, kinds: Collection[int] = ()) -> None:
+    def __init__(self, model: Model, kinds: Collection[int] = ()) -> None:
         self.model = model
         self.kinds = tuple(kinds or model.card.kinds)
-        names = [condition.name for condition in calorimeter.conditions]
-        self.limits = {
-            kind: np.array([model.card.kinds[kind][name] for name in names]).T
-            for kind in self.kinds
-        }
+        self.limits = {kind: model.card.limits(kind) for kind in self.kinds}
 
 
 class Region:
@@ -135,12 +130,10 @@ class Region:
         for number, simulator in enumerate(self.simulators):
             for kind in sorted(self.chosen.intersection(simulator.kinds)):
                 rows = np.flatnonzero((pdg == kind) & ~inside)
-                low, high = simulator.limits[kind]
-                values = conditions[rows]
-                holds = ((values >= low) & (values <= high)).all(1)
+                holds = simulator.model.card.holds(kind, conditions[rows])
                 rows, holds = (part[holds | (model[rows] == NO_MODEL)] for part in (rows, holds))
                 model[rows], inside[rows] = number, holds
-                moved[rows] = np.clip(conditions[rows], low, high)
+                moved[rows] = np.clip(conditions[rows], *simulator.limits[kind])
         return Placed(model, inside, moved)
 
     def generate(

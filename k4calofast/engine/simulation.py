@@ -10,7 +10,6 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast import detector
 from k4calofast.engine.region import NO_MODEL, Placed, Region, Simulator, shower_keys
 from k4calofast.engine.summary import RegionSummary, RunSummary
 from k4calofast.events.columns import (
@@ -390,15 +389,10 @@ def _regions(properties: CaloFastSimProperties) -> tuple[Region, ...]:
                 f"Model: '{properties.Model}' wants PDG {min(missing)} of model '{card.name}', "
                 f"which simulates {', '.join(map(str, card.kinds))}"
             )
-        calorimeter = detector.load(card.detector)
-        try:
-            calorimeter.check_window(card.window)
-        except ValueError as error:
-            raise ModelError(f"model '{card.name}': {error}") from error
-        simulators.setdefault(card.detector, []).append(Simulator(model, calorimeter, pdg))
+        simulators.setdefault(card.detector, []).append(Simulator(model, pdg))
     return tuple(
-        Region(detector.load(name), those, properties.PDG, properties.BatchSize)
-        for name, those in simulators.items()
+        Region(those[0].model.detector, those, properties.PDG, properties.BatchSize)
+        for those in simulators.values()
     )
 
 

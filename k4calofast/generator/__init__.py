@@ -1,7 +1,18 @@
-"""Generators: model cards, noise, and ONNX sessions that turn conditions into energies."""
+"""Generators: model cards, and ONNX sessions that turn noise and conditions into energies."""
 
 from k4calofast.generator.card import ModelCard
 from k4calofast.generator.generated import Generated
 from k4calofast.generator.model import Model, find_model
+from k4calofast.generator.showers import ROUNDING, Generator, ShowerKeys, generate, in_range
 
-__all__ = ["Generated", "Model", "ModelCard", "find_model"]
+__all__ = [
+    "ROUNDING",
+    "Generated",
+    "Generator",
+    "Model",
+    "ModelCard",
+    "ShowerKeys",
+    "find_model",
+    "generate",
+    "in_range",
+]

@@ -9,32 +9,39 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from k4calofast import output
-from k4calofast.detector import Condition, crystals, layers
 from k4calofast.documents import Name, read_bytes, read_yaml, validated
 from k4calofast.exceptions import ModelError
 
 CARD_FILE, MODEL_FILE = "card.yaml", "model.onnx"
 """In model folders; cards may name another file."""
 
+LAYOUT = 1
+"""Of the cards that this release writes; it reads those up to it."""
+
 _LARGEST_MODEL = 1 << 29
 _LAYERED_DIMENSIONS = 3
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Range = tuple[Finite, Finite]
+InterfaceName = Literal["windows", "hits"]
 Edge = Annotated[int, Field(ge=1, le=1000)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class _Open(BaseModel):
+    """With fields that newer releases add, which stay where they are."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
 
-class Training(_Strict):
+class Training(_Open):
     """How the model was made.
 
     Attributes
@@ -74,26 +81,35 @@ class Training(_Strict):
     more_seeds: tuple[int, ...] = ()
 
 
-class ModelCard(_Strict):
+class ModelCard(_Open):
     """A model card.
 
     Attributes
     ----------
+    layout
+        Number of the card's own form; higher ones are not understood here.
+    needs
+        Names of fields that must be understood to use the model; others may be unknown.
     name, version, description, licence, authors
         What the model is, and under what terms it may be used.
     file, sha256
         ONNX file in the card's folder, and its digest.
-    detector, window
-        Calorimeter, and shape of the window of cells around where a particle enters: rows and
-        columns of crystals, or layers, columns and rows.
+    detector
+        Name of the calorimeter.
+    interface
+        What the ONNX file returns; see `k4calofast.generator.interfaces`.
+    window
+        Shape of the window of cells around where a particle enters: rows and columns of crystals,
+        or layers, columns and rows.
     threshold
         Cells below this energy (GeV) are 0.
     kinds
-        For each kind of particle (PDG number), the range of each condition.
+        For each kind of particle (PDG number), the range of each condition, in the order of the
+        calorimeter's.
     noise
         Standard normal numbers per shower.
     uniform
-        Numbers between 0 and 1 per shower, of generators of layered showers.
+        Numbers between 0 and 1 per shower.
     block
         Inference calls on a CPU have this many showers, so that rounding does not depend on
         what else is in the batch;
@@ -105,6 +121,8 @@ class ModelCard(_Strict):
         Limits of its validation, where they are not the usual ones.
     """
 
+    layout: Annotated[int, Field(ge=1)] = LAYOUT
+    needs: tuple[Name, ...] = ()
     name: Name
     version: Name
     description: str
@@ -113,7 +131,8 @@ class ModelCard(_Strict):
     file: Name
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     detector: Name
-    window: tuple[Edge, Edge] | tuple[Edge, Edge, Edge]
+    interface: InterfaceName
+    window: Annotated[tuple[Edge, ...], Field(min_length=2, max_length=3)]
     threshold: Annotated[Finite, Field(ge=0)]
     kinds: Annotated[dict[int, dict[str, Range]], Field(min_length=1)]
     noise: Annotated[int, Field(ge=1, le=1 << 16)]
@@ -145,9 +164,61 @@ class ModelCard(_Strict):
         return self.window[0], self.window[1]
 
     @property
-    def conditions(self) -> tuple[Condition, ...]:
-        """What showers are generated for."""
-        return layers.CONDITIONS if self.layered else crystals.CONDITIONS
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the conditions that showers are generated for, in their order."""
+        return tuple(next(iter(self.kinds.values())))
+
+    def limits(self, pdg: int) -> npt.NDArray[np.float64]:
+        """(2, conditions) the smallest and the largest conditions of a kind, in their order."""
+        return np.array(list(self.kinds[pdg].values())).T
+
+    def holds(
+        self, pdg: int, conditions: npt.NDArray[np.float64], margin: float = 0.0
+    ) -> npt.NDArray[np.bool_]:
+        """Whether conditions (N, conditions) are in the range of a kind, edges included.
+
+        Parameters
+        ----------
+        margin
+            By which share of the range its edges are moved outwards: conditions on an edge may be
+            rounded.
+        """
+        low, high = self.limits(pdg)
+        beyond = margin * (high - low)
+        fits = (conditions >= low - beyond) & (conditions <= high + beyond)
+        inside: npt.NDArray[np.bool_] = fits.all(1)
+        return inside
+
+    @model_validator(mode="before")
+    @classmethod
+    def _understood(cls, data: Any) -> Any:
+        """Refuse cards of newer releases; cards without a layout are of the one before it."""
+        if not isinstance(data, dict):
+            return data
+        layout, needs = data.get("layout", LAYOUT), data.get("needs", ())
+        if isinstance(layout, int) and layout > LAYOUT:
+            raise ValueError(
+                f"layout {layout} is of a newer release; this one reads cards up to {LAYOUT}"
+            )
+        known = set(cls.model_fields)
+        unknown = set(map(str, needs)) - known if isinstance(needs, list | tuple) else set()
+        if unknown:
+            raise ValueError(
+                f"the model needs '{min(unknown)}', which this release does not know: a newer one "
+                "is needed"
+            )
+        window = data.get("window")
+        if "interface" in data or "layout" in data or not isinstance(window, list | tuple):
+            return data
+        of_layers = len(window) == _LAYERED_DIMENSIONS
+        return data | {"interface": "hits" if of_layers else "windows"}
+
+    @field_validator("detector")
+    @classmethod
+    def _a_name(cls, detector: str) -> str:
+        if Path(detector).name != detector:
+            raise ValueError("must be the name of a calorimeter, no path")
+        return detector
 
     @field_validator("file")
     @classmethod
@@ -157,11 +228,10 @@ class ModelCard(_Strict):
         return file
 
     @model_validator(mode="after")
-    def _all_conditions(self) -> ModelCard:
-        names = {condition.name for condition in self.conditions}
+    def _same_conditions(self) -> ModelCard:
         for pdg, ranges in self.kinds.items():
-            if set(ranges) != names:
-                raise ValueError(f"kind {pdg} must have ranges for {', '.join(sorted(names))}")
+            if tuple(ranges) != self.conditions:
+                raise ValueError(f"kind {pdg} must have ranges for {', '.join(self.conditions)}")
             for name, (low, high) in ranges.items():
                 if not low < high:
                     raise ValueError(f"kind {pdg}: range of {name} is empty")

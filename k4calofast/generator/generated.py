@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -78,6 +79,18 @@ class Generated:
         shower, place = np.nonzero(flat != 0)
         energy = flat[shower, place]
         return Generated(shower, place, energy, np.zeros(len(energy), np.float32))
+
+    @staticmethod
+    def none() -> Generated:
+        """No deposits."""
+        nowhere, nothing = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        return Generated(nowhere, nowhere, nothing, nothing)
+
+    def in_windows(self, showers: int, window: tuple[int, ...]) -> npt.NDArray[np.float32]:
+        """Energies (showers, *window) in GeV of so many showers, 0 where there is no deposit."""
+        energies = np.zeros((showers, math.prod(window)), np.float32)
+        np.add.at(energies, (self.shower, self.place), self.energy)
+        return energies.reshape(showers, *window)
 
     def first(self, showers: int) -> Generated:
         """Return the deposits of the first showers."""

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from k4calofast.detector import load
 from k4calofast.documents import one_line
 from k4calofast.exceptions import ModelError, SteeringError
 from k4calofast.generator.card import CARD_FILE, ModelCard, read_card, read_checked
-from k4calofast.generator.generated import Generated, check_windows
+from k4calofast.generator.generated import Generated
 from k4calofast.generator.graph import refusal
+from k4calofast.generator.interfaces import INTERFACES, Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -34,16 +36,10 @@ PROVIDERS = {
 GPU_BLOCK = 4096
 """Showers per inference call on a GPU, where large calls pay."""
 
-_SPARSE = {
-    "shower": "tensor(int64)",
-    "place": "tensor(int64)",
-    "energy": "tensor(float)",
-    "delay": "tensor(float)",
-}
-"""Outputs of generators of layered showers; see `Generated`."""
+_MOST_DRAWN = 1024
+"""Numbers among which cells are looked for, to try a model with."""
 
-_CELL = 5.0
-"""Side (mm) of the cells that a generator of layered showers is tried with."""
+_NOTHING: Mapping[str, npt.NDArray[np.float32]] = MappingProxyType({})
 
 _LOOK = 0.2
 """Seconds between two looks at the clock while a call runs."""
@@ -93,6 +89,13 @@ def find_model(name: str) -> Path:
 class Model:
     """A generator, ready to run.
 
+    Attributes
+    ----------
+    folder, card, detector
+        Where it is, what it is, and the calorimeter that it simulates.
+    provider
+        Execution provider, in ONNX Runtime's words.
+
     Parameters
     ----------
     folder
@@ -116,6 +119,8 @@ class Model:
     ) -> None:
         self.folder = folder
         self.card: ModelCard = read_card(folder)
+        self.detector = load(self.card.detector)
+        self._check_card(folder / CARD_FILE)
         file = folder / self.card.file
         content = read_checked(folder, self.card)
         if reason := refusal(content):
@@ -128,9 +133,8 @@ class Model:
         options.log_severity_level = 3
         # And not what it takes the content for.
         options.add_session_config_entry("session.load_model_format", "ONNX")
-        # To plan which arrays may lie where others were takes 20 s for the thousands of small
-        # operations of layered showers, and saves nothing.
-        options.enable_mem_reuse = not self.card.layered
+        self._interface = INTERFACES[self.card.interface](self.card.name, self.card.window)
+        options.enable_mem_reuse = self._interface.memory_reuse
         providers = list(dict.fromkeys([wanted, PROVIDERS["cpu"]]))
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=providers)
@@ -145,7 +149,7 @@ class Model:
         on_cpu = self.provider == PROVIDERS["cpu"]
         self._block = self.card.block if on_cpu else GPU_BLOCK
         self._most = self._block * (self.card.blocks_per_call if on_cpu else 1)
-        self._inputs = self._check_interface(file)
+        self._inputs = self._check_graph(file)
         self.threads = max(1, threads)
         self._timeout = timeout
         # Also for one thread: the thread that waits for it can be interrupted, ONNX Runtime cannot.
@@ -153,22 +157,31 @@ class Model:
         if on_cpu:
             self._check_rows(file)
 
-    def _check_interface(self, file: Path) -> list[str]:
+    def _check_card(self, file: Path) -> None:
+        """Make sure that kinds and window are for this calorimeter."""
+        names = tuple(condition.name for condition in self.detector.conditions)
+        if self.card.conditions != names:
+            raise ModelError(
+                f"{file}: kinds must have ranges for {', '.join(names)}, in this order, as these "
+                f"are the conditions of {self.detector.name}"
+            )
+        try:
+            self.detector.check_window(self.card.window)
+        except ValueError as error:
+            raise ModelError(f"model '{self.card.name}': {error}") from error
+
+    def _check_graph(self, file: Path) -> list[str]:
         """Names of the inputs, after making sure that they are what the card says."""
         card = self.card
-        expected: dict[str, tuple[str, list[int]]] = {
-            "noise": ("tensor(float)", [card.noise]),
-            "conditions": ("tensor(float)", [len(card.conditions)]),
-        }
-        if card.layered:
-            view = list(card.window[:2])
-            expected |= {"t": ("tensor(float)", view), "z": ("tensor(float)", view)}
-            expected |= {"uniform": ("tensor(float)", [card.uniform])}
-            expected |= {name: (kind, []) for name, kind in _SPARSE.items()}
-        else:
-            expected["energies"] = ("tensor(float)", list(card.window))
-        if len(self.card.kinds) > 1:
+        told = {name: list(values.shape[1:]) for name, values in self._surroundings(0).items()}
+        sizes = {"noise": [card.noise], "conditions": [len(card.conditions)], **told}
+        if card.uniform:
+            sizes["uniform"] = [card.uniform]
+        expected: dict[str, Tensor]
+        expected = {name: ("tensor(float)", size) for name, size in sizes.items()}
+        if len(card.kinds) > 1:
             expected["pdg"] = ("tensor(int64)", [])
+        expected |= self._interface.outputs
         there = {
             tensor.name: (tensor.type, list(tensor.shape)[1:])
             for tensor in (*self._session.get_inputs(), *self._session.get_outputs())
@@ -181,21 +194,26 @@ class Model:
                 )
         return [tensor.name for tensor in self._session.get_inputs()]
 
+    def _surroundings(self, count: int) -> Mapping[str, npt.NDArray[np.float32]]:
+        """What is known of the cells around some particles on straight lines from the centre."""
+        drawn = np.random.default_rng(0).integers(0, self.detector.n_cells, _MOST_DRAWN)
+        centres = self.detector.centre(drawn)
+        # Not all numbers need be cells.
+        rows = np.resize(np.flatnonzero(np.isfinite(centres).all(1)), count)
+        return self.detector.surroundings(
+            drawn[rows], centres[rows], centres[rows], self.card.window
+        ).inputs
+
     def _check_rows(self, file: Path) -> None:
         """Make sure that a shower depends neither on its row, nor on others, nor on other calls."""
         card, count = self.card, self._block
         rng = np.random.default_rng(0)
         kinds = np.array(list(card.kinds), np.int32)[np.arange(2 * count) % len(card.kinds)]
-        names = [condition.name for condition in card.conditions]
-        ranges = np.array([[card.kinds[kind][name] for name in names] for kind in kinds.tolist()])
-        conditions = rng.uniform(ranges[..., 0], ranges[..., 1])
+        limits = np.array([card.limits(kind) for kind in kinds.tolist()])
+        conditions = rng.uniform(limits[:, 0], limits[:, 1])
         noise = rng.standard_normal((2 * count, card.noise)).astype(np.float32)
         more = {"uniform": rng.random((2 * count, card.uniform), np.float32)}
-        if card.layered:
-            layers, cells = card.window[:2]
-            for name in ("t", "z"):
-                near = rng.uniform(-_CELL / 2, _CELL / 2, (2 * count, layers, 1))
-                more[name] = (near + _CELL * (np.arange(cells) - cells // 2)).astype(np.float32)
+        more |= self._surroundings(2 * count)
 
         def generate(rows: npt.NDArray[np.int64]) -> Generated:
             """Deposits of some rows, sorted by row, of those of the first call."""
@@ -222,37 +240,47 @@ class Model:
         pdg: npt.NDArray[np.int32],
         conditions: npt.NDArray[np.float64],
         noise: npt.NDArray[np.float32],
-        more: Mapping[str, npt.NDArray[np.float32]],
+        more: Mapping[str, npt.NDArray[np.float32]] = _NOTHING,
     ) -> Generated:
         """Generate N showers: what they put where in their windows.
 
         Parameters
         ----------
-        pdg, conditions, noise
-            As for `energies`.
+        pdg
+            (N,) kinds, all of the card's.
+        conditions
+            (N, conditions) in the order and units of the calorimeter's.
+        noise
+            (N, card.noise) standard normal numbers.
         more
-            Further inputs of generators of layered showers: ``uniform``, and the `inputs` of
-            `k4calofast.detector.Surroundings`.
+            Further inputs: ``uniform``, and the `inputs` of `k4calofast.detector.Surroundings`.
+
+        Returns
+        -------
+        Generated
+            Shower i depends on row i of the inputs alone.
 
         Raises
         ------
         ModelError
-            As for `energies`.
+            If the model fails, takes too long, or gives what cannot be showers.
         """
-        card = self.card
-        if not card.layered:
-            return Generated.of_windows(self.energies(pdg, conditions, noise))
-        inputs = self._inputs_of(pdg, conditions, noise) | dict(more)
-        places = math.prod(card.window)
+        inputs: dict[str, npt.NDArray[Any]] = {
+            "noise": noise,
+            "conditions": conditions.astype(np.float32),
+            "pdg": pdg.astype(np.int64),
+            **more,
+        }
 
         def generate(call: _Call[Generated]) -> Generated:
             rows = call.rows
             block = {name: _padded(inputs[name][rows], self._block) for name in self._inputs}
-            found = Generated(*self._run(list(_SPARSE), block, call))
-            found.check(card.name, len(block["noise"]), places)
+            values = self._run(list(self._interface.outputs), block, call)
+            found = self._interface.showers(values, len(block["noise"]))
             return found.first(rows.stop - rows.start).moved(rows.start)
 
-        return Generated.concatenate(self._over_calls(generate, len(pdg)))
+        parts = [Generated.none(), *self._over_calls(generate, len(pdg))]
+        return Generated.concatenate(parts)
 
     def energies(
         self,
@@ -260,39 +288,9 @@ class Model:
         conditions: npt.NDArray[np.float64],
         noise: npt.NDArray[np.float32],
     ) -> npt.NDArray[np.float32]:
-        """Generate N showers.
-
-        Parameters
-        ----------
-        pdg
-            (N,) kinds, all of the card's.
-        conditions
-            (N, 6) in the order and units of the card's conditions.
-        noise
-            (N, card.noise) standard normal numbers.
-
-        Returns
-        -------
-        array
-            (N, rows, columns) GeV. Row i depends on row i of the inputs alone.
-
-        Raises
-        ------
-        ModelError
-            If the model fails, takes too long, or gives what cannot be showers.
-        """
-        inputs = self._inputs_of(pdg, conditions, noise)
-        out = np.empty((len(pdg), *self.card.window), np.float32)
-
-        def generate(call: _Call[None]) -> None:
-            rows = call.rows
-            block = {name: _padded(inputs[name][rows], self._block) for name in self._inputs}
-            (generated,) = self._run(["energies"], block, call)
-            shape = (len(block["noise"]), *self.card.window)
-            out[rows] = check_windows(self.card.name, generated, shape)[: rows.stop - rows.start]
-
-        self._over_calls(generate, len(pdg))
-        return out
+        """Generate N showers as `generate`: energies (N, *window) in GeV."""
+        found = self.generate(pdg, conditions, noise)
+        return found.in_windows(len(pdg), self.card.window)
 
     def _run(
         self, names: list[str], block: dict[str, npt.NDArray[Any]], call: _Call[Any]
@@ -303,18 +301,6 @@ class Model:
             # onnxruntime raises its own, undocumented classes.
             reason = one_line(str(error).strip().split("\n")[0])
             raise ModelError(f"model '{self.card.name}' failed: {reason}") from error
-
-    @staticmethod
-    def _inputs_of(
-        pdg: npt.NDArray[np.int32],
-        conditions: npt.NDArray[np.float64],
-        noise: npt.NDArray[np.float32],
-    ) -> dict[str, npt.NDArray[Any]]:
-        return {
-            "noise": noise,
-            "conditions": conditions.astype(np.float32),
-            "pdg": pdg.astype(np.int64),
-        }
 
     def _over_calls(self, work: Callable[[_Call[Found]], Found], count: int) -> list[Found]:
         """Return what is done in each call for its rows, in their order."""
@@ -371,7 +357,7 @@ def _wanted_provider(name: str) -> str:
     return PROVIDERS[name]
 
 
-def _described(tensor: tuple[str, list[int]] | None) -> str:
+def _described(tensor: Tensor | None) -> str:
     if tensor is None:
         return "absent"
     return f"{tensor[0]} of shape {['N', *tensor[1]]}"

@@ -20,6 +20,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from k4calofast.detector.crystals import CONDITIONS
+from k4calofast.generator.card import InterfaceName
 from k4calofast.training.configuration import Settings
 from k4calofast.training.crystals.features import Features
 from k4calofast.training.crystals.sample import Sample, available_energy, flipped, mirrored
@@ -89,10 +90,13 @@ class Family(nn.Module, ABC):
     blocks_per_call
         Of showers, at most, in an inference call on a CPU: more than 1 where rounding does not
         depend on how many they are.
+    interface
+        What the exported graph returns; see `k4calofast.generator.card.ModelCard`.
     """
 
     Settings: ClassVar[type[Settings]]
     blocks_per_call: ClassVar[int] = 1
+    interface: ClassVar[InterfaceName] = "windows"
     noise: int
     uniform = 0
 

@@ -344,6 +344,7 @@ def card_of(
         file=MODEL_FILE,
         sha256=digest(content),
         detector=provenance.detector,
+        interface=family.interface,
         window=family.window,
         threshold=settings.threshold,
         kinds=family.coverage(provenance.coverage),

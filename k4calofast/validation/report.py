@@ -14,11 +14,9 @@ import numpy.typing as npt
 
 import k4calofast
 from k4calofast import detector, output
-from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import FileFormatError, ModelError
-from k4calofast.generator import Model
+from k4calofast.generator import ROUNDING, Model, ShowerKeys, generate, in_range
 from k4calofast.generator.card import ModelCard, Training, read_checked
-from k4calofast.noise import normal_noise
 from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.showers.reading import Source
 from k4calofast.validation.crystals.comparison import (
@@ -350,23 +348,13 @@ def _table(rows: list[Row], gates: Mapping[str, float]) -> list[str]:
 def generated(model: Model, reference: CrystalShowers, seed: int) -> CrystalShowers:
     """Showers of a generator for the kinds and conditions of other showers."""
     count = len(reference)
-    rows = np.arange(count, dtype=np.uint64)
-    parts = []
-    for start in range(0, count, 4096):
-        part = slice(start, start + 4096)
-        noise = normal_noise(
-            np.full(len(rows[part]), seed, np.uint64),
-            np.zeros(len(rows[part]), np.uint32),
-            np.zeros(len(rows[part]), np.uint64),
-            rows[part],
-            model.card.noise,
-        )
-        parts.append(model.energies(reference.pdg[part], reference.conditions[part], noise))
+    keys = ShowerKeys.of_sample(np.arange(count), seed)
+    found = generate(model, reference.pdg, reference.conditions, keys)
     return CrystalShowers(
         reference.pdg,
         reference.cell,
         reference.conditions,
-        np.concatenate(parts),
+        found.in_windows(count, model.card.window),
         np.zeros(count, np.float32),
     )
 
@@ -513,20 +501,9 @@ def comparable(model: Model, reference: CrystalShowers) -> npt.NDArray[np.bool_]
     unknown = set(np.unique(reference.pdg).tolist()) - set(card.kinds)
     if unknown:
         raise ModelError(f"model '{card.name}' does not simulate the kinds {sorted(unknown)}")
-    inside = _in_range(model, reference)
+    inside = in_range(card, reference.pdg, reference.conditions, ROUNDING)
     if not inside.any():
         raise ModelError(f"no shower of the sample is in the range of model '{card.name}'")
-    return inside
-
-
-def _in_range(model: Model, showers: CrystalShowers) -> npt.NDArray[np.bool_]:
-    """Showers (N,) whose conditions the model knows; edges are inside but for rounding."""
-    inside = np.zeros(len(showers), np.bool_)
-    for pdg, ranges in model.card.kinds.items():
-        low, high = np.array([ranges[condition.name] for condition in CONDITIONS]).T
-        margin = 1e-6 * (high - low)
-        fits = (showers.conditions >= low - margin) & (showers.conditions <= high + margin)
-        inside |= (showers.pdg == pdg) & fits.all(1)
     return inside
 
 

@@ -14,9 +14,8 @@ import numpy as np
 import onnxruntime
 from pydantic import BaseModel, ConfigDict, Field
 
-from k4calofast.generator import Model
+from k4calofast.generator import Model, ShowerKeys, generate
 from k4calofast.machine import processor
-from k4calofast.noise import normal_noise
 from k4calofast.showers.crystals import CrystalShowers
 
 BATCHES = (1, 256, 4096)
@@ -98,13 +97,12 @@ def measure(
 
     def call(start: int, batch: int) -> float:
         """Seconds for the showers from this one on."""
-        rows = np.arange(start, start + batch, dtype=np.uint64)
-        chosen = (rows % np.uint64(len(showers))).astype(np.int64)
+        rows = np.arange(start, start + batch)
+        chosen = rows % len(showers)
         pdg, conditions = showers.pdg[chosen], showers.conditions[chosen]
-        zero = np.zeros(batch, np.uint64)
+        keys = ShowerKeys.of_sample(rows, 0)
         began = process_time()
-        noise = normal_noise(zero, zero.astype(np.uint32), zero, rows, alone.card.noise)
-        alone.energies(pdg, conditions, noise)
+        generate(alone, pdg, conditions, keys)
         return process_time() - began
 
     # The first call of a session is slow.

@@ -12,6 +12,8 @@ import onnx.parser
 import pytest
 import yaml
 
+from k4calofast.detector import description
+
 GRAPH = """
 <ir_version: 8, opset_import: ["" : 17]>
 toy (float[N,9] noise, float[N,6] conditions, int64[N] pdg) => (float[N,3,3] energies) {
@@ -45,10 +47,21 @@ LAYER_RANGES = {
 
 
 @pytest.fixture
-def toy(tmp_path) -> Callable[..., Path]:
-    """Write the toy model, or another; keywords replace fields of its card.
+def two_layers(tmp_path, monkeypatch) -> str:
+    """Name of CLD's barrel with two layers, described outside the package."""
+    name = "TOY_ECAL_barrel"
+    text = (description.FOLDER / "CLD_ECAL_barrel.yaml").read_text()
+    text = text.replace("name: CLD_ECAL_barrel", f"name: {name}").replace("repeat: 40", "repeat: 2")
+    (tmp_path / f"{name}.yaml").write_text(text)
+    monkeypatch.setenv(description.SEARCH_PATH, str(tmp_path))
+    return name
 
-    A list of kinds gives them its ranges; a window with layers, those of a layered shower.
+
+@pytest.fixture
+def toy(tmp_path) -> Callable[..., Path]:
+    """Write the toy model, or another; keywords replace fields of its card, None removes them.
+
+    A list of kinds gives them the ranges of a shower in crystals; a window with layers, in layers.
     """
 
     def write(graph: str | onnx.ModelProto = GRAPH, **changes: Any) -> Path:
@@ -58,6 +71,7 @@ def toy(tmp_path) -> Callable[..., Path]:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "model.onnx").write_bytes(content)
         card = {
+            "layout": 1,
             "name": "barrel/toy",
             "version": "1",
             "description": "momentum shared among nine cells",
@@ -66,6 +80,7 @@ def toy(tmp_path) -> Callable[..., Path]:
             "file": "model.onnx",
             "sha256": hashlib.sha256(content).hexdigest(),
             "detector": "BESIII_EMC_barrel",
+            "interface": "windows",
             "window": [3, 3],
             "threshold": 0.0,
             "kinds": [22, 11],
@@ -89,7 +104,8 @@ def toy(tmp_path) -> Callable[..., Path]:
         if isinstance(card["kinds"], list):
             ranges = LAYER_RANGES if len(card["window"]) == 3 else RANGES
             card["kinds"] = dict.fromkeys(card["kinds"], ranges)
-        (folder / "card.yaml").write_text(yaml.safe_dump(card))
+        card = {field: value for field, value in card.items() if value is not None}
+        (folder / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=False))
         return folder
 
     return write

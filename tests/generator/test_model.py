@@ -6,10 +6,15 @@ import hashlib
 
 import numpy as np
 import pytest
+import yaml
 
-from k4calofast.exceptions import ModelError, SteeringError
+from k4calofast import output
+from k4calofast.detector.crystals import CONDITIONS
+from k4calofast.exceptions import ModelError, SteeringError, UnknownDetectorError
 from k4calofast.generator import Model, find_model
 from k4calofast.generator.card import read_card, write_card
+
+RANGES = {condition.name: [-1.0, 1.0] for condition in CONDITIONS}
 
 
 def inputs(count: int, seed: int = 0):
@@ -44,17 +49,52 @@ def test_a_shower_depends_on_its_own_inputs_alone(toy, count, threads):
         ({"sha256": "0" * 64}, "do not belong together"),
         ({"noise": 8}, "'noise' is"),
         ({"window": [5, 5]}, "'energies' is"),
+        ({"window": [3, 4]}, "has no centre"),
+        ({"window": [3, 3, 3], "kinds": {22: RANGES}}, "rows and columns, not 3 sides"),
+        ({"interface": "hits"}, "'shower' is absent"),
+        ({"interface": "clouds"}, "interface"),
+        ({"interface": None}, "interface"),
+        ({"detector": "nowhere"}, "no detector 'nowhere'; there are BESIII_EMC_barrel"),
+        ({"detector": "../nowhere.yaml"}, "name of a calorimeter, no path"),
+        ({"layout": 2}, "layout 2 is of a newer release; this one reads cards up to 1"),
+        ({"needs": ["noise", "magic"]}, "needs 'magic', which this release does not know"),
+        ({"uniform": 3}, "'uniform' is absent"),
         ({"kinds": [22]}, "'pdg' is"),
         ({"file": "../model.onnx"}, "plain file name"),
         ({"file": "other.onnx"}, "no such file"),
         ({"kinds": {}}, "kinds"),
-        ({"kinds": {22: {"momentum": [0.1, 1.0]}}}, "must have ranges"),
-        ({"surprise": 1}, "surprise"),
+        ({"kinds": {22: {"momentum": [0.1, 1.0]}}}, "must have ranges for momentum, delta_theta"),
+        ({"kinds": {22: dict(reversed(RANGES.items()))}}, "in this order"),
+        ({"kinds": {22: RANGES, 11: {"z": [0, 1]}}}, "kind 11 must have ranges"),
+        ({"kinds": {22: RANGES | {"z": [1.0, 1.0]}}}, "range of z is empty"),
     ],
 )
 def test_model_and_card_that_disagree_are_refused(toy, changes, sentence):
     folder = toy(**changes)
-    with pytest.raises(ModelError, match=sentence):
+    with pytest.raises((ModelError, UnknownDetectorError), match=sentence):
+        Model(folder, "cpu")
+
+
+def test_what_a_newer_release_adds_to_a_card_is_kept_and_does_not_refuse_it(toy):
+    folder = toy(surprise={"a": [1]}, needs=["noise", "block"])
+    pdg, conditions, noise = inputs(5)
+    assert Model(folder, "cpu").energies(pdg, conditions, noise).any()
+    write_card(folder, read_card(folder))
+    assert yaml.safe_load((folder / "card.yaml").read_text())["surprise"] == {"a": [1]}
+
+
+def test_cards_of_the_release_before_are_read_by_their_windows(toy, two_layers):
+    old = {"layout": None, "interface": None}
+    assert read_card(toy(**old)).interface == "windows"
+    assert read_card(toy(**old, window=[2, 3, 3], detector=two_layers)).interface == "hits"
+    assert read_card(toy(**old)).layout == 1
+
+
+def test_a_model_whose_rewriting_was_interrupted_is_no_model(toy):
+    """The ONNX file comes first, then the card that has its digest."""
+    folder = toy()
+    output.write(folder / "model.onnx", (folder / "model.onnx").read_bytes() + b"new")
+    with pytest.raises(ModelError, match="do not belong together"):
         Model(folder, "cpu")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from signal import SIGINT, raise_signal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,16 +53,21 @@ RIGHT = {
     "energy": "energy = Identity (squared)",
     "delay": "delay = Identity (slow)",
 }
-LAYERED = {"window": [2, 3, 3], "uniform": 4}
 
 
-def inputs(count: int, layered: bool = False):
+@pytest.fixture
+def of_hits(two_layers) -> dict[str, Any]:
+    """What the card of a model of hits says."""
+    return {"detector": two_layers, "interface": "hits", "window": [2, 3, 3], "uniform": 4}
+
+
+def inputs(count: int, with_cells: bool = False):
     rng = np.random.default_rng(0)
     conditions = np.zeros((count, 6))
     conditions[:, 0] = rng.uniform(0.2, 2.0, count)
     noise = rng.standard_normal((count, 9)).astype(np.float32)
     given = np.full(count, 22, np.int32), conditions, noise
-    if not layered:
+    if not with_cells:
         return given
     more = {name: np.zeros((count, 2, 3), np.float32) for name in "tz"}
     return *given, more | {"uniform": np.zeros((count, 4), np.float32)}
@@ -106,10 +112,13 @@ def deposits(**lines: str) -> str:
     return DEPOSITS.replace("BODY", "\n".join((RIGHT | lines).values()))
 
 
-def test_deposits_that_can_be_showers_are_taken(toy):
-    generated = Model(toy(deposits(), **LAYERED), "cpu").generate(*inputs(40, True))
+def test_deposits_that_can_be_showers_are_taken(toy, of_hits):
+    generated = Model(toy(deposits(), **of_hits), "cpu").generate(*inputs(40, True))
     np.testing.assert_array_equal(generated.shower, np.arange(40))
     assert set(generated.place) == {17}
+    dense = generated.in_windows(40, (2, 3, 3))
+    np.testing.assert_array_equal(dense[:, 1, 2, 2], generated.energy)
+    assert np.count_nonzero(dense) == 40
 
 
 @pytest.mark.parametrize(
@@ -128,9 +137,9 @@ def test_deposits_that_can_be_showers_are_taken(toy):
         ({"delay": "nil = Sub (slow, slow)  delay = Div (nil, nil)"}, "delays that are NaN"),
     ],
 )
-def test_deposits_that_cannot_be_showers_are_refused(toy, lines, sentence):
+def test_deposits_that_cannot_be_showers_are_refused(toy, of_hits, lines, sentence):
     with pytest.raises(ModelError, match=rf"model 'barrel/toy' gave .*{sentence}"):
-        Model(toy(deposits(**lines), **LAYERED), "cpu").generate(*inputs(16, True))
+        Model(toy(deposits(**lines), **of_hits), "cpu").generate(*inputs(16, True))
 
 
 @pytest.mark.parametrize(
@@ -148,10 +157,10 @@ def test_a_model_whose_showers_depend_on_others_is_refused(toy, body):
         Model(toy(WINDOWS.replace("BODY", body)), "cpu")
 
 
-def test_a_layered_model_whose_showers_depend_on_others_is_refused(toy):
+def test_a_model_of_hits_whose_showers_depend_on_others_is_refused(toy, of_hits):
     mean = "all = ReduceMean <keepdims = 0> (squared)  energy = Add (squared, all)"
     with pytest.raises(ModelError, match="a shower changes with what else is in its call"):
-        Model(toy(deposits(energy=mean), **LAYERED), "cpu")
+        Model(toy(deposits(energy=mean), **of_hits), "cpu")
 
 
 ENDLESS = """

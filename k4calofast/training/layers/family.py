@@ -225,6 +225,7 @@ class Layered(Family):
     Settings = LayeredSettings
     # Layers one after the other are many small operations: many showers share them.
     blocks_per_call = 8
+    interface = "hits"
     settings: LayeredSettings
     features: Inside
     remains: Tensor

@@ -7,19 +7,15 @@ Where, the phase says: by how many pixels borders of cells are moved from where 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector import LayeredBarrel
 from k4calofast.exceptions import FileFormatError
-from k4calofast.generator.card import ModelCard
-from k4calofast.generator.generated import Generated
+from k4calofast.generator import Generated, Generator, ShowerKeys, generate
 from k4calofast.incidence.transport import LIGHT_SPEED
-from k4calofast.noise import normal_noise, uniform_noise
 from k4calofast.showers.layers import LayerShowers
 
 Floats = npt.NDArray[np.float64]
@@ -29,23 +25,6 @@ _AT_ONCE = 128
 """Showers that are looked at together, so that memory stays small."""
 
 _ROUNDING = 1e-6
-
-
-class Generator(Protocol):
-    """What is validated: a `k4calofast.generator.Model`, say."""
-
-    @property
-    def card(self) -> ModelCard:
-        """Its card."""
-
-    def generate(
-        self,
-        pdg: npt.NDArray[np.int32],
-        conditions: Floats,
-        noise: npt.NDArray[np.float32],
-        more: Mapping[str, npt.NDArray[np.float32]],
-    ) -> Generated:
-        """Generate showers; see `k4calofast.generator.Model.generate`."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +217,12 @@ class Windows:
         steps = (np.arange(size) - size // 2) * self.readout.cell
         return self.centre[..., None] + steps
 
+    @property
+    def inputs(self) -> dict[str, npt.NDArray[np.float32]]:
+        """What a generator is told of the cells: ``t`` and ``z``."""
+        places = self.places.astype(np.float32)
+        return {"t": places[:, :, 0], "z": places[:, :, 1]}
+
     def at(
         self, shower: Indices, layer: Indices, column: Indices, row: Indices
     ) -> tuple[Floats, Floats]:
@@ -317,14 +302,8 @@ def called(
     ModelError
         If what it gives cannot be showers.
     """
-    card, zero = model.card, np.zeros(len(showers), np.uint64)
-    whose = (zero + np.uint64(seed), zero.astype(np.uint32), zero, numbers.astype(np.uint64))
-    places = windows.places.astype(np.float32)
-    more = {"t": places[:, :, 0], "z": places[:, :, 1]}
-    if card.uniform:
-        more["uniform"] = uniform_noise(*whose, card.uniform)
-    noise = normal_noise(*whose, card.noise)
-    found = model.generate(showers.pdg, conditions(showers, windows), noise, more)
+    keys, card = ShowerKeys.of_sample(numbers, seed), model.card
+    found = generate(model, showers.pdg, conditions(showers, windows), keys, windows)
     found.check(card.name, len(showers), math.prod(card.window))
     return found
 

@@ -16,7 +16,7 @@ import k4calofast
 from k4calofast import detector, output
 from k4calofast.detector import LayeredBarrel
 from k4calofast.exceptions import FileFormatError, ModelError
-from k4calofast.generator import Model
+from k4calofast.generator import ROUNDING, Generator, Model, in_range
 from k4calofast.generator.card import ModelCard, read_checked
 from k4calofast.showers import layers
 from k4calofast.showers.layers import LayerProvenance, LayerShowers
@@ -33,7 +33,6 @@ from k4calofast.validation.layers.comparison import (
 )
 from k4calofast.validation.layers.figures import draw
 from k4calofast.validation.layers.readout import (
-    Generator,
     Readout,
     conditions,
     full_simulation,
@@ -474,13 +473,7 @@ def comparable(
     if unknown:
         raise ModelError(f"model '{card.name}' does not simulate the kinds {sorted(unknown)}")
     values = conditions(showers, readout.windows(showers, readout.phases(len(showers), seed)))
-    inside = np.zeros(len(showers), np.bool_)
-    for pdg, ranges in card.kinds.items():
-        low, high = np.array([ranges[condition.name] for condition in card.conditions]).T
-        # Edges are inside but for rounding.
-        margin = 1e-6 * (high - low)
-        fits = (values >= low - margin) & (values <= high + margin)
-        inside |= (showers.pdg == pdg) & fits.all(1)
+    inside = in_range(card, showers.pdg, values, ROUNDING)
     if not inside.any():
         raise ModelError(f"no shower of the sample is in the range of model '{card.name}'")
     return inside

@@ -7,10 +7,10 @@ from time import process_time
 import numpy as np
 import onnxruntime
 
-from k4calofast.generator import Model
+from k4calofast.generator import Generator, Model
 from k4calofast.machine import processor
 from k4calofast.showers.layers import LayerShowers
-from k4calofast.validation.layers.readout import Generator, Readout, called
+from k4calofast.validation.layers.readout import Readout, called
 from k4calofast.validation.speed import Speed, Timing
 
 BATCHES = (1, 64)
