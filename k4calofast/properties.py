@@ -55,6 +55,8 @@ def refuse_names(properties: Properties) -> None:
                     "begins with a letter, and is none of podio's own (GPIntKeys, X_objIdx)"
                 )
             if key.startswith("Output") and name in named:
+                if key == named[name]:
+                    raise SteeringError(f"{key} names '{name}' twice; give two names")
                 raise SteeringError(f"{key} and {named[name]} are both '{name}'; give two names")
             named[name] = key
 
@@ -62,15 +64,23 @@ def refuse_names(properties: Properties) -> None:
 class CaloFastSimProperties(Properties):
     """Calorimeter hits of particles, from a trained generator."""
 
-    InputMCParticles: Collection = Field(["MCParticles"], description="MCParticles to simulate")
+    InputMCParticles: Collection = Field(
+        ["MCParticles"],
+        description="MCParticles to simulate; of a subset collection, as another component's "
+        "OutputNotHandled, those that it lists",
+    )
     InputEventHeader: Collection = Field(
         ["EventHeader"], description="EventHeader with the numbers that seed the noise"
     )
-    OutputHits: Collection = Field(
-        ["EMCBarrelCollection"], description="SimCalorimeterHits to write"
+    OutputHits: list[str] = Field(
+        [],
+        description="SimCalorimeterHits to write, one collection for each region; empty is the "
+        "detectors' usual names, as EMCBarrelCollection",
     )
-    OutputContributions: Collection = Field(
-        ["EMCBarrelCollectionContributions"], description="their CaloHitContributions"
+    OutputContributions: list[str] = Field(
+        [],
+        description="their CaloHitContributions; empty is the detectors' usual names, as "
+        "EMCBarrelCollectionContributions",
     )
     OutputNotHandled: Collection = Field(
         ["MCParticlesNotHandled"],

@@ -34,7 +34,7 @@ public:
       addOthers(columns, rows);
     };
     return work(fill, [&](const Arrays& arrays) {
-      auto [hits, contributions] = makeSimHits(arrays, rows);
+      auto [hits, contributions] = makeSimHits(arrays, "merged", rows);
       return std::make_tuple(std::move(hits), std::move(contributions));
     });
   }

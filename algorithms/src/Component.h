@@ -4,6 +4,7 @@
 #include "Properties.h"
 #include "PythonDoor.h"
 
+#include <k4FWCore/DataWrapper.h>
 #include <k4FWCore/MetadataUtils.h>
 #include <k4FWCore/Transformer.h>
 #include <k4Interface/IUniqueIDGenSvc.h>
@@ -112,7 +113,11 @@ public:
         values[property.name] = std::vector<std::string>{this->outputLocations(i++)};
       }
       m_door.open(m_kind, values);
-      putMetadata(m_door.facts());
+      // Gaudi looks at the names of outputs after this.
+      for (const auto& [property, names] : m_door.outputs()) {
+        setOutput(property, names);
+      }
+      putMetadata(m_door.metadata());
     } catch (const PythonError& error) {
       fail(error.what());
     } catch (const GaudiException& error) {
@@ -230,6 +235,29 @@ protected:
     frame->getData().putParameter(key, value);
   }
 
+  /// Calls `visit` with the name and the collection for each of the event.
+  template <typename Visitor>
+  void eachCollection(Visitor&& visit) const {
+    const SmartIF<IDataManagerSvc> manager{this->evtSvc()};
+    DataObject* root = nullptr;
+    std::vector<IRegistry*> leaves;
+    if (!manager || this->evtSvc()->retrieveObject("/Event", root).isFailure() ||
+        manager->objectLeaves(root->registry(), leaves).isFailure()) {
+      return;
+    }
+    for (const auto* leaf : leaves) {
+      const podio::CollectionBase* collection = nullptr;
+      if (auto* wrapper = dynamic_cast<AnyDataWrapper<std::unique_ptr<podio::CollectionBase>>*>(leaf->object())) {
+        collection = wrapper->getData().get();
+      } else if (auto* old = dynamic_cast<DataWrapperBase*>(leaf->object())) {
+        collection = old->collectionBase();
+      }
+      if (collection) {
+        visit(leaf->name().substr(1), *collection);
+      }
+    }
+  }
+
   /// Puts what Python says into the file's metadata; components without facts of their own override it.
   virtual void putMetadata(const std::map<std::string, std::string>&) {}
 
@@ -250,6 +278,15 @@ private:
   static void document(Locations& locations, const std::array<CollectionProperty, N>& properties) {
     for (std::size_t i = 0; i < N; ++i) {
       locations[i].setDocumentation(properties[i].doc);
+    }
+  }
+
+  /// Names the collections of an output; the property makes handles of them.
+  void setOutput(const std::string& property, const std::vector<std::string>& names) {
+    for (auto& locations : this->m_outputLocationsVector) {
+      if (locations.name() == property) {
+        locations = std::vector<DataObjID>(names.begin(), names.end());
+      }
     }
   }
 
@@ -335,20 +372,12 @@ private:
 
   /// Names of the event's collections of a type, for a message.
   std::string others(std::string_view type) {
-    const SmartIF<IDataManagerSvc> manager{this->evtSvc()};
-    DataObject* root = nullptr;
-    std::vector<IRegistry*> leaves;
-    if (!manager || this->evtSvc()->retrieveObject("/Event", root).isFailure() ||
-        manager->objectLeaves(root->registry(), leaves).isFailure()) {
-      return "";
-    }
     std::string names;
-    for (const auto* leaf : leaves) {
-      const auto* wrapper = dynamic_cast<AnyDataWrapper<std::unique_ptr<podio::CollectionBase>>*>(leaf->object());
-      if (wrapper && wrapper->getData() && wrapper->getData()->getTypeName() == type) {
-        names += (names.empty() ? "" : ", ") + leaf->name().substr(1);
+    eachCollection([&](const std::string& name, const podio::CollectionBase& collection) {
+      if (collection.getTypeName() == type) {
+        names += (names.empty() ? "" : ", ") + name;
       }
-    }
+    });
     return names.empty() ? "" : "; of that type there is " + names;
   }
 

@@ -59,16 +59,16 @@ namespace {
     columns.add(name + ".momentumAtEndpoint", std::move(momentumAtEndpoint), 3);
   }
 
-  bool isIn(const edm4hep::MCParticleCollection& particles, const edm4hep::MCParticle& particle) {
-    if (!particle.isAvailable()) {
-      return false;
-    }
-    const auto index = particle.getObjectID().index;
-    return index >= 0 && static_cast<std::size_t>(index) < particles.size() &&
-           particles[static_cast<std::size_t>(index)] == particle;
-  }
-
 } // namespace
+
+bool isIn(const edm4hep::MCParticleCollection& particles, const edm4hep::MCParticle& particle) {
+  if (!particle.isAvailable()) {
+    return false;
+  }
+  const auto index = particle.getObjectID().index;
+  return index >= 0 && static_cast<std::size_t>(index) < particles.size() &&
+         particles[static_cast<std::size_t>(index)] == particle;
+}
 
 bool ParticleRows::isOurs(const edm4hep::MCParticle& particle) const { return isIn(m_particles, particle); }
 
@@ -128,6 +128,14 @@ void addFamily(Columns& columns, const edm4hep::MCParticleCollection& particles)
   columns.add("parents.parent", std::move(parent));
 }
 
+void addListed(Columns& columns, const edm4hep::MCParticleCollection& subset) {
+  auto listed = columnOf<std::int64_t>(subset.size());
+  for (const auto& particle : subset) {
+    listed.push_back(particle.getObjectID().index);
+  }
+  columns.add("listed", std::move(listed));
+}
+
 void addOthers(Columns& columns, const ParticleRows& rows) {
   addParticlesAs(columns, "others", rows.others());
   auto index = columnOf<std::int64_t>(rows.others().size());
@@ -173,17 +181,17 @@ void addSimHits(Columns& columns, const std::string& name, const edm4hep::SimCal
   columns.add(name + ".contributions.stepLength", std::move(stepLength));
 }
 
-SimHits makeSimHits(const Arrays& arrays, const ParticleRows& rows) {
-  const auto cellID = arrays.get<std::uint64_t>("hits.cellID");
-  const auto energy = arrays.get<float>("hits.energy");
-  const auto position = arrays.get<float>("hits.position", 3);
-  const auto ends = arrays.get<std::int64_t>("hits.contributions");
-  const auto particle = arrays.get<std::int32_t>("contributions.particle");
-  const auto pdg = arrays.get<std::int32_t>("contributions.PDG");
-  const auto deposit = arrays.get<float>("contributions.energy");
-  const auto time = arrays.get<float>("contributions.time");
-  const auto stepPosition = arrays.get<float>("contributions.stepPosition", 3);
-  const auto stepLength = arrays.get<float>("contributions.stepLength");
+SimHits makeSimHits(const Arrays& arrays, const std::string& name, const ParticleRows& rows) {
+  const auto cellID = arrays.get<std::uint64_t>(name + ".hits.cellID");
+  const auto energy = arrays.get<float>(name + ".hits.energy");
+  const auto position = arrays.get<float>(name + ".hits.position", 3);
+  const auto ends = arrays.get<std::int64_t>(name + ".hits.contributions");
+  const auto particle = arrays.get<std::int32_t>(name + ".contributions.particle");
+  const auto pdg = arrays.get<std::int32_t>(name + ".contributions.PDG");
+  const auto deposit = arrays.get<float>(name + ".contributions.energy");
+  const auto time = arrays.get<float>(name + ".contributions.time");
+  const auto stepPosition = arrays.get<float>(name + ".contributions.stepPosition", 3);
+  const auto stepLength = arrays.get<float>(name + ".contributions.stepLength");
 
   SimHits result;
   auto& [hits, contributions] = result;

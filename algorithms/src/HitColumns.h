@@ -16,6 +16,9 @@
 /// EDM4hep collections to columns and back; names are those of `k4calofast.gaudi.columns`.
 namespace k4calofast {
 
+/// Whether a particle is one of a collection: objects are told apart, not IDs.
+bool isIn(const edm4hep::MCParticleCollection& particles, const edm4hep::MCParticle& particle);
+
 /// The particles that hits of an event may point to, in rows: those of a collection, and after them
 /// those of other collections, as they are met.
 ///
@@ -42,6 +45,8 @@ void addHeader(Columns& columns, const edm4hep::EventHeaderCollection& headers);
 void addParticles(Columns& columns, const edm4hep::MCParticleCollection& particles);
 /// Adds who stems from whom, from both relations: some producers fill one of them only.
 void addFamily(Columns& columns, const edm4hep::MCParticleCollection& particles);
+/// Adds which particles of their collection a subset lists.
+void addListed(Columns& columns, const edm4hep::MCParticleCollection& subset);
 /// Adds the particles of other collections, with their indices there, as `others`.
 void addOthers(Columns& columns, const ParticleRows& rows);
 /// Adds hits; the particles of their contributions become rows, or -1 where nobody asks for them.
@@ -50,8 +55,8 @@ void addSimHits(Columns& columns, const std::string& name, const edm4hep::SimCal
 
 using SimHits = std::pair<edm4hep::SimCalorimeterHitCollection, edm4hep::CaloHitContributionCollection>;
 
-/// Hits whose contributions point to these particles.
-SimHits makeSimHits(const Arrays& arrays, const ParticleRows& rows);
+/// Hits of this name whose contributions point to these particles.
+SimHits makeSimHits(const Arrays& arrays, const std::string& name, const ParticleRows& rows);
 
 /// A copy of the particles with other simulatorStatus, and with the relations among themselves.
 edm4hep::MCParticleCollection withStatus(const edm4hep::MCParticleCollection& particles,

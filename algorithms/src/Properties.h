@@ -22,7 +22,7 @@ struct CaloFastSimProperties {
   static std::array<CollectionProperty, 2> inputs() {
     return {
         CollectionProperty{"InputMCParticles", {"MCParticles"},
-                           "MCParticles to simulate"},
+                           "MCParticles to simulate; of a subset collection, as another component's OutputNotHandled, those that it lists"},
         CollectionProperty{"InputEventHeader", {"EventHeader"},
                            "EventHeader with the numbers that seed the noise"},
     };
@@ -30,10 +30,10 @@ struct CaloFastSimProperties {
 
   static std::array<CollectionProperty, 4> outputs() {
     return {
-        CollectionProperty{"OutputHits", {"EMCBarrelCollection"},
-                           "SimCalorimeterHits to write"},
-        CollectionProperty{"OutputContributions", {"EMCBarrelCollectionContributions"},
-                           "their CaloHitContributions"},
+        CollectionProperty{"OutputHits", {},
+                           "SimCalorimeterHits to write, one collection for each region; empty is the detectors' usual names, as EMCBarrelCollection"},
+        CollectionProperty{"OutputContributions", {},
+                           "their CaloHitContributions; empty is the detectors' usual names, as EMCBarrelCollectionContributions"},
         CollectionProperty{"OutputNotHandled", {"MCParticlesNotHandled"},
                            "subset of the MCParticles that still wait for a calorimeter simulation"},
         CollectionProperty{"OutputMCParticles", {},

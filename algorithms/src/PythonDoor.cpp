@@ -69,6 +69,15 @@ namespace {
     return Object{object};
   }
 
+  std::vector<std::string> texts(PyObject* objects) {
+    const Object sequence = checked(PySequence_Fast(objects, "a list of texts is needed"));
+    std::vector<std::string> result;
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence.get()); ++i) {
+      result.push_back(text(PySequence_Fast_GET_ITEM(sequence.get(), i)));
+    }
+    return result;
+  }
+
   PyObject* toPython(const std::string& value) {
     return PyUnicode_FromStringAndSize(value.data(), static_cast<Py_ssize_t>(value.size()));
   }
@@ -179,12 +188,23 @@ void PythonDoor::open(const std::string& kind, const PropertyValues& properties)
   m_component = checked(PyObject_CallMethod(module.get(), "create", "sO", kind.c_str(), dictionary.get())).release();
 }
 
-std::map<std::string, std::string> PythonDoor::facts() const {
+std::map<std::string, std::vector<std::string>> PythonDoor::outputs() const {
   const Gil gil;
-  const Object facts = checked(PyObject_CallMethod(static_cast<PyObject*>(m_component), "facts", nullptr));
+  const Object outputs = checked(PyObject_CallMethod(static_cast<PyObject*>(m_component), "outputs", nullptr));
+  std::map<std::string, std::vector<std::string>> result;
+  PyObject *key = nullptr, *value = nullptr;
+  for (Py_ssize_t at = 0; PyDict_Next(outputs.get(), &at, &key, &value);) {
+    result[text(key)] = texts(value);
+  }
+  return result;
+}
+
+std::map<std::string, std::string> PythonDoor::metadata() const {
+  const Gil gil;
+  const Object metadata = checked(PyObject_CallMethod(static_cast<PyObject*>(m_component), "metadata", nullptr));
   std::map<std::string, std::string> result;
   PyObject *key = nullptr, *value = nullptr;
-  for (Py_ssize_t at = 0; PyDict_Next(facts.get(), &at, &key, &value);) {
+  for (Py_ssize_t at = 0; PyDict_Next(metadata.get(), &at, &key, &value);) {
     result[text(key)] = text(value);
   }
   return result;
@@ -219,13 +239,7 @@ std::vector<std::string> PythonDoor::finish() const {
     return {};
   }
   const Gil gil;
-  const Object lines = checked(PyObject_CallMethod(static_cast<PyObject*>(m_component), "finish", nullptr));
-  const Object sequence = checked(PySequence_Fast(lines.get(), "finish() gives lines"));
-  std::vector<std::string> result;
-  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence.get()); ++i) {
-    result.push_back(text(PySequence_Fast_GET_ITEM(sequence.get(), i)));
-  }
-  return result;
+  return texts(checked(PyObject_CallMethod(static_cast<PyObject*>(m_component), "finish", nullptr)).get());
 }
 
 void PythonDoor::close() {

@@ -102,8 +102,10 @@ public:
   /// Creates the component of this kind with these properties.
   /// @throws PythonError as do the functions below.
   void open(const std::string& kind, const PropertyValues& properties);
-  /// What the metadata should say of it.
-  std::map<std::string, std::string> facts() const;
+  /// Names of collections that the properties leave to the component, by property.
+  std::map<std::string, std::vector<std::string>> outputs() const;
+  /// What the metadata should say of its collections.
+  std::map<std::string, std::string> metadata() const;
   /// Does the work of one event; several threads may.
   Arrays execute(const Columns& columns) const;
   /// Lines for the end of the run.

@@ -26,7 +26,6 @@ from k4calofast.exceptions import InvalidEventError, ModelError, OutOfDomainErro
 from k4calofast.generator import Model, sets
 from k4calofast.hits import assemble
 from k4calofast.incidence import (
-    FATES,
     SMALLEST_MOMENTUM,
     Arrivals,
     Census,
@@ -39,9 +38,6 @@ from k4calofast.incidence import (
 from k4calofast.properties import CaloFastSimProperties
 
 logger = logging.getLogger(__name__)
-
-FATE_NUMBERS, FATE_ENERGIES = "FateNumbers", "FateEnergies"
-"""Parameters of a frame that say the number and energy (GeV) of its particles by fate."""
 
 
 @dataclass(frozen=True)
@@ -164,13 +160,18 @@ class FastSimulation:
         )
         return np.diff(np.append(0.0, np.cumsum(each))[particles.offsets])
 
-    def simulate(self, keys: EventKeys, particles: Particles) -> Simulated:
+    def simulate(
+        self, keys: EventKeys, particles: Particles, *, of_subset: bool = False
+    ) -> Simulated:
         """Simulate events.
 
         Parameters
         ----------
         keys, particles
             Of the same events.
+        of_subset
+            Whether a subset says who is listed. What these left in front is counted by whoever
+            made it, even if all are listed.
 
         Raises
         ------
@@ -216,6 +217,8 @@ class FastSimulation:
             summary.energy += energy
             summary.showers += np.bincount(placed.model, minlength=len(region.models))
         clock.append(perf_counter())
+        if of_subset or not particles.listed.all():
+            census = census.of(particles.listed)
         return self._counted(record, census, tuple(regions), clock)
 
     def _counted(
@@ -228,11 +231,10 @@ class FastSimulation:
         """Count what became of the particles."""
         particles, summary = record.particles, self.summary
         listed = particles.listed
-        waiting = np.flatnonzero(_waits(census.fate) & listed)
+        waiting = np.flatnonzero(_waits(census.fate))
         offsets = np.searchsorted(waiting, particles.offsets)
         in_event = waiting - particles.offsets[particles.event_of(waiting)]
         much = much_is_left(record, census)
-        census = census.of(listed)
         numbers, energies = census.per_event(particles.offsets, much, listed)
         summary.events += particles.n_events
         summary.numbers += numbers.sum(0)
@@ -394,20 +396,6 @@ def _regions(properties: CaloFastSimProperties) -> tuple[Region, ...]:
         Region(those[0].model.detector, those, properties.PDG, properties.BatchSize)
         for those in simulators.values()
     )
-
-
-def region_facts(region: Region) -> dict[str, str]:
-    """What an output says of the models behind a region's hits."""
-    cards = [model.card for model in region.models]
-    return {
-        "ModelName": ",".join(card.name for card in cards),
-        "ModelVersion": ",".join(card.version for card in cards),
-        "ModelSHA256": ",".join(card.sha256 for card in cards),
-    }
-
-
-FATE_FACTS = {"FateNames": ",".join(fate.name for fate in FATES)}
-"""What an output says of its frames' counts of fates."""
 
 
 def _models(*regions: Region) -> str:

@@ -170,6 +170,9 @@ WRITTEN = (
 
 HELICITY_UNSET = 9
 
+CELL_ID_ENCODING = "CellIDEncoding"
+"""podio's name for the parameter of a collection that says how cell IDs are made."""
+
 FAST_SIMULATED_BIT = 22
 OVERLAY_BIT = 23
 STOPPED_BIT = 24

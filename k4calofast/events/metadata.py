@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from k4calofast.events.edm4hep import CELL_ID_ENCODING
 from k4calofast.exceptions import FileFormatError
 
 logger = logging.getLogger(__name__)
@@ -13,7 +14,7 @@ logger = logging.getLogger(__name__)
 Parameters = dict[str, dict[str, list[Any]]]
 """Frame parameters by kind and key."""
 
-_ENCODING = "__CellIDEncoding"
+_ENCODING = f"__{CELL_ID_ENCODING}"
 """End of the keys that say how cell IDs are to be read."""
 
 _SHOWN = 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,9 @@ _CONVERTED = np.errstate(over="ignore", invalid="ignore")
 
 
 def find_collection(
-    infos: tuple[CollectionInfo, ...], name: str, data_type: str, *, is_subset: bool = False
+    infos: tuple[CollectionInfo, ...], name: str, data_type: str, *, is_subset: bool | None = False
 ) -> CollectionInfo:
-    """Return the description of a collection, or of a subset.
+    """Return the description of a collection, or of a subset; of either if that is None.
 
     Raises
     ------
@@ -47,7 +48,7 @@ def find_collection(
         if data_type == EVENT_HEADER.collection:
             hint += "; EventHeaderCreator in front makes one"
         raise MissingCollectionError(f"no collection '{name}' of type {data_type}{hint}")
-    if info.data_type != data_type or info.is_subset != is_subset:
+    if info.data_type != data_type or is_subset not in (None, info.is_subset):
         wanted, found = (
             f"a subset of {kind}" if subset else kind
             for kind, subset in ((data_type, is_subset), (info.data_type, info.is_subset))
@@ -107,6 +108,70 @@ def particles(frames: Frames, info: CollectionInfo) -> Particles:
         momentum_at_endpoint=_vectors(flat, "momentumAtEndpoint"),
         parent=parent,
         child=child,
+    )
+
+
+def listed_particles(
+    frames: Frames,
+    subset_info: CollectionInfo,
+    infos: tuple[CollectionInfo, ...],
+    whole: CollectionInfo | None = None,
+) -> tuple[CollectionInfo, Particles]:
+    """Read the MCParticles that a subset is of, in which it says who is listed.
+
+    Parameters
+    ----------
+    subset_info, infos
+        Of the subset, and of all collections there are.
+    whole
+        What it is a subset of where nobody is listed, if that is known.
+
+    Returns
+    -------
+    info, particles
+        The collection, and all of it. If nobody is listed and it is not known, the subset itself,
+        and no particles.
+
+    Raises
+    ------
+    InvalidEventError
+        If the subset lists particles of several collections, or some that are not there.
+    """
+    name = subset_info.name
+    offsets, index, collection = subset(frames, name)
+    numbers = np.unique(collection).tolist()
+    of = [info for info in infos if info.collection_id in numbers and not info.is_subset]
+    if len(of) < len(numbers):
+        raise InvalidEventError(f"'{name}' lists particles that are not in the event")
+    if len(of) > 1:
+        names = ", ".join(info.name for info in of)
+        raise InvalidEventError(
+            f"'{name}' lists particles of several collections ({names}); those of one are needed"
+        )
+    info = of[0] if of else whole
+    if info is None:
+        return subset_info, _no_particles(frames.count)
+    these = particles(frames, info)
+    event = np.repeat(np.arange(frames.count), np.diff(offsets))
+    beyond = np.flatnonzero((index < 0) | (index >= np.diff(these.offsets)[event]))
+    if beyond.size:
+        raise InvalidEventError(
+            f"event entry {frames.first + event[beyond[0]]}: '{name}' lists a particle that is not "
+            f"in '{info.name}'"
+        )
+    listed = np.zeros(len(these), np.bool_)
+    listed[these.offsets[event] + index] = True
+    return info, replace(these, listed=listed)
+
+
+def _no_particles(events: int) -> Particles:
+    none, vectors = np.zeros(0), np.zeros((0, 3))
+    integers = np.zeros(0, np.int32)
+    return Particles(
+        np.zeros(events + 1, np.int64),
+        *(integers,) * 3,
+        *(none,) * 3,
+        *(vectors,) * 4,
     )
 
 

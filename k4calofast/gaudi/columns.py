@@ -27,6 +27,9 @@ Buffers = Mapping[str, Any]
 
 _FAMILY = ("parent", "child")
 
+LISTED = "listed"
+"""Indices of the particles that a subset lists, where there is one."""
+
 Arrays = dict[str, npt.NDArray[Any]]
 """Contiguous arrays."""
 
@@ -79,6 +82,15 @@ def with_family(particles: Particles, buffers: Buffers) -> Particles:
     return replace(particles, parent=parent, child=child)
 
 
+def with_listed(particles: Particles, buffers: Buffers) -> Particles:
+    """Mark the particles of an event that are `LISTED`, where there is a list."""
+    if LISTED not in buffers:
+        return particles
+    listed = np.zeros(len(particles), np.bool_)
+    listed[np.array(buffers[LISTED], np.int64)] = True
+    return replace(particles, listed=listed)
+
+
 def sim_hits(buffers: Buffers, name: str) -> tuple[Hits, Contributions]:
     """Read ``<name>.hits.<member>`` and ``<name>.contributions.<member>``."""
     # Which collections there are, C++ knows: it counts particles through all of them.
@@ -106,15 +118,15 @@ def sim_hits(buffers: Buffers, name: str) -> tuple[Hits, Contributions]:
     )
 
 
-def hit_arrays(hits: Hits, contributions: Contributions, event: int = 0) -> Arrays:
-    """Columns of one event's hits, as `sim_hits` reads them but without the name.
+def hit_arrays(name: str, hits: Hits, contributions: Contributions, event: int = 0) -> Arrays:
+    """Columns of one event's hits, as `sim_hits` reads them.
 
     C++ reads them where they lie in memory: one row after the other.
     """
     first, last = hits.offsets[event : event + 2]
     ends = hits.contributions[first : last + 1]
     rows = slice(ends[0], ends[-1])
-    return {
+    arrays = {
         "hits.cellID": hits.cell_id[first:last],
         "hits.energy": hits.energy[first:last],
         "hits.position": np.ascontiguousarray(hits.position[first:last]),
@@ -126,6 +138,7 @@ def hit_arrays(hits: Hits, contributions: Contributions, event: int = 0) -> Arra
         "contributions.stepPosition": np.ascontiguousarray(contributions.position[rows]),
         "contributions.stepLength": contributions.step_length[rows],
     }
+    return {f"{name}.{member}": column for member, column in arrays.items()}
 
 
 def together(events: Sequence[tuple[EventKeys, Particles]]) -> tuple[EventKeys, Particles]:

@@ -21,6 +21,7 @@ from k4calofast.events.columns import (
 from k4calofast.exceptions import InvalidEventError, SteeringError
 from k4calofast.gaudi.collecting import Collector
 from k4calofast.gaudi.columns import (
+    LISTED,
     Arrays,
     Buffers,
     event_keys,
@@ -29,6 +30,7 @@ from k4calofast.gaudi.columns import (
     sim_hits,
     together,
     with_family,
+    with_listed,
 )
 from k4calofast.properties import (
     CaloDigitiserProperties,
@@ -48,8 +50,11 @@ _OTHERS = OWN_COLLECTION + 1
 class Component(Protocol):
     """A component at work. All methods can be called by several threads at once."""
 
-    def facts(self) -> Mapping[str, str]:
-        """Return what the metadata of the output says of it, and the ``CellIDEncoding``."""
+    def outputs(self) -> Mapping[str, Sequence[str]]:
+        """Return the names of collections that the properties leave to the component."""
+
+    def metadata(self) -> Mapping[str, str]:
+        """Return what the metadata of the output say of its collections."""
 
     def execute(self, buffers: Buffers) -> Arrays:
         """Do the work of one event."""
@@ -90,42 +95,60 @@ def create(kind: str, properties: Mapping[str, Any]) -> Component:
     return component
 
 
+class _Plain:
+    """A component whose properties name all collections, and which says nothing of them."""
+
+    def outputs(self) -> Mapping[str, Sequence[str]]:
+        """See `Component`."""
+        return {}
+
+    def metadata(self) -> Mapping[str, str]:
+        """See `Component`."""
+        return {}
+
+
 class CaloFastSim:
     """`k4calofast.engine` for concurrent events.
 
     Takes ``header``, ``number`` (how many events came before), ``particles``, ``parents.child``
-    and ``parents.parent`` (indices), and perhaps ``seed``; returns ``hits``, ``contributions``,
-    ``notHandled`` (indices of particles), ``simulatorStatus`` (of all particles, flagged),
+    and ``parents.parent`` (indices), and perhaps ``seed`` and ``listed`` (indices of the particles
+    that are meant); returns ``hits`` and ``contributions`` of ``region0`` and so on, ``notHandled``
+    (indices of particles), ``simulatorStatus`` (of all particles, flagged),
     ``fateNumbers`` and ``fateEnergies``.
     """
 
     def __init__(self, properties: CaloFastSimProperties) -> None:
         from k4calofast.engine import FastSimulation
-        from k4calofast.engine.simulation import FATE_FACTS, region_facts
+        from k4calofast.engine.outputs import with_output_names
 
-        self._p = properties
         self._simulation = FastSimulation(properties)
-        self._facts = {
-            **region_facts(self._simulation.regions[0]),
-            **FATE_FACTS,
-            "CellIDEncoding": self._simulation.regions[0].calorimeter.encoding.text,
-        }
+        self._p = with_output_names(properties, self._simulation.regions)
+        self._of_subset = False
         self._collector = Collector(
             self._simulate, properties.CollectEvents, properties.CollectTime * _S_PER_MS
         )
 
-    def facts(self) -> Mapping[str, str]:
+    def outputs(self) -> Mapping[str, Sequence[str]]:
         """See `Component`."""
-        return self._facts
+        return {key: getattr(self._p, key) for key in ("OutputHits", "OutputContributions")}
+
+    def metadata(self) -> Mapping[str, str]:
+        """See `Component`."""
+        from k4calofast.engine.outputs import metadata
+
+        return metadata(self._p, self._simulation.regions)
 
     def execute(self, buffers: Buffers) -> Arrays:
         """See `Component`."""
         keys = event_keys(buffers, self._p.InputEventHeader[0])
-        return self._collector.submit((keys, with_family(particles(buffers), buffers)))
+        # The input of a component is a subset in all events, or in none.
+        self._of_subset = LISTED in buffers
+        record = with_family(particles(buffers), buffers)
+        return self._collector.submit((keys, with_listed(record, buffers)))
 
     def _simulate(self, events: Sequence[tuple[EventKeys, Particles]]) -> Sequence[Arrays]:
         keys, these = together(events)
-        result = self._simulation.simulate(keys, these)
+        result = self._simulation.simulate(keys, these, of_subset=self._of_subset)
         starts = result.not_handled_offsets
         # Flags are for copies of the particles.
         status = these.simulator_status
@@ -133,7 +156,11 @@ class CaloFastSim:
             status = result.flagged(status)
         return [
             {
-                **hit_arrays(result.hits, result.contributions, event),
+                **{
+                    name: column
+                    for number, hits in enumerate(result.regions)
+                    for name, column in hit_arrays(f"region{number}", *hits, event).items()
+                },
                 "fateNumbers": result.numbers[event].astype(np.int32),
                 "fateEnergies": result.energies[event],
                 "notHandled": result.not_handled[starts[event] : starts[event + 1]],
@@ -149,7 +176,7 @@ class CaloFastSim:
         return [*lines, f"{engine:.4f} ms per event in the engine"]
 
 
-class CaloParticleGun:
+class CaloParticleGun(_Plain):
     """`k4calofast.particle_gun`, event by event.
 
     Takes ``number`` (how many events came before); returns ``header`` and ``particles``.
@@ -160,10 +187,6 @@ class CaloParticleGun:
 
         self._p = properties
         self._gun = ParticleGun(properties)
-
-    def facts(self) -> Mapping[str, str]:
-        """See `Component`."""
-        return {}
 
     def execute(self, buffers: Buffers) -> Arrays:
         """See `Component`."""
@@ -179,14 +202,14 @@ class CaloParticleGun:
         return []
 
 
-class CaloHitMerger:
+class CaloHitMerger(_Plain):
     """`k4calofast.hits.merging`, event by event.
 
     Takes ``number`` (how many events came before), ``particles``, ``parents.child`` and
     ``parents.parent`` (indices), ``notHandled``, ``fast`` and ``full`` hits, and ``others``: the
     particles of other collections that these point to, with ``others.index`` in theirs. Where hits
     and ``notHandled`` point to them, they are counted after ``particles``. Returns ``hits`` and
-    ``contributions``, which count in the same way.
+    ``contributions`` of ``merged``, which count in the same way.
     """
 
     def __init__(self, properties: CaloHitMergerProperties) -> None:
@@ -195,10 +218,6 @@ class CaloHitMerger:
         self._p = properties
         self._merger = Merger(properties)
         self._one_at_a_time = Lock()
-
-    def facts(self) -> Mapping[str, str]:
-        """See `Component`."""
-        return {}
 
     def execute(self, buffers: Buffers) -> Arrays:
         """See `Component`."""
@@ -221,7 +240,7 @@ class CaloHitMerger:
             merged = self._merger.merge(
                 these, (child, parent), not_handled, fast, full, lambda _: f"event entry {number}"
             )
-        return hit_arrays(*merged)
+        return hit_arrays("merged", *merged)
 
     def finish(self) -> Sequence[str]:
         """See `Component`."""
@@ -245,7 +264,7 @@ def _known(ours: Indices, hits: Hits, contributions: Contributions) -> tuple[Hit
     )
 
 
-class CaloDigitiser:
+class CaloDigitiser(_Plain):
     """`k4calofast.hits.digitisation`, event by event.
 
     Takes ``header``, ``number``, ``sim`` hits and perhaps ``seed``; returns ``digits``.
@@ -257,10 +276,6 @@ class CaloDigitiser:
         self._p = properties
         self._digitiser = Digitiser(properties)
         self._one_at_a_time = Lock()
-
-    def facts(self) -> Mapping[str, str]:
-        """See `Component`."""
-        return {}
 
     def execute(self, buffers: Buffers) -> Arrays:
         """See `Component`."""

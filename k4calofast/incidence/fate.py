@@ -119,15 +119,14 @@ class Census:
     account: Indices
 
     def of(self, listed: npt.NDArray[np.bool_]) -> Census:
-        """Return the census of some particles (N,) alone: the others came in elsewhere.
+        """Return the census of particles (N,) that another simulation has handed on.
 
-        Those have a fate all the same, that of what another simulation has taken care of.
+        It has counted what these left in front, and all that the others brought in. Those have a
+        fate all the same, that of what another simulation has taken care of.
         """
-        if listed.all():
-            return self
         fate = np.where(listed, self.fate, Fate.ALREADY_HANDLED).astype(np.int8)
-        energy, left = (np.where(listed, each, 0.0) for each in (self.energy, self.left))
-        return Census(fate, energy, left, energy + left, self.account)
+        energy = np.where(listed, self.energy, 0.0)
+        return Census(fate, energy, np.zeros_like(energy), energy, self.account)
 
     def per_event(
         self, offsets: Indices, much: npt.NDArray[np.bool_], listed: npt.NDArray[np.bool_]

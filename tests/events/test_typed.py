@@ -14,8 +14,8 @@ from k4calofast.events.edm4hep import (
     DataType,
 )
 from k4calofast.events.frames import CollectionInfo, Frames
-from k4calofast.events.layout import Layout, collection, jagged, numbers, read_parameters
-from k4calofast.events.typed import particles, relations, sim_hits
+from k4calofast.events.layout import Layout, collection, jagged, numbers, read_parameters, subset
+from k4calofast.events.typed import listed_particles, particles, relations, sim_hits
 from k4calofast.exceptions import FileFormatError, InvalidEventError
 
 
@@ -130,3 +130,51 @@ def test_numbers_too_large_for_their_column_become_infinite_without_a_warning():
     frames = Frames(fields | {"Hits": jagged(np.array([0, 1, 2]), hits)}, 2)
     energy = sim_hits(frames, "Hits", (HITS, PARTS))[0].energy
     assert energy.tolist() == [np.inf, 1.0]
+
+
+LISTED = MC_PARTICLES.named("Listed", is_subset=True)
+OTHERS = MC_PARTICLES.named("Others")
+
+
+def two_lists(index: list[int], collection_ids: list[int]) -> Frames:
+    """Two events of three particles in each of two collections; the second lists nobody."""
+    offsets = np.array([0, 3, 6])
+    fields = subset("Listed", np.array([0, len(index), len(index)]), index, collection_ids)
+    for info in (MC_PARTICLES, OTHERS):
+        fields |= collection(info.name, MC_PARTICLE, offsets, zeros(MC_PARTICLE, 6))
+    return Frames(fields, 2, 40)
+
+
+def test_those_that_a_subset_lists_are_marked_in_the_whole_collection():
+    frames = two_lists([2, 0], [OTHERS.collection_id] * 2)
+    info, these = listed_particles(frames, LISTED, (MC_PARTICLES, OTHERS, LISTED))
+    assert info == OTHERS
+    assert these.offsets.tolist() == [0, 3, 6]
+    assert these.listed.tolist() == [True, False, True, False, False, False]
+
+
+@pytest.mark.parametrize(("whole", "count"), [(None, 0), (OTHERS, 6)])
+def test_where_a_subset_lists_nobody_it_matters_whether_it_is_known_what_it_is_of(whole, count):
+    info, these = listed_particles(two_lists([], []), LISTED, (MC_PARTICLES, OTHERS), whole)
+    assert info == (whole or LISTED)
+    assert these.n_events == 2
+    assert these.listed.tolist() == [False] * count
+
+
+@pytest.mark.parametrize(
+    ("index", "of", "sentence"),
+    [
+        (
+            [0, 1],
+            [MC_PARTICLES, OTHERS],
+            r"^'Listed' lists .* several collections \(Particles, Oth",
+        ),
+        ([0], [HITS], r"^'Listed' lists particles that are not in the event"),
+        ([3], [OTHERS], r"^event entry 40: 'Listed' lists a particle that is not in 'Others'"),
+        ([-1], [OTHERS], "^'Listed' lists particles that are not in the event"),
+    ],
+)
+def test_lists_that_cannot_be_are_refused(index, of, sentence):
+    frames = two_lists(index, [info.collection_id for info in of])
+    with pytest.raises(InvalidEventError, match=sentence):
+        listed_particles(frames, LISTED, (MC_PARTICLES, OTHERS, LISTED))

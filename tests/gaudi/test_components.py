@@ -63,7 +63,7 @@ def test_hits_are_those_of_the_engine(particles):
     component = create("CaloFastSim", {"Seed": 3})
     for event in range(8):
         arrays = component.execute(buffers_of(particles, event))
-        hits = hit_arrays(expected.hits, expected.contributions, event)
+        hits = hit_arrays("region0", expected.hits, expected.contributions, event)
         assert bits({name: arrays[name] for name in hits}) == bits(hits)
         start, stop = expected.not_handled_offsets[event : event + 2]
         assert arrays["notHandled"].tolist() == expected.not_handled[start:stop].tolist()
@@ -72,17 +72,7 @@ def test_hits_are_those_of_the_engine(particles):
 
 def test_types_and_shapes_are_those_that_cpp_reads(particles):
     arrays = create("CaloFastSim", {}).execute(buffers_of(particles, 0))
-    expected = {
-        "hits.cellID": (np.uint64, 1),
-        "hits.energy": (np.float32, 1),
-        "hits.position": (np.float32, 2),
-        "hits.contributions": (np.int64, 1),
-        "contributions.particle": (np.int32, 1),
-        "contributions.PDG": (np.int32, 1),
-        "contributions.energy": (np.float32, 1),
-        "contributions.time": (np.float32, 1),
-        "contributions.stepPosition": (np.float32, 2),
-        "contributions.stepLength": (np.float32, 1),
+    expected = {f"region0.{name}": (hits.dtype, hits.ndim) for name, hits in NO_HITS.items()} | {
         "notHandled": (np.int32, 1),
         "simulatorStatus": (np.int32, 1),
         "fateNumbers": (np.int32, 1),
@@ -97,8 +87,8 @@ def test_an_event_without_particles_has_no_hits(shot):
         column = np.asarray(empty[f"particles.{name}"])
         empty[f"particles.{name}"] = memoryview(column[:0])
     arrays = create("CaloFastSim", {}).execute(empty)
-    assert len(arrays["hits.cellID"]) == 0
-    assert arrays["hits.contributions"].tolist() == [0]
+    assert len(arrays["region0.hits.cellID"]) == 0
+    assert arrays["region0.hits.contributions"].tolist() == [0]
 
 
 NO_HITS = {
@@ -184,8 +174,8 @@ def test_a_merger_tells_copies_of_its_particles_from_those_of_other_collections(
     merger = create("CaloHitMerger", {})
     given = {"notHandled": np.array([1], np.int32)} | one_hit_each("full", [0, 1, 2, 3, 4, -1])
     arrays = merger.execute(two_collections | given)
-    assert arrays["contributions.particle"].tolist() == [1, 3, 4, -1]
-    assert arrays["hits.cellID"].tolist() == [1, 3, 4, 5]
+    assert arrays["merged.contributions.particle"].tolist() == [1, 3, 4, -1]
+    assert arrays["merged.hits.cellID"].tolist() == [1, 3, 4, 5]
     assert any(line.startswith("2 contributions with 2 GeV") for line in merger.finish())
     given["notHandled"] = np.array([3], np.int32)
     with pytest.raises(InvalidEventError, match=r"^event entry 7: .* not in 'MCParticles'"):
@@ -209,16 +199,17 @@ def test_energies_that_cannot_be_are_refused_with_event_and_collection(two_colle
 
 def test_an_event_without_hits_stays_without_when_merged():
     arrays = create("CaloHitMerger", {}).execute(merger_buffers(NO_PARTICLES))
-    assert bits(arrays) == bits(NO_HITS)
+    nothing = {f"merged.{name}": column for name, column in NO_HITS.items()}
+    assert bits(arrays) == bits(nothing)
     assert {name: array.shape for name, array in arrays.items()} == {
-        name: column.shape for name, column in NO_HITS.items()
+        name: column.shape for name, column in nothing.items()
     }
 
 
 def test_a_seed_of_the_event_takes_the_place_of_the_property(particles):
     def energies(properties, **more):
         arrays = create("CaloFastSim", properties).execute(buffers_of(particles, 0, **more))
-        return arrays["hits.energy"].tobytes()
+        return arrays["region0.hits.energy"].tobytes()
 
     own, given = energies({"Seed": 5}), energies({"Seed": 1}, seed=np.array([5], np.uint64))
     assert own == given
@@ -229,7 +220,7 @@ def test_flags_are_set_for_those_who_showered(particles):
     component = create("CaloFastSim", {"PDG": [22], "OutputMCParticles": ["Flagged"]})
     arrays = component.execute(buffers_of(particles, 0))
     flagged = arrays["simulatorStatus"] >> FAST_SIMULATED_BIT & 1 == 1
-    assert set(np.flatnonzero(flagged)) == set(arrays["contributions.particle"])
+    assert set(np.flatnonzero(flagged)) == set(arrays["region0.contributions.particle"])
     assert set(np.flatnonzero(~flagged)) == set(arrays["notHandled"])
 
 
@@ -238,7 +229,17 @@ def test_flags_are_set_for_those_who_showered(particles):
     [
         ({"OutOfRange": "perhaps"}, SteeringError, "^OutOfRange: "),
         ({"InputMCParticles": []}, SteeringError, "^InputMCParticles: .*at least 1 item"),
-        ({"OutputHits": ["A", "B"]}, SteeringError, "^OutputHits: .*at most 1 item"),
+        (
+            {"OutputHits": ["A", "B"]},
+            SteeringError,
+            r"^OutputHits names 2 and OutputContributions names 0 collections; give one for each "
+            r"region \(BESIII_EMC_barrel\), or none",
+        ),
+        (
+            {"OutputNotHandled": ["EMCBarrelCollection"]},
+            SteeringError,
+            "^OutputNotHandled and Outp",
+        ),
         ({"Threads": 0}, SteeringError, "^Threads: "),
         ({"Model": "nowhere"}, ModelError, "^Model: no model 'nowhere'; there are besiii"),
         ({"PDG": [211]}, SteeringError, "^PDG chooses 211, but model .* simulates"),

@@ -30,7 +30,7 @@ ERRORS = {
     "wrong value": (["--CaloFastSim.OutOfRange", "perhaps"], r"OutOfRange: Input should be 'skip'"),
     "two outputs": (
         ["--CaloFastSim.OutputHits", "A", "B"],
-        r"OutputHits: List should have at most",
+        r"OutputHits names 2 and OutputContributions names \d collections; give one for each",
     ),
     "one name for two": (
         ["--CaloFastSim.OutputHits", "A", "--CaloFastSim.OutputContributions", "A"],

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from k4calofast.events.columns import OWN_COLLECTION, Contributions, EventKeys, Hits
-from k4calofast.events.edm4hep import CALO_HIT_CONTRIBUTION, SIM_CALORIMETER_HIT
+from k4calofast.events.edm4hep import CALO_HIT_CONTRIBUTION, CELL_ID_ENCODING, SIM_CALORIMETER_HIT
 from k4calofast.events.frames import CollectionInfo, Frames
 from k4calofast.events.layout import Layout, collection
 from k4calofast.events.typed import event_keys
@@ -17,9 +17,6 @@ from k4calofast.events.unique_id import unique_ids
 from k4calofast.exceptions import MissingCollectionError, SteeringError
 
 Metadata = Mapping[str, Any]
-
-CELL_ID_ENCODING = "CellIDEncoding"
-"""podio's name for the parameter of a collection that says how cell IDs are made."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 from k4calofast.events.edm4hep import (
     CALO_HIT_LINK,
     CALORIMETER_HIT,
+    CELL_ID_ENCODING,
     EVENT_HEADER,
     SIM_CALORIMETER_HIT,
 )
@@ -15,12 +16,7 @@ from k4calofast.events.layout import Layout, collection
 from k4calofast.events.typed import find_collection, sim_hits
 from k4calofast.hits.digitisation import Digitiser
 from k4calofast.properties import CaloDigitiserProperties
-from k4calofast.steering.algorithms.algorithm import (
-    CELL_ID_ENCODING,
-    Job,
-    Metadata,
-    encoding_of,
-)
+from k4calofast.steering.algorithms.algorithm import Job, Metadata, encoding_of
 
 
 class CaloDigitiser:

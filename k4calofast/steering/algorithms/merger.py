@@ -8,7 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.events.columns import OWN_COLLECTION, Contributions, Hits, Indices
-from k4calofast.events.edm4hep import CALO_HIT_CONTRIBUTION, MC_PARTICLE, SIM_CALORIMETER_HIT
+from k4calofast.events.edm4hep import (
+    CALO_HIT_CONTRIBUTION,
+    CELL_ID_ENCODING,
+    MC_PARTICLE,
+    SIM_CALORIMETER_HIT,
+)
 from k4calofast.events.frames import CollectionInfo, Frames
 from k4calofast.events.layout import UNSET, Layout
 from k4calofast.events.typed import find_collection, particles, relations, sim_hits, subset
@@ -16,12 +21,7 @@ from k4calofast.exceptions import InvalidEventError
 from k4calofast.hits.energies import EventName
 from k4calofast.hits.merging import Merger
 from k4calofast.properties import CaloHitMergerProperties
-from k4calofast.steering.algorithms.algorithm import (
-    CELL_ID_ENCODING,
-    Metadata,
-    encoding_of,
-    hit_fields,
-)
+from k4calofast.steering.algorithms.algorithm import Metadata, encoding_of, hit_fields
 
 
 class CaloHitMerger:
