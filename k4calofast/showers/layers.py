@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,37 @@ from k4calofast.showers.provenance import Provenance, Source
 
 PIXELS_PER_CELL = 10
 """Small cells along a side of a cell, so that cells can be put anywhere on them."""
+
+
+@dataclass(frozen=True)
+class CellsOfPixels:
+    """Cells made of a sample's small cells, its pixels.
+
+    A phase says by how many pixels borders of cells are moved from where the particle enters.
+    Arguments are arrays of numpy or tensors of torch that broadcast, and so are results.
+
+    Attributes
+    ----------
+    size
+        Side of a cell (mm).
+    per_cell
+        Pixels along it.
+    """
+
+    size: float
+    per_cell: int
+
+    def at(self, position: Any, phase: Any) -> Any:
+        """Numbers of the cells that hold positions (mm from where the particle enters)."""
+        return (position / (self.size / self.per_cell) - phase) // self.per_cell
+
+    def of(self, pixel: Any, phase: Any) -> Any:
+        """Numbers of the cells that pixels are part of."""
+        return (pixel - phase) // self.per_cell
+
+    def centre(self, cell: Any, phase: Any) -> Any:
+        """Centres of cells (mm from where the particle enters)."""
+        return (cell + 0.5) * self.size + phase * (self.size / self.per_cell)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from k4calofast.exceptions import FileFormatError
 from k4calofast.showers import layers
-from k4calofast.showers.layers import LayerProvenance, LayerShowers
+from k4calofast.showers.layers import CellsOfPixels, LayerProvenance, LayerShowers
 
 PROVENANCE = LayerProvenance(
     detector="CLD_ECAL_barrel",
@@ -205,3 +205,21 @@ def test_what_is_no_sample_is_refused(tmp_path):
         file.attrs["layout"] = layers.LAYOUT.name
     with pytest.raises(FileFormatError, match="cannot be read"):
         layers.read(bare)
+
+
+@given(st.integers(1, 20), st.floats(0.1, 20), st.data())
+def test_pixels_are_parts_of_the_cells_that_hold_them(per_cell, size, data):
+    cells, pitch = CellsOfPixels(size, per_cell), size / per_cell
+    pixels = np.arange(-50, 50)
+    phase = data.draw(st.integers(0, per_cell - 1))
+    number = cells.of(pixels, phase)
+    centre = (pixels + 0.5) * pitch
+    assert (cells.at(centre, phase) == number).all()
+    assert (np.abs(centre - cells.centre(number, phase)) <= size / 2).all()
+    assert (np.bincount(number - number.min())[1:-1] == per_cell).all()
+    assert cells.at(phase * pitch + size / 2, phase) == 0
+    # The same in training, with tensors.
+    torch = pytest.importorskip("torch")
+    tensor = torch.from_numpy
+    assert (cells.of(tensor(pixels), phase) == tensor(number)).all()
+    assert (cells.at(tensor(centre), phase) == tensor(number)).all()

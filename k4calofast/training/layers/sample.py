@@ -15,7 +15,7 @@ from torch import Tensor
 from k4calofast.detector.description import BarrelDescription
 from k4calofast.exceptions import TrainingError
 from k4calofast.incidence.transport import LIGHT_SPEED
-from k4calofast.showers.layers import PIXELS_PER_CELL, LayerShowers
+from k4calofast.showers.layers import PIXELS_PER_CELL, CellsOfPixels, LayerShowers
 
 PHASES = PIXELS_PER_CELL
 """Places, along a side, where a cell's border can be."""
@@ -128,11 +128,6 @@ class LayeredSample:
     def __len__(self) -> int:
         return len(self.pdg)
 
-    @property
-    def pitch(self) -> float:
-        """Size of a pixel (mm)."""
-        return self.layers.cell / PHASES
-
     def to(self, device: torch.device) -> LayeredSample:
         """Return the showers on a device."""
         moved = {
@@ -199,12 +194,13 @@ class LayeredSample:
         layer = self.layer[points]
         half = size // 2
         line = self.layers.depth[None, :, None] * self.slope[rows][:, None]
-        middle = torch.floor((line / self.pitch - phase[:, None]) / PHASES)
-        centre = (PHASES * (middle + 0.5) + phase[:, None]) * self.pitch - line
+        of_pixels = CellsOfPixels(self.layers.cell, PHASES)
+        middle = of_pixels.at(line, phase[:, None])
+        centre = of_pixels.centre(middle, phase[:, None]) - line
         middle = middle.long()
         places = []
         for axis, pixels in enumerate((self.column, self.row)):
-            cell = (pixels[points] - phase[shower, axis]).div(PHASES, rounding_mode="floor")
+            cell = of_pixels.of(pixels[points], phase[shower, axis])
             places.append(cell - middle[shower, layer, axis] + half)
         column, row = places
         inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)

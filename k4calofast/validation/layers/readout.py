@@ -16,7 +16,7 @@ from k4calofast.detector import LayeredBarrel
 from k4calofast.exceptions import FileFormatError
 from k4calofast.generator import Generated, Generator, ShowerKeys, generate
 from k4calofast.incidence.transport import LIGHT_SPEED
-from k4calofast.showers.layers import LayerShowers
+from k4calofast.showers.layers import CellsOfPixels, LayerShowers
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -157,6 +157,11 @@ class Readout:
         return 2 * float(self.barrel.rows.half[0])
 
     @property
+    def cells(self) -> CellsOfPixels:
+        """Which pixels make a cell."""
+        return CellsOfPixels(self.cell, self.pixels)
+
+    @property
     def depth(self) -> Floats:
         """(L,) mm behind the front, of the middle of each layer."""
         return self.barrel.planes - self.barrel.face.radius
@@ -181,9 +186,8 @@ class Readout:
         """Return the windows of showers (N,) whose cells lie at phases (N, 2)."""
         slope = np.tan(np.stack([showers.angle_t, showers.angle_z], axis=1))
         line = self.depth[None, :, None] * slope[:, None]
-        pitch = self.cell / self.pixels
-        middle = np.floor((line / pitch - phase[:, None]) / self.pixels)
-        centre = (middle + 0.5) * self.cell + phase[:, None] * pitch - line
+        middle = self.cells.at(line, phase[:, None])
+        centre = self.cells.centre(middle, phase[:, None]) - line
         return Windows(self, phase, line, middle.astype(np.int64), centre)
 
 
@@ -237,10 +241,9 @@ class Windows:
     @property
     def offsets(self) -> Floats:
         """(N, 2) mm: where the particle enters, less the centre of the cell that is there."""
-        readout = self.readout
-        cell = np.floor(-self.phase / readout.pixels)
-        pitch = readout.cell / readout.pixels
-        return -((cell + 0.5) * readout.cell + self.phase * pitch)
+        cells = self.readout.cells
+        offsets: Floats = -cells.centre(cells.at(0.0, self.phase), self.phase)
+        return offsets
 
 
 def full_simulation(showers: LayerShowers, readout: Readout, seed: int) -> SeenShowers:
@@ -315,7 +318,7 @@ def _simulated(showers: LayerShowers, windows: Windows) -> SeenShowers:
     shower = np.repeat(np.arange(len(showers)), np.diff(showers.offsets))
     layer = showers.layer.astype(np.int64)
     column, row = (
-        (pixels.astype(np.int64) - windows.phase[shower, axis]) // readout.pixels
+        readout.cells.of(pixels.astype(np.int64), windows.phase[shower, axis])
         - windows.middle[shower, layer, axis]
         + half
         for axis, pixels in enumerate((showers.column, showers.row))
