@@ -195,7 +195,7 @@ class Study:
         parts = [taken]
         for pdg, rows in self.kinds.items():
             there = rows[free[rows]]
-            density = wish.density(pdg, self.pool.conditions[there])
+            density = wish.density(pdg, self.pool.take(there))
             chosen = rng.choice(there, counts[pdg], replace=False, p=density / density.sum())
             parts.append(chosen)
         return np.concatenate(parts)

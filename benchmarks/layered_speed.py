@@ -76,7 +76,7 @@ def of_geant4(detector: str, momentum: float, count: int) -> float:
 
 def _timed(detector: str, momentum: float, count: int) -> float:
     from k4calofast.detector.description import describe
-    from k4calofast.fullsim.layer_stack import LayerStack, StackSimulation
+    from k4calofast.fullsim.layers.stack import LayerStack, StackSimulation
     from k4calofast.fullsim.physics_data import find_or_make
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

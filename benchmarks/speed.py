@@ -86,11 +86,11 @@ def of_geant4(showers: int) -> dict[float, float]:
     """Seconds per shower, all kinds together, by momentum."""
     from multiprocessing import get_context
 
-    from k4calofast.fullsim.besiii import sector
+    from k4calofast.fullsim.crystals.setup import CrystalWindows
     from k4calofast.fullsim.physics_data import find_or_make
     from k4calofast.fullsim.production import plan
 
-    data = find_or_make(sector().elements, None)
+    data = find_or_make(CrystalWindows().elements, None)
     seconds = {}
     for momentum in MOMENTA:
         # Geant4 reports every 100 showers; two reports are the least.
@@ -106,12 +106,13 @@ def of_geant4(showers: int) -> dict[float, float]:
 
 def _timed(chunk: object, data: object) -> float:
     """Seconds per shower, without the start of Geant4."""
+    from k4calofast.fullsim.crystals.setup import CrystalWindows
     from k4calofast.fullsim.production import simulate
 
     # Geant4's banners are not part of the table.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     marks: list[tuple[float, int]] = []
-    simulate(chunk, 1, data, lambda done: marks.append((perf_counter(), done)))
+    simulate(CrystalWindows(), chunk, 1, data, lambda done: marks.append((perf_counter(), done)))
     (began, first), (ended, last) = marks[0], marks[-1]
     return (ended - began) / (last - first)
 

@@ -186,7 +186,6 @@ def _asks_for_a_kind(node: ast.AST) -> bool:
 ASKS = {
     f"k4calofast.{module}"
     for module in (
-        "fullsim.crystal_sector",
         "generator.card",
         "training.recipe",
         "training.tuning",

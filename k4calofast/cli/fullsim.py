@@ -11,8 +11,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from k4calofast.exceptions import SteeringError
-
 
 class Particle(StrEnum):
     """Kinds of particles on the command line, by Geant4's names."""
@@ -30,7 +28,7 @@ class Particle(StrEnum):
 def fullsim(
     output: Annotated[Path, typer.Argument(help="HDF5 file to write.")],
     detector: Annotated[
-        str, typer.Option(help="Name of the calorimeter: this one, or a barrel of layers.")
+        str, typer.Option(help="Name of the calorimeter, or the file that describes its layers.")
     ] = "BESIII_EMC_barrel",
     showers: Annotated[
         int,
@@ -75,7 +73,7 @@ def fullsim(
     ] = None,
     request: Annotated[
         Path | None,
-        typer.Option(help="In crystals: where showers are wanted, a file of `k4calofast request`."),
+        typer.Option(help="Where showers are wanted, a file of `k4calofast request`."),
     ] = None,
     pitch: Annotated[
         float | None,
@@ -102,53 +100,29 @@ def fullsim(
     ] = None,
 ) -> None:
     """Simulate single particles in a barrel with Geant4: BESIII's crystals, or layers."""
-    from k4calofast.detector.besiii import barrel
-    from k4calofast.fullsim import besiii, layers, production
+    from k4calofast.detector import load
+    from k4calofast.fullsim import production
+    from k4calofast.fullsim.kinds import setup_of
     from k4calofast.fullsim.request import read
     from k4calofast.output import check
 
     check(output, [] if request is None else [request])
-
-    crystals = detector == barrel().name
-    if request is not None and momentum:
-        raise SteeringError("--request is a density of momenta, --momentum fixes them: take one")
-    if request is not None and not crystals:
-        raise SteeringError(f"--request is for {barrel().name}, not for {detector}")
-    of_layers = {
+    options = {
         "pitch": pitch,
         "angle-t": angle_t,
         "angle-t-range": angle_t_range,
         "angle-z": angle_z,
     }
-    for name, value in of_layers.items():
-        if crystals and value is not None:
-            raise SteeringError(f"--{name} is for barrels of layers, not for {detector}")
-    if angle_t is not None and angle_t_range is not None:
-        raise SteeringError("--angle-t fixes the angle, --angle-t-range fills a range: take one")
-    wanted = None if request is None else read(request)
-    if wanted is not None and wanted.detector != detector:
-        raise SteeringError(f"{request} is for {wanted.detector}, but {detector} is simulated")
-
-    setup: production.Setup = production.CrystalWindows()
-    coverage, usual, size = besiii.COVERAGE, (0.02, 3.0), 2000
-    if not crystals:
-        setup = layers.LayerStacks(detector, pitch, angle_t, angle_z, angle_t_range)
-        coverage = dict.fromkeys(layers.KINDS, layers.coverage(setup.description))
-        usual, size = layers.USUAL_MOMENTA, 200
-        for name, value in (("angle_t", angle_t), ("angle_z", angle_z)):
-            if value is not None:
-                _refuse_beyond(name, "rad", coverage[22][name], value, value)
-        if angle_t_range is not None:
-            steepest = (-layers.STEEPEST, layers.STEEPEST)
-            _refuse_beyond("angle_t", "rad", steepest, *angle_t_range)
-
-    momenta = tuple((p, p) for p in momentum) if momentum else (momentum_range or usual,)
-    for kind in particle:
-        covered = coverage[kind.pdg]["momentum"]
-        for limits in momenta:
-            _refuse_beyond(f"momenta of {kind.value}", "GeV", covered, *limits)
-    chunks = production.plan(
-        tuple(kind.pdg for kind in particle), momenta, showers, chunk or size, repetition, wanted
+    setup = setup_of(load(detector), options)
+    chunks = production.asked(
+        setup,
+        tuple(kind.pdg for kind in particle),
+        showers,
+        fixed=momentum or (),
+        momenta=momentum_range,
+        chunk=chunk,
+        repetition=repetition,
+        request=None if request is None else read(request),
     )
     total = sum(part.count for part in chunks)
     bar = Progress(
@@ -162,18 +136,11 @@ def fullsim(
         task = bar.add_task("showers", total=total)
         production.produce(
             output,
+            setup,
             chunks,
             seed,
             processes or len(os.sched_getaffinity(0)),
             data,
             lambda done: bar.advance(task, done),
-            setup,
         )
     typer.echo(f"{output}: {total} showers")
-
-
-def _refuse_beyond(
-    what: str, unit: str, covered: tuple[float, float], low: float, high: float
-) -> None:
-    if not covered[0] <= low <= high <= covered[1]:
-        raise SteeringError(f"{what} must lie between {covered[0]:.4} and {covered[1]:.4} {unit}")

@@ -58,7 +58,7 @@ def request(
     )
     output.write(out, result.text())
     for pdg, kind in result.kinds.items():
-        density = result.density(pdg, there.conditions[there.pdg == pdg])
+        density = result.density(pdg, there.take(there.pdg == pdg))
         typer.echo(
             f"{pdg}: {100 * kind.share:.0f} % of the showers, at {density.min():.2f} to "
             f"{density.max():.2f} times the usual density"

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.events.columns import Contributions, Hits, Particles
-from k4calofast.fullsim import besiii
+from k4calofast.fullsim.crystals import besiii
 from k4calofast.fullsim.physics_data import PhysicsData
 from k4calofast.fullsim.simulation import Simulation
 from k4calofast.generator.generated import Generated
@@ -51,7 +51,7 @@ def simulate_events(particles: Particles, data: PhysicsData, seed: int) -> Fully
     particles
         Of E events.
     data
-        Tables for `k4calofast.fullsim.besiii.sector`.
+        Tables for `k4calofast.fullsim.crystals.besiii.sector`.
     seed
         Same seed, same particles: same hits.
     """

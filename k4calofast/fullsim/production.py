@@ -1,7 +1,6 @@
 """Shower samples on all cores: chunks of showers, each in a Geant4 process of its own.
 
-What a shower is of is the business of a `Setup`: windows of BESIII's crystals here, stacks of
-layers in `k4calofast.fullsim.layers`.
+What is simulated is the business of a `k4calofast.fullsim.kinds.Setup`.
 
 Geant4 aborts its process on a fatal exception; with a process per chunk that costs the chunk,
 not the run. A chunk's particles and its Geant4 are seeded by (seed, chunk), so a sample does
@@ -14,108 +13,67 @@ import multiprocessing as mp
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
+from particle import Particle
 
 import k4calofast
 from k4calofast import output
-from k4calofast.exceptions import FullSimulationError
-from k4calofast.fullsim import besiii
+from k4calofast.exceptions import FullSimulationError, SteeringError
+from k4calofast.fullsim.kinds import Setup
 from k4calofast.fullsim.physics_data import PhysicsData, find_or_make
 from k4calofast.fullsim.request import Request
-from k4calofast.fullsim.sampling import Drawn, log_uniform, on_request
-from k4calofast.fullsim.simulation import PHYSICS, RANGE_CUT, Simulation, require_geant4
-from k4calofast.showers import crystals
-from k4calofast.showers.crystals import CrystalShowers
-
-Floats = npt.NDArray[np.float64]
+from k4calofast.fullsim.sampling import Chunk, refuse_beyond
+from k4calofast.fullsim.simulation import PHYSICS, RANGE_CUT, require_geant4
 
 _LONGEST_WORDS = 300
 
 
-class Setup(Protocol):
-    """What is simulated, and how it is written; it is passed on to processes."""
+def asked(
+    setup: Setup,
+    kinds: tuple[int, ...],
+    count: int,
+    *,
+    fixed: Sequence[float] = (),
+    momenta: tuple[float, float] | None = None,
+    chunk: int | None = None,
+    repetition: int = 0,
+    request: Request | None = None,
+) -> list[Chunk]:
+    """Plan what somebody asks for, with what is usual where nothing is said; see `plan`.
 
-    @property
-    def elements(self) -> tuple[int, ...]:
-        """Atomic numbers of all materials."""
-
-    def simulate(
-        self,
-        chunk: Chunk,
-        rng: np.random.Generator,
-        seed: int,
-        data: PhysicsData,
-        progress: Callable[[int], None],
-    ) -> tuple[Any, str]:
-        """Simulate one chunk in this process.
-
-        Parameters
-        ----------
-        rng, seed
-            For the particles, and for Geant4.
-        progress
-            Called with the number of showers done, now and then.
-
-        Returns
-        -------
-        showers, version
-            The showers, and the version of Geant4.
-        """
-
-    def write(
-        self,
-        file: Path,
-        chunks: list[Chunk],
-        parts: Iterator[Any],
-        origin: Callable[[], dict[str, Any]],
-    ) -> None:
-        """Write a sample.
-
-        Parameters
-        ----------
-        chunks
-            The sample's.
-        parts
-            Their showers.
-        origin
-            Returns the fields of `k4calofast.showers.provenance.Provenance` that all setups have in
-            common; it waits for the first of the parts.
-        """
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """One process's share of a sample.
-
-    Attributes
+    Parameters
     ----------
-    number
-        Its place in the sample.
-    pdg, count
-        Kind and number of its showers.
-    momentum
-        GeV at the face: one value, or the limits between which its logarithm is uniform.
-    repetition
-        Other numbers are other random numbers in Geant4 for the same particles.
-    request
-        Density of the conditions, None for the usual one.
-    """
+    fixed, momenta
+        Momenta (GeV), or the range that they fill.
+    chunk
+        Showers of one start of Geant4.
 
-    number: int
-    pdg: int
-    count: int
-    momentum: tuple[float, float]
-    repetition: int = 0
-    request: Request | None = None
+    Raises
+    ------
+    SteeringError
+        If a momentum is beyond what is covered, or the request does not fit the rest.
+    FileFormatError
+        If there is a request that says nothing of a kind.
+    """
+    if request is not None:
+        if fixed:
+            raise SteeringError(
+                "--request is a density of momenta, --momentum fixes them: take one"
+            )
+        request.refuse_unfit(setup.detector, setup.coverage[kinds[0]])
+    ranges = tuple((p, p) for p in fixed) or (momenta or setup.usual_momenta,)
+    for pdg in kinds:
+        for limits in ranges:
+            name = Particle.from_pdgid(pdg).name
+            refuse_beyond(f"momenta of {name}", "GeV", setup.coverage[pdg]["momentum"], limits)
+    return plan(kinds, ranges, count, chunk or setup.usual_chunk, repetition, request)
 
 
 def plan(
@@ -155,76 +113,14 @@ def plan(
     return [Chunk(number, *piece, repetition, request) for number, piece in enumerate(pieces)]
 
 
-@dataclass(frozen=True)
-class CrystalWindows:
-    """Showers in windows of BESIII's crystals."""
-
-    @property
-    def elements(self) -> tuple[int, ...]:
-        """Atomic numbers of all materials."""
-        return besiii.sector().elements
-
-    def simulate(
-        self,
-        chunk: Chunk,
-        rng: np.random.Generator,
-        seed: int,
-        data: PhysicsData,
-        progress: Callable[[int], None],
-    ) -> tuple[CrystalShowers, str]:
-        """Simulate one chunk; see `Setup`."""
-        momentum, drawn = particles(chunk, rng)
-        sector = besiii.sector()
-        simulation = Simulation(sector, data, seed)
-        pdg = np.full(chunk.count, chunk.pdg, np.int32)
-        start = drawn.position - besiii.START_GAP * drawn.momentum / momentum[:, None]
-        deposits = simulation.run(
-            pdg,
-            sector.to_sector(drawn.cell, start),
-            sector.to_sector(drawn.cell, drawn.momentum),
-            progress,
-        )
-        energies, beside = sector.in_window(deposits, drawn.cell, besiii.WINDOW)
-        showers = CrystalShowers(
-            pdg, drawn.cell.astype(np.int32), drawn.conditions, energies, beside
-        )
-        return showers, simulation.version
-
-    def write(
-        self,
-        file: Path,
-        chunks: list[Chunk],
-        parts: Iterator[CrystalShowers],
-        origin: Callable[[], dict[str, Any]],
-    ) -> None:
-        """Write a sample; see `Setup`."""
-        sector = besiii.sector()
-
-        def provenance() -> crystals.CrystalProvenance:
-            return crystals.CrystalProvenance(
-                detector=sector.barrel.name,
-                window=besiii.WINDOW,
-                magnetic_field=sector.magnetic_field,
-                geometry=f"all rings, {sector.columns} columns, {sector.material}, air between",
-                sampling=_sampling(chunks[0].request),
-                coverage=besiii.COVERAGE,
-                **origin(),
-            )
-
-        crystals.write(file, parts, provenance)
-
-
-_CRYSTALS = CrystalWindows()
-
-
 def produce(
     file: Path,
+    setup: Setup,
     chunks: list[Chunk],
     seed: int,
     processes: int,
     data_folder: Path | None = None,
     progress: Callable[[int], None] = lambda _: None,
-    setup: Setup = _CRYSTALS,
 ) -> None:
     """Simulate the chunks and write them, in their order, to an HDF5 file.
 
@@ -232,10 +128,10 @@ def produce(
 
     Parameters
     ----------
-    progress
-        Called with the number of showers that are newly done.
     setup
         What is simulated.
+    progress
+        Called with the number of showers that are newly done.
 
     Raises
     ------
@@ -282,11 +178,11 @@ def produce(
 
 
 def simulate(
+    setup: Setup,
     chunk: Chunk,
     seed: int,
     data: PhysicsData,
     done: Callable[[int], None],
-    setup: Setup = _CRYSTALS,
 ) -> tuple[Any, str]:
     """Simulate one chunk in this process.
 
@@ -301,29 +197,6 @@ def simulate(
     return showers, f"Geant4 {version}"
 
 
-def particles(chunk: Chunk, rng: np.random.Generator) -> tuple[Floats, Drawn]:
-    """Draw a chunk's particles.
-
-    Returns
-    -------
-    momentum, drawn
-        Their momenta (N,) in GeV, and what else they are.
-    """
-
-    def usual(count: int) -> tuple[Floats, Drawn]:
-        momentum = log_uniform(rng, *chunk.momentum, count)
-        return momentum, besiii.draw(rng, chunk.pdg, momentum)
-
-    if chunk.request is None:
-        return usual(chunk.count)
-    drawn = on_request(rng, chunk.request, chunk.pdg, chunk.count, lambda count: usual(count)[1])
-    return drawn.conditions[:, 0], drawn
-
-
-def _sampling(request: Request | None) -> str:
-    return besiii.SAMPLING if request is None else f"{besiii.SAMPLING}; {request.described}"
-
-
 def _work(
     setup: Setup, chunk: Chunk, seed: int, data: PhysicsData, log: str, out: Connection
 ) -> None:
@@ -331,7 +204,7 @@ def _work(
     target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(target, 1)
     os.dup2(target, 2)
-    result = simulate(chunk, seed, data, out.send, setup)
+    result = simulate(setup, chunk, seed, data, out.send)
     out.send(result)
     out.close()
 

@@ -9,27 +9,35 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from k4calofast.detector.crystals import CONDITIONS
+from k4calofast.detector import load
 from k4calofast.documents import read_yaml, validated
-from k4calofast.exceptions import FileFormatError
+from k4calofast.exceptions import FileFormatError, SteeringError
 
 Floats = npt.NDArray[np.float64]
 
 _MOST_BINS = 1000
 
-_NAMES = tuple(condition.name for condition in CONDITIONS)
-
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Conditioned(Protocol):
+    """N particles whose conditions are known: drawn ones, or showers."""
+
+    def __len__(self) -> int: ...
+
+    def condition(self, name: str, /) -> Floats:
+        """(N,) values of a condition."""
 
 
 class _Strict(BaseModel):
@@ -78,15 +86,6 @@ class OfKind(_Strict):
     share: Annotated[float, Field(gt=0, le=1)]
     conditions: dict[str, Axis]
 
-    @model_validator(mode="after")
-    def _known(self) -> OfKind:
-        unknown = set(self.conditions) - set(_NAMES)
-        if unknown:
-            raise ValueError(
-                f"no condition {', '.join(sorted(unknown))}; there are {', '.join(_NAMES)}"
-            )
-        return self
-
 
 class Request(_Strict):
     """A density of kinds and conditions, relative to that of a sample without a request.
@@ -118,11 +117,11 @@ class Request(_Strict):
             raise ValueError(f"the shares of the kinds add up to {total:.6g}, not to 1")
         return self
 
-    def density(self, pdg: int, conditions: Floats) -> Floats:
-        """Return the density (N,) of one kind at conditions (N, 6), over the usual one."""
-        product = np.ones(len(conditions))
+    def density(self, pdg: int, particles: Conditioned) -> Floats:
+        """Return the density (N,) of one kind where particles are, over the usual one."""
+        product = np.ones(len(particles))
         for name, axis in self.kinds[pdg].conditions.items():
-            product *= axis.of(conditions[:, _NAMES.index(name)])
+            product *= axis.of(particles.condition(name))
         return np.clip(product, *self.bounds)
 
     def largest(self, pdg: int) -> float:
@@ -149,6 +148,31 @@ class Request(_Strict):
             for kind in kinds
         }
 
+    def refuse_unfit(self, detector: str, drawn: Collection[str]) -> None:
+        """Refuse to simulate a calorimeter by this request, if it is not for it.
+
+        Parameters
+        ----------
+        detector
+            Name of the calorimeter.
+        drawn
+            Names of its conditions that are drawn.
+
+        Raises
+        ------
+        SteeringError
+            If it is for another one, or of conditions that follow from others.
+        """
+        if self.detector != detector:
+            raise SteeringError(f"the request is for {self.detector}, but {detector} is simulated")
+        for kind in self.kinds.values():
+            for name in kind.conditions:
+                if name not in drawn:
+                    raise SteeringError(
+                        f"the request is of {name}, which is not drawn in {detector}: there are "
+                        f"{', '.join(drawn)}"
+                    )
+
     def text(self) -> str:
         """Return the request as YAML that `read` takes."""
         content = self.model_dump(mode="json")
@@ -172,6 +196,16 @@ def read(file: Path) -> Request:
     Raises
     ------
     FileFormatError
-        If there is none, or it is wrong; the message names the field.
+        If there is none, or it is wrong: the message names the field.
+    UnknownDetectorError
+        If it is for a calorimeter that is not known.
     """
-    return validated(Request, read_yaml(file, FileFormatError), file, FileFormatError)
+    found = validated(Request, read_yaml(file, FileFormatError), file, FileFormatError)
+    known = [condition.name for condition in load(found.detector).conditions]
+    for pdg, kind in found.kinds.items():
+        if unknown := sorted(set(kind.conditions) - set(known)):
+            raise FileFormatError(
+                f"{file}: kinds.{pdg}.conditions: no condition {', '.join(unknown)}; there are "
+                f"{', '.join(known)}"
+            )
+    return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import ClassVar, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.exceptions import SteeringError
 from k4calofast.fullsim.request import Request
 
 Floats = npt.NDArray[np.float64]
@@ -17,23 +19,80 @@ Coverage = dict[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """N particles at the surface of the cells that they enter.
+class Chunk:
+    """One process's share of a sample.
 
     Attributes
     ----------
-    cell
-        (N,) cell that is entered.
-    position, momentum
-        (N, 3) mm and GeV there.
-    conditions
-        (N, 6) in the order and units of `k4calofast.detector.crystals.CONDITIONS`.
+    number
+        Its place in the sample.
+    pdg, count
+        Kind and number of its showers.
+    momentum
+        GeV at the face: one value, or the limits between which its logarithm is uniform.
+    repetition
+        Other numbers are other random numbers in Geant4 for the same particles.
+    request
+        Density of the conditions, None for the usual one.
     """
 
-    cell: npt.NDArray[np.int64]
-    position: Floats
-    momentum: Floats
+    number: int
+    pdg: int
+    count: int
+    momentum: tuple[float, float]
+    repetition: int = 0
+    request: Request | None = None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """N particles that are to be simulated.
+
+    Attributes
+    ----------
+    conditions
+        (N, C) what a sample knows of them, in the units of the calorimeter's conditions.
+    """
+
     conditions: Floats
+
+    names: ClassVar[tuple[str, ...]]
+    """Of the conditions, the C of a sample."""
+
+    def __len__(self) -> int:
+        return len(self.conditions)
+
+    def condition(self, name: str) -> Floats:
+        """(N,) values of one of the conditions."""
+        return self.conditions[:, self.names.index(name)]
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Self:
+        """Return the particles of these rows."""
+        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Return the particles of all parts, one after the other."""
+        return cls(
+            *(
+                np.concatenate([getattr(part, field.name) for part in parts])
+                for field in fields(cls)
+            )
+        )
+
+
+def refuse_beyond(
+    what: str, unit: str, covered: tuple[float, float], asked: tuple[float, float]
+) -> None:
+    """Refuse a range that is not one, or not inside what is covered.
+
+    Raises
+    ------
+    SteeringError
+        If so.
+    """
+    if not covered[0] <= asked[0] <= asked[1] <= covered[1]:
+        raise SteeringError(f"{what} must lie between {covered[0]:.4} and {covered[1]:.4} {unit}")
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float, n: int) -> Floats:
@@ -45,14 +104,13 @@ _FEWEST, _MOST = 256, 100_000
 """Candidates that are drawn at a time."""
 
 
+SomeDrawn = TypeVar("SomeDrawn", bound=Drawn)
+
+
 def on_request(
-    rng: np.random.Generator,
-    request: Request,
-    pdg: int,
-    count: int,
-    draw: Callable[[int], Drawn],
-) -> Drawn:
-    """Draw particles of one kind with the density that is requested.
+    rng: np.random.Generator, chunk: Chunk, draw: Callable[[int], SomeDrawn]
+) -> SomeDrawn:
+    """Draw a chunk's particles, with the density that is requested if one is.
 
     Each candidate is taken with a probability proportional to the density at its conditions, so
     that particles keep what their conditions do not say.
@@ -62,20 +120,17 @@ def on_request(
     draw
         Draws so many candidates as without a request, with the same generator of random numbers.
     """
+    request, pdg, missing = chunk.request, chunk.pdg, chunk.count
+    if request is None:
+        return draw(missing)
     most = request.largest(pdg)
-    parts: list[Drawn] = []
-    missing, rate = count, 1 / most
+    parts: list[SomeDrawn] = []
+    rate = 1 / most
     while missing > 0:
         candidates = draw(int(np.clip(1.1 * missing / rate, _FEWEST, _MOST)))
-        chance = request.density(pdg, candidates.conditions) / most
+        chance = request.density(pdg, candidates) / most
         taken = np.flatnonzero(rng.random(len(chance)) < chance)[:missing]
-        parts.append(_rows(candidates, taken))
+        parts.append(candidates.take(taken))
         missing -= len(taken)
         rate = max(float(chance.mean()), 1e-3)
-    return Drawn(
-        *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Drawn))
-    )
-
-
-def _rows(drawn: Drawn, rows: npt.NDArray[np.int64]) -> Drawn:
-    return Drawn(*(getattr(drawn, field.name)[rows] for field in fields(Drawn)))
+    return type(parts[0]).concatenate(parts)

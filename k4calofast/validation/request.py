@@ -159,7 +159,7 @@ def _normalised(
             scaled_axis = {_ACROSS: Axis(edges=axis.edges, weights=weights)}
             kinds[pdg] = OfKind(share=equal, conditions=conditions | scaled_axis)
         asked = Request(detector=detector, origin=origin, bounds=bounds, kinds=kinds)
-        means = [asked.density(pdg, showers.conditions[showers.pdg == pdg]).mean() for pdg in axes]
+        means = [asked.density(pdg, showers.take(showers.pdg == pdg)).mean() for pdg in axes]
         return asked, np.array(means)
 
     # The mean grows with the factor, from one bound to the other, and 1 is between them.

@@ -84,7 +84,7 @@ def tracker_only() -> None:
 
 def fullsim() -> None:
     """Write the gun's MCParticles with hits by Geant4."""
-    from k4calofast.fullsim import besiii
+    from k4calofast.fullsim.crystals import besiii
     from k4calofast.fullsim.events import simulate_events
     from k4calofast.fullsim.physics_data import find_or_make
     from k4calofast.steering.algorithms.algorithm import CELL_ID_ENCODING, hit_fields

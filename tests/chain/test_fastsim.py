@@ -21,7 +21,7 @@ from k4calofast.events.frames import EVENTS, CollectionInfo
 from k4calofast.events.layout import read_parameters
 from k4calofast.events.reading import EventFile, EventSource
 from k4calofast.events.typed import particles
-from k4calofast.fullsim import besiii
+from k4calofast.fullsim.crystals import besiii
 from k4calofast.fullsim.events import simulate_events
 from k4calofast.fullsim.physics_data import find_or_make
 

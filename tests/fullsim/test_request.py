@@ -16,9 +16,14 @@ from scipy.stats import chi2
 from typer.testing import CliRunner
 
 from k4calofast.cli.commands import app
+from k4calofast.detector import load
 from k4calofast.exceptions import FileFormatError, SteeringError
-from k4calofast.fullsim import besiii, production, request
+from k4calofast.fullsim import production, request
+from k4calofast.fullsim.crystals import besiii
+from k4calofast.fullsim.crystals.setup import particles
+from k4calofast.fullsim.layers.setup import LayerStacks
 from k4calofast.fullsim.request import Axis, OfKind, Request
+from k4calofast.fullsim.sampling import Chunk
 from k4calofast.showers import crystals
 
 K4CALOFAST = Path(sys.executable).with_name("k4calofast")
@@ -27,6 +32,7 @@ EDGES = (0.02, 0.1, 0.5, 3.0)
 WEIGHTS = (4.0, 1.0, 0.5)
 ANGLES = (-0.35, 0.0, 0.02, 0.35)
 ANGLE_WEIGHTS = (0.5, 2.0, 1.0)
+ONE_BIN = {"edges": [0.0, 1.0], "weights": [1.0]}
 
 
 def asked(bounds=(0.25, 8.0), **conditions: Axis) -> Request:
@@ -39,8 +45,14 @@ def asked(bounds=(0.25, 8.0), **conditions: Axis) -> Request:
 
 
 def photons(wanted: Request | None, count: int, seed: int):
-    chunk = production.Chunk(0, 22, count, (0.02, 3.0), request=wanted)
-    return production.particles(chunk, np.random.default_rng(seed))
+    return particles(Chunk(0, 22, count, (0.02, 3.0), request=wanted), np.random.default_rng(seed))
+
+
+def in_layers(wanted: Request | None, count: int, seed: int):
+    chunk = Chunk(0, 22, count, (1.0, 125.0), request=wanted)
+    return LayerStacks(load("ILD_ECAL_barrel").description).particles(
+        chunk, np.random.default_rng(seed)
+    )
 
 
 def counts(conditions, *edges):
@@ -51,8 +63,8 @@ def counts(conditions, *edges):
 
 def test_momenta_follow_the_weights():
     """The usual momenta are uniform in the logarithm: what is expected is known."""
-    momentum, drawn = photons(asked(momentum=Axis(edges=EDGES, weights=WEIGHTS)), 20_000, 1)
-    np.testing.assert_array_equal(momentum, drawn.conditions[:, 0])
+    drawn = photons(asked(momentum=Axis(edges=EDGES, weights=WEIGHTS)), 20_000, 1)
+    momentum = drawn.condition("momentum")
     expected = np.diff(np.log(EDGES)) * WEIGHTS
     expected *= len(momentum) / expected.sum()
     found = counts(drawn.conditions, EDGES)
@@ -69,8 +81,8 @@ def test_conditions_are_multiplied():
         "momentum": Axis(edges=EDGES, weights=WEIGHTS),
         "delta_phi_mom": Axis(edges=ANGLES, weights=ANGLE_WEIGHTS),
     }
-    found = counts(photons(asked(**axes), 20_000, 2)[1].conditions, EDGES, ANGLES)
-    usual = counts(photons(None, 40_000, 3)[1].conditions, EDGES, ANGLES)
+    found = counts(photons(asked(**axes), 20_000, 2).conditions, EDGES, ANGLES)
+    usual = counts(photons(None, 40_000, 3).conditions, EDGES, ANGLES)
     weights = np.outer(WEIGHTS, ANGLE_WEIGHTS).ravel()
     scale = found.sum() / (usual * weights).sum()
     expected = scale * weights * usual
@@ -80,7 +92,7 @@ def test_conditions_are_multiplied():
 
 def test_the_same_seed_gives_the_same_particles_and_another_others():
     wanted = asked(momentum=Axis(edges=EDGES, weights=WEIGHTS))
-    one, again, other = (photons(wanted, 300, seed)[1] for seed in (4, 4, 5))
+    one, again, other = (photons(wanted, 300, seed) for seed in (4, 4, 5))
     for name in ("cell", "position", "momentum", "conditions"):
         np.testing.assert_array_equal(getattr(one, name), getattr(again, name))
     assert not np.array_equal(one.conditions, other.conditions)
@@ -88,11 +100,11 @@ def test_the_same_seed_gives_the_same_particles_and_another_others():
 
 def test_particles_on_request_are_in_the_coverage_and_as_consistent_as_others():
     wanted = asked(z=Axis(edges=(-1378.0, 0.0, 1378.0), weights=(8.0, 0.3)))
-    momentum, drawn = photons(wanted, 2000, 6)
-    assert len(drawn.cell) == len(momentum) == 2000
+    drawn = photons(wanted, 2000, 6)
+    assert len(drawn) == len(drawn.cell) == 2000
     for number, (low, high) in enumerate(besiii.COVERAGE[22].values()):
         assert ((drawn.conditions[:, number] >= low) & (drawn.conditions[:, number] <= high)).all()
-    np.testing.assert_allclose(np.linalg.norm(drawn.momentum, axis=1), momentum)
+    np.testing.assert_allclose(np.linalg.norm(drawn.momentum, axis=1), drawn.conditions[:, 0])
     np.testing.assert_allclose(drawn.position[:, 2], drawn.conditions[:, 5])
 
 
@@ -104,10 +116,11 @@ def test_bounds_hold_whatever_the_weights(weights):
         delta_phi_mom=Axis(edges=ANGLES, weights=tuple(weights[3:])),
     )
     conditions = np.random.default_rng(0).uniform(-4, 4, (200, 6))
-    density = wanted.density(22, conditions)
+    particles = besiii.Drawn(conditions, *np.zeros((3, 200)))
+    density = wanted.density(22, particles)
     assert density.min() >= 0.25
     assert density.max() <= wanted.largest(22) <= 8
-    np.testing.assert_array_equal(wanted.density(11, conditions), 1.0)
+    np.testing.assert_array_equal(wanted.density(11, particles), 1.0)
 
 
 def test_a_request_shares_the_showers_out_among_the_kinds():
@@ -145,6 +158,17 @@ def test_a_request_is_read_as_it_was_written(tmp_path):
         ({"bounds": [0.5, 1e9]}, "bounds.1"),
         ({"kinds": {22: {"share": 0.5, "conditions": {}}}}, "add up to 0.5"),
         ({"kinds": {22: {"share": 1.0, "conditions": {"mass": {}}}}}, "kinds.22.conditions.mass"),
+        (
+            {"kinds": {22: {"share": 1.0, "conditions": {"mass": ONE_BIN}}}},
+            "kinds.22.conditions: no condition mass; there are momentum, delta_theta_mom,",
+        ),
+        (
+            {
+                "detector": "CLD_ECAL_barrel",
+                "kinds": {22: {"share": 1.0, "conditions": {"z": ONE_BIN}}},
+            },
+            "no condition z; there are momentum, angle_t, angle_z,",
+        ),
     ],
 )
 def test_wrong_requests_are_refused(tmp_path, change, message):
@@ -182,16 +206,53 @@ def test_files_that_are_no_requests_are_refused(tmp_path):
         request.read(tmp_path / "nowhere.yaml")
 
 
+def test_momenta_and_angles_in_layers_follow_the_weights():
+    """All three are drawn apart: what is expected is the product."""
+    edges, weights = (-0.3, 0.0, 0.3), (4.0, 0.5)
+    wanted = asked(
+        momentum=Axis(edges=(1.0, 5.0, 125.0), weights=(2.0, 0.5)),
+        angle_t=Axis(edges=edges, weights=weights),
+    )
+    drawn = in_layers(wanted, 20_000, 1)
+    assert len(drawn) == 20_000
+    low = np.log(5.0) / np.log(125.0)
+    momentum = np.array([2.0 * low, 0.5 * (1 - low)])
+    expected = np.outer(momentum / momentum.sum(), np.array(weights) / 4.5) * 20_000
+    place = drawn.condition("momentum") >= 5.0, drawn.condition("angle_t") >= 0.0
+    found = np.histogram2d(*place, bins=2)[0]
+    assert ((found - expected) ** 2 / expected).sum() < chi2.isf(1e-3, 3)
+    usual = in_layers(None, 20_000, 2).condition("angle_z")
+    pooled = np.sort(np.concatenate([usual, drawn.condition("angle_z")]))
+    edges = pooled[:: len(pooled) // 10][1:-1]
+    with_request, without = (
+        np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1)
+        for values in (drawn.condition("angle_z"), usual)
+    )
+    assert ((with_request - without) ** 2 / (with_request + without)).sum() < chi2.isf(
+        1e-3, len(edges)
+    )
+
+
+def test_conditions_that_follow_from_others_cannot_be_asked_for(tmp_path):
+    wanted = asked(offset_t=Axis(edges=(-1.0, 1.0), weights=(1.0,)))
+    file = tmp_path / "request.yaml"
+    file.write_text(wanted.model_copy(update={"detector": "CLD_ECAL_barrel"}).text())
+    command = ["fullsim", str(tmp_path / "a.h5"), "--request", str(file)]
+    result = CliRunner().invoke(app, [*command, "--detector", "CLD_ECAL_barrel"])
+    assert isinstance(result.exception, SteeringError)
+    assert "offset_t, which is not drawn in CLD_ECAL_barrel: there are" in str(result.exception)
+
+
 def test_a_request_does_not_go_with_fixed_momenta_nor_with_another_detector(tmp_path):
     file = tmp_path / "request.yaml"
     file.write_text(asked().text())
     command = ["fullsim", str(tmp_path / "a.h5"), "--request", str(file)]
     result = CliRunner().invoke(app, [*command, "--momentum", "1"])
     assert isinstance(result.exception, SteeringError)
-    file.write_text(asked().model_copy(update={"detector": "CLD_ECal_barrel"}).text())
+    file.write_text(asked().model_copy(update={"detector": "CLD_ECAL_barrel"}).text())
     result = CliRunner().invoke(app, command)
     assert isinstance(result.exception, SteeringError)
-    assert "CLD_ECal_barrel" in str(result.exception)
+    assert "CLD_ECAL_barrel" in str(result.exception)
 
 
 def test_geant4_showers_on_request(tmp_path):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from k4calofast.events.columns import Particles
-from k4calofast.fullsim import besiii, tracker
+from k4calofast.fullsim import tracker
+from k4calofast.fullsim.crystals import besiii
 from k4calofast.fullsim.events import FullySimulated, simulate_events
 from k4calofast.fullsim.physics_data import find_or_make
 from k4calofast.incidence import Fate, arrive

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from k4calofast.fullsim import besiii
+from k4calofast.fullsim.crystals import besiii
 from k4calofast.generator import Model, find_model
 from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.report import generated

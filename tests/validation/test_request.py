@@ -52,7 +52,7 @@ def asked(showers, shift, **options):
 
 
 def of_kinds(wanted, showers):
-    return [wanted.density(pdg, showers.conditions[showers.pdg == pdg]) for pdg in KINDS]
+    return [wanted.density(pdg, showers.take(showers.pdg == pdg)) for pdg in KINDS]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_bounds_are_kept_so_that_nothing_is_starved(showers, soft_photons, bound
 
 def test_showers_are_asked_for_where_the_generator_is_wrong(showers, soft_photons, wanted):
     photons = showers.pdg == 22
-    density = wanted.density(22, showers.conditions[photons])
+    density = wanted.density(22, showers.take(photons))
     soft = soft_photons[photons]
     assert density[soft].mean() > 4 * density[~soft].mean()
     assert wanted.kinds[22].share > 2 * wanted.kinds[11].share

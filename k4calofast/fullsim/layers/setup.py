@@ -1,8 +1,8 @@
-"""Samples of showers in layered barrels: which particles, and what becomes of their deposits."""
+"""Samples of showers in layers: which particles, and what becomes of their deposits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import atan, pi
 from pathlib import Path
@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.detector.description import BarrelDescription, describe
-from k4calofast.fullsim.layer_stack import HALF_WIDTH, LayerStack, StackSimulation
+from k4calofast.detector import Calorimeter, LayeredBarrel
+from k4calofast.detector.description import BarrelDescription
+from k4calofast.exceptions import SteeringError
+from k4calofast.fullsim import sampling
+from k4calofast.fullsim.layers.stack import HALF_WIDTH, LayerStack, StackSimulation
 from k4calofast.fullsim.physics_data import PhysicsData
-from k4calofast.fullsim.production import Chunk
-from k4calofast.fullsim.sampling import Coverage, log_uniform
+from k4calofast.fullsim.sampling import Chunk, Coverage, log_uniform, on_request, refuse_beyond
 from k4calofast.incidence.transport import LIGHT_SPEED
-from k4calofast.showers import layers
+from k4calofast.showers.layers import PIXELS_PER_CELL, LayerProvenance, LayerShowers, write
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,13 +52,26 @@ def coverage(description: BarrelDescription) -> Coverage:
 
 
 @dataclass(frozen=True)
+class Drawn(sampling.Drawn):
+    """N particles at the front face.
+
+    Attributes
+    ----------
+    conditions
+        (N, 3) momentum (GeV), angle_t and angle_z (rad).
+    """
+
+    names = LayerShowers.conditions_known
+
+
+@dataclass(frozen=True)
 class LayerStacks:
-    """Showers in the layers of a barrel; a `k4calofast.fullsim.production.Setup`.
+    """Showers in the layers of a barrel; a `k4calofast.fullsim.kinds.Setup`.
 
     Parameters
     ----------
-    detector
-        Name of the barrel.
+    description
+        The barrel.
     pitch
         Size (mm) of the small cells in which deposits are counted; by default a tenth of the
         barrel's cells.
@@ -66,23 +81,38 @@ class LayerStacks:
         Range (rad) that angle_t fills, in place of that of straight ways.
     """
 
-    detector: str
+    description: BarrelDescription
     pitch: float | None = None
     angle_t: float | None = None
     angle_z: float | None = None
     angle_t_range: tuple[float, float] | None = None
 
     @property
-    def description(self) -> BarrelDescription:
-        """The barrel."""
-        return describe(self.detector)
+    def detector(self) -> str:
+        """Name of the barrel."""
+        return self.description.name
+
+    @property
+    def coverage(self) -> dict[int, Coverage]:
+        """Ranges that conditions may fill, of each kind of particle."""
+        return dict.fromkeys(KINDS, coverage(self.description))
+
+    @property
+    def usual_momenta(self) -> tuple[float, float]:
+        """GeV."""
+        return USUAL_MOMENTA
+
+    @property
+    def usual_chunk(self) -> int:
+        """Showers of one start of Geant4."""
+        return 200
 
     @property
     def stack(self) -> LayerStack:
         """What is built."""
         pitch = self.pitch
         if pitch is None:
-            pitch = self.description.cell_size / layers.PIXELS_PER_CELL
+            pitch = self.description.cell_size / PIXELS_PER_CELL
         return LayerStack(self.description, pitch)
 
     @property
@@ -106,6 +136,15 @@ class LayerStacks:
             angle_z = np.full(count, self.angle_z)
         return angle_t, angle_z
 
+    def particles(self, chunk: Chunk, rng: np.random.Generator) -> Drawn:
+        """Draw a chunk's particles."""
+
+        def usual(count: int) -> Drawn:
+            momentum = log_uniform(rng, *chunk.momentum, count)
+            return Drawn(np.stack([momentum, *self.angles(rng, count)], axis=1))
+
+        return on_request(rng, chunk, usual)
+
     def simulate(
         self,
         chunk: Chunk,
@@ -113,10 +152,9 @@ class LayerStacks:
         seed: int,
         data: PhysicsData,
         progress: Callable[[int], None],
-    ) -> tuple[layers.LayerShowers, str]:
-        """Simulate one chunk; see `k4calofast.fullsim.production.Setup`."""
-        momentum = log_uniform(rng, *chunk.momentum, chunk.count)
-        angle_t, angle_z = self.angles(rng, chunk.count)
+    ) -> tuple[LayerShowers, str]:
+        """Simulate one chunk; see `k4calofast.fullsim.kinds.Setup`."""
+        momentum, angle_t, angle_z = self.particles(chunk, rng).conditions.T.copy()
         way = np.stack([np.ones(chunk.count), np.tan(angle_t), np.tan(angle_z)], axis=1)
         gap = START_GAP * way
         direction = way / np.linalg.norm(way, axis=1)[:, None]
@@ -126,7 +164,7 @@ class LayerStacks:
         # All kinds are as fast as light here: at 0.1 GeV an electron lacks 1e-5 of that.
         at_face = np.linalg.norm(gap, axis=1) / LIGHT_SPEED
         time = pixels.time - np.repeat(at_face, np.diff(pixels.offsets))
-        showers = layers.LayerShowers(
+        showers = LayerShowers(
             pdg,
             momentum,
             angle_t,
@@ -144,25 +182,25 @@ class LayerStacks:
         self,
         file: Path,
         chunks: list[Chunk],
-        parts: Iterator[layers.LayerShowers],
+        parts: Iterator[LayerShowers],
         origin: Callable[[], dict[str, Any]],
     ) -> None:
-        """Write a sample; see `k4calofast.fullsim.production.Setup`."""
+        """Write a sample; see `k4calofast.fullsim.kinds.Setup`."""
         stack = self.stack
         slices = len(self.description.stack)
 
-        def provenance() -> layers.LayerProvenance:
-            return layers.LayerProvenance(
+        def provenance() -> LayerProvenance:
+            return LayerProvenance(
                 detector=self.detector,
                 pitch=stack.pitch,
                 magnetic_field=stack.magnetic_field,
                 geometry=f"all {slices} slices, {2 * HALF_WIDTH:g} mm wide, air around",
-                sampling=self._sampling,
+                sampling=self._sampling(chunks[0]),
                 coverage={chunk.pdg: self._filled(chunks) for chunk in chunks},
                 **origin(),
             )
 
-        layers.write(file, parts, provenance)
+        write(file, parts, provenance)
 
     def _filled(self, chunks: list[Chunk]) -> Coverage:
         """Ranges that a sample fills: no more than is covered."""
@@ -180,11 +218,38 @@ class LayerStacks:
         covered = coverage(self.description)
         return covered if self.angle_t_range is None else covered | {"angle_t": self.angle_t_range}
 
-    @property
-    def _sampling(self) -> str:
+    def _sampling(self, chunk: Chunk) -> str:
         fixed = {"angle_t": self.angle_t, "angle_z": self.angle_z}
         said = [f"{name} {value:g} rad" for name, value in fixed.items() if value is not None]
         if self.angle_t_range is not None:
             low, high = self.angle_t_range
             said.append(f"angle_t {low:g} to {high:g} rad")
-        return "; ".join([SAMPLING, *(f"but {part}" for part in said)])
+        asked = [] if chunk.request is None else [chunk.request.described]
+        return "; ".join([SAMPLING, *(f"but {part}" for part in said), *asked])
+
+
+def setup(calorimeter: Calorimeter, options: Mapping[str, Any]) -> LayerStacks:
+    """Return how a calorimeter is simulated; see `k4calofast.fullsim.kinds.setup_of`.
+
+    Parameters
+    ----------
+    options
+        Those of `LayerStacks`.
+
+    Raises
+    ------
+    SteeringError
+        If an angle is beyond what is covered, or fixed and in a range.
+    """
+    assert isinstance(calorimeter, LayeredBarrel)  # noqa: S101 - for the type checker
+    asked = {name.replace("-", "_"): value for name, value in options.items()}
+    made = LayerStacks(calorimeter.description, **asked)
+    covered = coverage(made.description)
+    if made.angle_t is not None and made.angle_t_range is not None:
+        raise SteeringError("--angle-t fixes the angle, --angle-t-range fills a range: take one")
+    for name, value in (("angle_t", made.angle_t), ("angle_z", made.angle_z)):
+        if value is not None:
+            refuse_beyond(name, "rad", covered[name], (value, value))
+    if made.angle_t_range is not None:
+        refuse_beyond("angle_t", "rad", (-STEEPEST, STEEPEST), made.angle_t_range)
+    return made

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from k4calofast.detector import besiii
-from k4calofast.fullsim.crystal_sector import _block
+from k4calofast.fullsim.crystals.sector import _block
 from k4calofast.fullsim.physics_data import find_or_make
 from k4calofast.fullsim.simulation import load_geant4
 

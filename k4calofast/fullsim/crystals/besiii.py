@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector import besiii
 from k4calofast.detector.crystals import CONDITIONS
-from k4calofast.fullsim.crystal_sector import CrystalSector
-from k4calofast.fullsim.sampling import Coverage, Drawn
+from k4calofast.fullsim import sampling
+from k4calofast.fullsim.crystals.sector import CrystalSector
+from k4calofast.fullsim.sampling import Coverage
 from k4calofast.incidence.transport import first_hits
 
 Floats = npt.NDArray[np.float64]
@@ -25,10 +28,13 @@ START_GAP = 0.01
 CHARGE = {22: 0.0, 11: -1.0, -11: 1.0}
 """The kinds of particles, by PDG number, with their charge."""
 
+MOMENTA = (0.02, 3.0)
+"""GeV."""
+
 _WIDE = {22: 0.35, 11: 1.0, -11: 1.0}
 COVERAGE: dict[int, Coverage] = {
     pdg: {
-        "momentum": (0.02, 3.0),
+        "momentum": MOMENTA,
         "delta_theta_mom": (-0.35, 0.35),
         "delta_phi_mom": (-wide, wide),
         "delta_z_pos": (-40.0, 40.0),
@@ -46,6 +52,27 @@ SAMPLING = (
     "face with angles uniform over the coverage; charged particles too soft to come from a "
     "vertex all at the face"
 )
+
+
+@dataclass(frozen=True)
+class Drawn(sampling.Drawn):
+    """N particles at the surface of the crystals that they enter.
+
+    Attributes
+    ----------
+    conditions
+        (N, 6) in the order and units of `k4calofast.detector.crystals.CONDITIONS`.
+    cell
+        (N,) cell that is entered.
+    position, momentum
+        (N, 3) mm and GeV there.
+    """
+
+    cell: npt.NDArray[np.int64]
+    position: Floats
+    momentum: Floats
+
+    names = tuple(condition.name for condition in CONDITIONS)
 
 
 def sector() -> CrystalSector:
@@ -86,7 +113,7 @@ def draw(rng: np.random.Generator, pdg: int, momentum: Floats) -> Drawn:
         rows = missing[found]
         cell[rows], conditions[rows] = hits.cell[found], drawn
         position[rows], direction[rows] = hits.position[found], hits.momentum[found]
-    return Drawn(cell, position, direction, conditions)
+    return Drawn(conditions, cell, position, direction)
 
 
 def _from_vertex(rng: np.random.Generator, p: Floats) -> tuple[Floats, Floats]:

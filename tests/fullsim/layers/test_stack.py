@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from k4calofast.cli.commands import app
 from k4calofast.detector.description import describe, names
 from k4calofast.exceptions import FullSimulationError, SteeringError, UnknownDetectorError
-from k4calofast.fullsim.layer_stack import LayerStack, _binned
-from k4calofast.fullsim.layers import LayerStacks, coverage
+from k4calofast.fullsim.layers.setup import LayerStacks, coverage
+from k4calofast.fullsim.layers.stack import LayerStack, _binned
 from k4calofast.fullsim.physics_data import find_or_make
 from k4calofast.fullsim.simulation import load_geant4
 from k4calofast.incidence.transport import LIGHT_SPEED
@@ -215,7 +215,7 @@ def test_a_repetition_has_the_same_particles_and_other_showers(few, folder):
 
 
 def test_angles_are_uniform_where_the_sampling_says_so():
-    setup = LayerStacks(DETECTOR)
+    setup = LayerStacks(describe(DETECTOR))
     limits = coverage(setup.description)
     angle_t, angle_z = setup.angles(np.random.default_rng(1), 40_000)
     for name, values in (("angle_t", angle_t), ("angle_z", angle_z)):
@@ -234,20 +234,20 @@ def test_angles_are_uniform_where_the_sampling_says_so():
 
 
 def test_fixed_angles_do_not_change_the_others():
-    free = LayerStacks(DETECTOR).angles(np.random.default_rng(2), 50)
-    fixed = LayerStacks(DETECTOR, angle_z=0.1).angles(np.random.default_rng(2), 50)
+    free = LayerStacks(describe(DETECTOR)).angles(np.random.default_rng(2), 50)
+    fixed = LayerStacks(describe(DETECTOR), angle_z=0.1).angles(np.random.default_rng(2), 50)
     np.testing.assert_array_equal(free[0], fixed[0])
     np.testing.assert_array_equal(fixed[1], 0.1)
 
 
 def test_charged_particles_may_come_in_at_larger_angles():
-    angle_t, angle_z = LayerStacks(DETECTOR, angle_t_range=(-0.95, 0.9)).angles(
+    angle_t, angle_z = LayerStacks(describe(DETECTOR), angle_t_range=(-0.95, 0.9)).angles(
         np.random.default_rng(2), 4000
     )
     counts, _ = np.histogram(angle_t, 10, (-0.95, 0.9))
     assert counts.sum() == 4000
     assert ((counts - 400) ** 2 / 400).sum() < 33
-    straight = LayerStacks(DETECTOR).angles(np.random.default_rng(2), 4000)
+    straight = LayerStacks(describe(DETECTOR)).angles(np.random.default_rng(2), 4000)
     np.testing.assert_array_equal(angle_z, straight[1])
 
 
@@ -288,11 +288,10 @@ def test_pitches_and_materials_that_cannot_be_are_refused():
         (("--detector", DETECTOR, "--momentum", "200"), SteeringError, "0.1 and 125.0 GeV"),
         (("--detector", DETECTOR, "--momentum-range", "9", "1"), SteeringError, "0.1 and 125.0"),
         (("--detector", DETECTOR, "--angle-z", "1.5"), SteeringError, "angle_z must lie between"),
-        (("--detector", DETECTOR, "--request", "a.yaml"), SteeringError, "--request is for BESIII"),
         (("--detector", DETECTOR, "--pitch", "-1"), FullSimulationError, "pitch of -1 mm"),
-        (("--detector", "nowhere"), UnknownDetectorError, "no description of 'nowhere'"),
-        (("--angle-t", "0"), SteeringError, "--angle-t is for barrels of layers"),
-        (("--pitch", "0.5"), SteeringError, "--pitch is for barrels of layers"),
+        (("--detector", "nowhere"), UnknownDetectorError, "no detector 'nowhere'"),
+        (("--angle-t", "0"), SteeringError, "--angle-t makes no sense for BESIII_EMC_barrel"),
+        (("--pitch", "0.5"), SteeringError, "--pitch makes no sense for BESIII_EMC_barrel"),
         (
             ("--detector", DETECTOR, "--angle-t-range", "-0.9", "1.3"),
             SteeringError,

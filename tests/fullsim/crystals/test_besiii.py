@@ -14,10 +14,11 @@ import pytest
 
 from k4calofast.exceptions import FullSimulationError
 from k4calofast.fullsim import production
+from k4calofast.fullsim.crystals.setup import CrystalWindows
 from k4calofast.showers import crystals
 from k4calofast.validation.crystals.observables import observables
 
-GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
+GEANT4 = Path(__file__).resolve().parents[2] / "data" / "geant4_showers.h5"
 K4CALOFAST = Path(sys.executable).with_name("k4calofast")
 
 
@@ -91,7 +92,7 @@ def test_a_sample_that_lacks_a_chunk_does_not_look_finished(tmp_path, monkeypatc
     file = tmp_path / "sample.h5"
     missing = "1 of 2 chunks are missing: .* 139; .*"
     with pytest.raises(FullSimulationError, match=missing) as error:
-        production.produce(file, chunks, 1, 1)
+        production.produce(file, CrystalWindows(), chunks, 1, 1)
     (unfinished,) = tmp_path.iterdir()
     assert unfinished.match("sample.h5.*.part")
     assert str(unfinished) in str(error.value)
