@@ -7,7 +7,7 @@ come from others: they are read as data, checked, and never executed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -104,8 +104,7 @@ class ModelCard(_Open):
     threshold
         Cells below this energy (GeV) are 0.
     kinds
-        For each kind of particle (PDG number), the range of each condition, in the order of the
-        calorimeter's.
+        For each kind of particle (PDG number), the range of each condition of the calorimeter.
     noise
         Standard normal numbers per shower.
     uniform
@@ -167,6 +166,13 @@ class ModelCard(_Open):
     def conditions(self) -> tuple[str, ...]:
         """Names of the conditions that showers are generated for, in their order."""
         return tuple(next(iter(self.kinds.values())))
+
+    def ordered(self, conditions: Sequence[str]) -> ModelCard:
+        """Return the same with all of its conditions in this order: a file may have any."""
+        kinds = {
+            pdg: {name: ranges[name] for name in conditions} for pdg, ranges in self.kinds.items()
+        }
+        return self.model_copy(update={"kinds": kinds})
 
     def limits(self, pdg: int) -> npt.NDArray[np.float64]:
         """(2, conditions) the smallest and the largest conditions of a kind, in their order."""
@@ -230,7 +236,7 @@ class ModelCard(_Open):
     @model_validator(mode="after")
     def _same_conditions(self) -> ModelCard:
         for pdg, ranges in self.kinds.items():
-            if tuple(ranges) != self.conditions:
+            if set(ranges) != set(self.conditions):
                 raise ValueError(f"kind {pdg} must have ranges for {', '.join(self.conditions)}")
             for name, (low, high) in ranges.items():
                 if not low < high:

@@ -74,16 +74,20 @@ def find_model(name: str) -> Path:
         with suppress(OSError):
             if (candidate / CARD_FILE).is_file():
                 return candidate
-    known = sorted(
-        str(found.relative_to(folder))
-        for folder in model_folders()
-        for found in (
-            *(card.parent for card in folder.glob(f"*/*/{CARD_FILE}")),
-            # Sets lie beside models.
-            *(file.with_suffix("") for file in folder.glob("*/*.yaml")),
-        )
-    )
-    raise ModelError(f"no model '{name}'; there are {', '.join(dict.fromkeys(known)) or 'none'}")
+    folders = model_folders()
+    models = [
+        card.parent.relative_to(folder)
+        for folder in folders
+        for card in folder.glob(f"*/*/{CARD_FILE}")
+    ]
+    sets = [
+        file.relative_to(folder).with_suffix("")
+        for folder in folders
+        for file in folder.glob("*/*.yaml")
+    ]
+    named, of_sets = (", ".join(sorted(set(map(str, names)))) for names in (models, sets))
+    also = f"; and the sets {of_sets}" if sets else ""
+    raise ModelError(f"no model '{name}'; there are {named or 'none'}{also}")
 
 
 class Model:
@@ -118,9 +122,9 @@ class Model:
         self, folder: Path, provider: str = "auto", threads: int = 1, timeout: float = 0.0
     ) -> None:
         self.folder = folder
-        self.card: ModelCard = read_card(folder)
-        self.detector = load(self.card.detector)
-        self._check_card(folder / CARD_FILE)
+        card = read_card(folder)
+        self.detector = load(card.detector)
+        self.card: ModelCard = self._fitting(card, folder / CARD_FILE)
         file = folder / self.card.file
         content = read_checked(folder, self.card)
         if reason := refusal(content):
@@ -157,18 +161,19 @@ class Model:
         if on_cpu:
             self._check_rows(file)
 
-    def _check_card(self, file: Path) -> None:
-        """Make sure that kinds and window are for this calorimeter."""
-        names = tuple(condition.name for condition in self.detector.conditions)
-        if self.card.conditions != names:
+    def _fitting(self, card: ModelCard, file: Path) -> ModelCard:
+        """The card with conditions in the order of the calorimeter's, if it is for this one."""
+        names = [condition.name for condition in self.detector.conditions]
+        if set(card.conditions) != set(names):
             raise ModelError(
-                f"{file}: kinds must have ranges for {', '.join(names)}, in this order, as these "
-                f"are the conditions of {self.detector.name}"
+                f"{file}: kinds must have ranges for {', '.join(names)}: these are the conditions "
+                f"of {self.detector.name}"
             )
         try:
-            self.detector.check_window(self.card.window)
+            self.detector.check_window(card.window)
         except ValueError as error:
-            raise ModelError(f"model '{self.card.name}': {error}") from error
+            raise ModelError(f"model '{card.name}': {error}") from error
+        return card.ordered(names)
 
     def _check_graph(self, file: Path) -> list[str]:
         """Names of the inputs, after making sure that they are what the card says."""

@@ -215,7 +215,7 @@ def test_a_set_is_found_by_name_beside_models_and_named_with_them(tmp_path, monk
     monkeypatch.setenv("K4CALOFAST_MODEL_PATH", str(tmp_path))
     assert simulation("mine/all").regions[0].models[0].card.name == FAST
     assert simulation("mine/beside").regions[0].models[0].folder == folder / "own"
-    with pytest.raises(ModelError, match=r"no model 'mine/none'.*mine/all.*mine/own"):
+    with pytest.raises(ModelError, match=r"no model 'mine/none'.*mine/own.*sets.*mine/all"):
         simulation("mine/none")
 
 
