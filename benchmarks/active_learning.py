@@ -31,10 +31,11 @@ from k4calofast.showers import crystals
 from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.training import configuration, recipe
 from k4calofast.training.families import settings_of
-from k4calofast.validation.closure import COMPARED, closure
-from k4calofast.validation.crystals.observables import observables
-from k4calofast.validation.report import above_threshold, generated
+from k4calofast.validation.closure import closure
+from k4calofast.validation.crystals.kind import KIND
+from k4calofast.validation.crystals.readout import Crystals
 from k4calofast.validation.request import POWER, request
+from k4calofast.validation.results import Sample
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -120,12 +121,12 @@ class Study:
         self.pool, self.provenance = pool, provenance
         self.power, self.alike = power, alike
         self.family, self.settings = family, settings
-        self.geometry = detector.load(provenance.detector)
+        geometry = detector.load_crystals(provenance.detector)
+        self.readout = Crystals(geometry, settings.threshold)
         self.asked_by, self.measured = (
-            above_threshold(showers, settings.threshold) for showers in (asked_by, measured)
+            self.readout.observed(self.readout.simulated(showers))
+            for showers in (asked_by, measured)
         )
-        self.seen_asked_by = observables(self.asked_by, self.geometry)
-        self.seen_measured = observables(self.measured, self.geometry)
         self.lacking = np.zeros(len(pool), np.bool_)
         if lacking is not None:
             name, low, high = lacking
@@ -148,24 +149,24 @@ class Study:
             )
             return Model(output, "cpu"), perf_counter() - began
 
-    def made(self, model: Model, showers: CrystalShowers, seed: int) -> dict[str, Floats]:
-        """Observables of a generator at the conditions of showers."""
-        return observables(generated(model, showers, seed), self.geometry)
+    def made(self, model: Model, reference: Sample, seed: int) -> Sample:
+        """What a generator makes at the conditions of showers."""
+        return self.readout.observed(self.readout.generated(model, reference.showers, seed))
 
     def point(self, seed: int, strategy: str, rows: Rows, size: int) -> tuple[Point, Model]:
         """Train on rows of the pool, `size` but for rounding, and measure the closure."""
         model, seconds = self.trained(rows, seed)
-        here = self.made(model, self.measured, seed)
-        bins = closure(self.measured, self.seen_measured, here, COMPARED)
-        excess = float(np.mean([one.shift**2 - one.error**2 for one in bins]))
-        worst = max(abs(one.shift) for one in bins)
+        generated = self.made(model, self.measured, seed)
+        bins = closure(self.measured, generated, KIND.conditions, KIND.compared)
+        excess = float(np.mean([bin_.shift**2 - bin_.error**2 for bin_ in bins]))
+        worst = max(abs(bin_.shift) for bin_ in bins)
         return Point(seed, strategy, size, max(excess, 0.0) ** 0.5, worst, seconds), model
 
     def asked(self, model: Model, seed: int) -> Request:
         """What the generator asks for."""
-        here = self.made(model, self.asked_by, seed)
+        generated = self.made(model, self.asked_by, seed)
         name = self.provenance.detector
-        return request(self.asked_by, self.seen_asked_by, here, name, "study", power=self.power)
+        return request(KIND, self.asked_by, generated, name, "study", power=self.power)
 
     def first(self, seed: int, size: int) -> Rows:
         """Rows of the first sample, as many of each kind."""

@@ -13,8 +13,10 @@ from k4calofast import output
 def request(
     model: Annotated[str, typer.Argument(help="Name or folder of the model.")],
     reference: Annotated[
-        Path,
-        typer.Option(help="Showers not seen in training, drawn without a request."),
+        list[Path],
+        typer.Option(
+            help="Showers not seen in training, drawn without a request: one file or more."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Request to write, YAML.")],
     least: Annotated[
@@ -26,40 +28,24 @@ def request(
     power: Annotated[
         float, typer.Option(min=0, max=4, help="The density grows with this power of the error.")
     ] = 0.5,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, help="Of layers: MIPs from which hits are compared.")
+    ] = 0.25,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the generator's noise.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads for inference.")] = 1,
 ) -> None:
     """Ask for Geant4 showers where a generator is worst: for `k4calofast fullsim --request`."""
-    from k4calofast import detector
     from k4calofast.generator import Model, find_model
-    from k4calofast.showers import reading
-    from k4calofast.validation.crystals.observables import observables
-    from k4calofast.validation.report import above_threshold, comparable, generated, refuse_unfit
-    from k4calofast.validation.request import request as asked
+    from k4calofast.validation import request as asking
+    from k4calofast.validation.reading import read
 
-    output.check(out, [reference])
+    output.check(out, reference)
     generator = Model(find_model(model), "cpu", threads)
-    card = generator.card
-    hints = reading.Hints(window=card.crystals, detector=card.detector, kinds=tuple(card.kinds))
-    showers, source = reading.read(reference, hints)
-    refuse_unfit(card, reference, source)
-    inside = comparable(generator, showers)
-    there = above_threshold(showers.take(inside), card.threshold)
-    here = generated(generator, there, seed)
-    geometry = detector.load_crystals(card.detector)
-    result = asked(
-        there,
-        observables(there, geometry),
-        observables(here, geometry),
-        card.detector,
-        f"{card.name} beside {len(there)} showers of {source.description}",
-        (least, largest),
-        power,
-    )
-    output.write(out, result.text())
-    for pdg, kind in result.kinds.items():
-        density = result.density(pdg, there.take(there.pdg == pdg))
+    expected = read(generator.card, reference, threshold=threshold)
+    asked, densities = asking.of_model(generator, expected, seed, (least, largest), power)
+    output.write(out, asked.text())
+    for pdg, density in densities.items():
         typer.echo(
-            f"{pdg}: {100 * kind.share:.0f} % of the showers, at {density.min():.2f} to "
-            f"{density.max():.2f} times the usual density"
+            f"{pdg}: {100 * asked.kinds[pdg].share:.0f} % of the showers, at {density.min():.2f} "
+            f"to {density.max():.2f} times the usual density"
         )

@@ -77,6 +77,7 @@ def tune(
         from k4calofast.showers.reading import Hints
         from k4calofast.training import space as spaces
         from k4calofast.training import tuning
+        from k4calofast.validation.objectives import OBJECTIVES
 
         base = found.settings(families.settings_of(found.family))
         fixed = {one.partition("=")[0] for one in assignments or []}
@@ -93,8 +94,8 @@ def tune(
         if show:
             typer.echo(spaces.text(searched), nl=False)
             return
-        if objective not in tuning.OBJECTIVES:
-            known = ", ".join(tuning.OBJECTIVES)
+        if objective not in OBJECTIVES:
+            known = ", ".join(OBJECTIVES)
             raise SteeringError(f"no objective '{objective}'; there are {known}")
         search = tuning.Search(
             sample,

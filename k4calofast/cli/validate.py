@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 
 from k4calofast import output
-from k4calofast.exceptions import MissingExtraError, SteeringError
 
 
 def validate(
@@ -17,7 +16,7 @@ def validate(
     reference: Annotated[
         list[Path],
         typer.Option(
-            help="Showers not seen in training: HDF5, EDM4hep or rtraw. Of layers: one or more."
+            help="Showers not seen in training: HDF5, EDM4hep or rtraw; one file or more."
         ),
     ],
     again: Annotated[
@@ -25,20 +24,20 @@ def validate(
         typer.Option(help="The same with another --repetition: what chance alone does."),
     ] = None,
     hits: Annotated[
-        str, typer.Option(help="Collection of SimCalorimeterHits of an EDM4hep reference.")
+        str, typer.Option(help="Of crystals: collection of SimCalorimeterHits of an EDM4hep file.")
     ] = "EMCBarrelCollection",
     particles: Annotated[
-        str, typer.Option(help="Collection of MCParticles that its contributions point to.")
+        str, typer.Option(help="Of crystals: collection of MCParticles in such a file.")
     ] = "MCParticles",
     binning: Annotated[
-        Path | None, typer.Option(help="Binning XML of a CaloChallenge reference.")
+        Path | None, typer.Option(help="Of crystals: binning XML of a CaloChallenge reference.")
     ] = None,
     threshold: Annotated[
-        float, typer.Option(min=0.0, help="In layers: MIPs from which hits are compared.")
+        float, typer.Option(min=0.0, help="Of layers: MIPs from which hits are compared.")
     ] = 0.25,
     full_simulation: Annotated[
         float | None,
-        typer.Option(min=0.0, help="In layers: ms of full simulation per shower, for the report."),
+        typer.Option(min=0.0, help="ms of full simulation per shower, for the report."),
     ] = None,
     most: Annotated[
         int | None, typer.Option(min=100, help="Compare only so many showers, spread evenly.")
@@ -59,9 +58,8 @@ def validate(
     """Compare a generator with a full simulation; exit code 2 if a gate of its card fails."""
     from k4calofast.generator import Model, find_model
     from k4calofast.generator.card import CARD_FILE, write_card
-    from k4calofast.showers import reading
-    from k4calofast.validation import report
-    from k4calofast.validation.layers import report as layered
+    from k4calofast.showers.reading import Hints
+    from k4calofast.validation import page, reading, report
 
     folder = find_model(model)
     inputs = [*reference, *(again or [])]
@@ -72,36 +70,6 @@ def validate(
     generator = Model(folder, "cpu", threads)
     card = generator.card
     console = Console(stderr=True)
-
-    def in_crystals() -> report.Report:
-        if len(reference) > 1 or len(again or []) > 1:
-            raise SteeringError("several files make one reference of layers, not of crystals")
-
-        hints = reading.Hints(
-            hits, particles, binning, card.detector, card.crystals, tuple(card.kinds)
-        )
-        showers, source = reading.read(reference[0], hints)
-        repeated = reading.read(again[0], hints)[0] if again else None
-        report.refuse_unfit(card, reference[0], source)
-        if most is not None and most < len(showers):
-            rows = slice(None, None, -(-len(showers) // most))
-            showers = showers.take(rows)
-            repeated = repeated.take(rows) if repeated is not None else None
-        said = source.description
-        progress(f"{len(showers)} showers of {said}, {card.name}")
-        return report.validate(
-            generator, showers, said, seed, repeated, progress, out is not None, speed
-        )
-
-    def in_layers() -> layered.Report:
-        sample = layered.read(card, reference, again or [], full_simulation)
-        if most is not None:
-            sample = sample.thinned(most)
-        progress(f"{len(sample.showers)} showers of {sample.said}, {card.name}")
-        return layered.validate(
-            generator, sample, seed, threshold, progress, out is not None, speed
-        )
-
     with console.status("") as status:
 
         def progress(what: str) -> None:
@@ -109,19 +77,20 @@ def validate(
             if not console.is_terminal:
                 typer.echo(what, err=True)
 
-        result: report.Report | layered.Report
-        try:
-            result = in_layers() if card.layered else in_crystals()
-        except ModuleNotFoundError as error:
-            raise MissingExtraError(
-                f"validation needs {error.name}: pip install 'k4calofast[validation]'"
-            ) from None
+        hints = Hints(hits, particles, binning)
+        expected = reading.read(card, reference, again or [], hints, threshold)
+        result = report.validate(
+            generator,
+            expected if most is None else expected.thinned(most),
+            seed,
+            progress,
+            out is not None,
+            speed,
+            full_simulation,
+        )
         if out is not None:
             progress(f"write {out}")
-            if isinstance(result, layered.Report):
-                layered.write(result, out)
-            else:
-                report.write(result, out)
+            page.write(result, out)
     if update_card:
         write_card(folder, card.model_copy(update={"validation": result.summary()}))
     typer.echo(result.markdown())

@@ -17,42 +17,32 @@ import shutil
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import optuna
-import torch
 from optuna.trial import TrialState
 
 from k4calofast import detector, output
-from k4calofast.detector import CrystalBarrel
-from k4calofast.exceptions import TrainingError
+from k4calofast.exceptions import ModelError, TrainingError
 from k4calofast.generator import Model
 from k4calofast.locks import locked
 from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.showers.reading import Hints, read_with_provenance
 from k4calofast.training import configuration, loop, recipe
 from k4calofast.training.configuration import Settings
-from k4calofast.training.crystals.choice import chi2_ndf
-from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.seeds import seed_of
 from k4calofast.training.space import Range, Space, chosen
 from k4calofast.training.workfolder import first_line
-from k4calofast.validation.closure import COMPARED, closure
-from k4calofast.validation.crystals.observables import IMPACT, OBSERVABLES, observables
+from k4calofast.validation.crystals.readout import Crystals
 from k4calofast.validation.drawing import plotting
-from k4calofast.validation.metrics import frechet_distance, separation, standardised
-from k4calofast.validation.report import generated
+from k4calofast.validation.objectives import OBJECTIVES, distance
+from k4calofast.validation.reference import Reference
 
 Progress = Callable[[], AbstractContextManager[loop.Report]]
 """Shows one training."""
-
-Objective = Callable[[CrystalShowers, CrystalShowers, CrystalBarrel], float]
-"""How far generated showers, the second, are from a reference; 0 or the smallest is the best."""
 
 BEST, HISTORY, STORAGE = "best.yaml", "history.png", "study.db"
 """In the folder of a search: the best settings, the figure, and all trials."""
@@ -254,7 +244,7 @@ def history(study: optuna.Study, objective: str) -> bytes:
             axes.set_yscale("log")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("trial")
-        axes.set_ylabel(OBJECTIVES[objective][0])
+        axes.set_ylabel(OBJECTIVES[objective])
         axes.legend(loc="best")
         buffer = io.BytesIO()
         figure.savefig(buffer, dpi=110, format="png")
@@ -452,14 +442,12 @@ def measured(objective: str, model: Model, reference: CrystalShowers) -> float:
     TrainingError
         If that is no number.
     """
-    threshold = model.card.threshold
-    energies = np.where(reference.energies > threshold, reference.energies, np.float32(0))
-    there = replace(reference, energies=energies)
-    here = generated(model, there, 0)
-    value = OBJECTIVES[objective][1](there, here, detector.load_crystals(model.card.detector))
-    if not math.isfinite(value):
-        raise TrainingError(f"{objective} is {value}")
-    return value
+    card = model.card
+    readout = Crystals(detector.load_crystals(card.detector), card.threshold)
+    try:
+        return distance(objective, model, Reference(reference, "", readout))
+    except ModelError as error:
+        raise TrainingError(str(error)) from None
 
 
 def _keep_the_best(search: Search, study: optuna.Study, folders: _Folders) -> None:
@@ -473,51 +461,3 @@ def _keep_the_best(search: Search, study: optuna.Study, folders: _Folders) -> No
     if best is not None:
         text = configuration.text(search.family, search.settings(best))
         output.write(folders.out / BEST, text)
-
-
-def _chi2(there: CrystalShowers, here: CrystalShowers, _: CrystalBarrel) -> float:
-    totals = torch.from_numpy(here.energies).flatten(1).sum(1)
-    return chi2_ndf(Sample.of(there, 0.0), totals)
-
-
-def _clouds(
-    there: CrystalShowers, here: CrystalShowers, geometry: CrystalBarrel
-) -> list[npt.NDArray[np.float64]]:
-    sides = (observables(showers, geometry) for showers in (there, here))
-    names = (*OBSERVABLES, *IMPACT)
-    return [np.stack([values[name] for name in names], axis=1) for values in sides]
-
-
-def _fpd(there: CrystalShowers, here: CrystalShowers, geometry: CrystalBarrel) -> float:
-    return frechet_distance(*standardised(*_clouds(there, here, geometry))).value
-
-
-def _auc_observables(there: CrystalShowers, here: CrystalShowers, geometry: CrystalBarrel) -> float:
-    return _area(*_clouds(there, here, geometry))
-
-
-def _auc_cells(there: CrystalShowers, here: CrystalShowers, _: CrystalBarrel) -> float:
-    cells = (showers.energies.reshape(len(showers), -1) for showers in (there, here))
-    return _area(*(side.astype(np.float64) for side in cells))
-
-
-def _area(there: npt.NDArray[np.float64], here: npt.NDArray[np.float64]) -> float:
-    # Below 0.5 is chance, and no better than above.
-    return 0.5 + abs(separation(there, here).mean - 0.5)
-
-
-def _closure(there: CrystalShowers, here: CrystalShowers, geometry: CrystalBarrel) -> float:
-    """Root of the mean square: the worst bin alone is a matter of chance."""
-    one, other = (observables(showers, geometry) for showers in (there, here))
-    shifts = [found.shift for found in closure(there, one, other, COMPARED)]
-    return float(np.sqrt(np.mean(np.square(shifts)))) if shifts else math.nan
-
-
-OBJECTIVES: dict[str, tuple[str, Objective]] = {
-    "chi2": ("chi2/NDF of the total energy", _chi2),
-    "fpd": ("Frechet distance of the observables", _fpd),
-    "auc_observables": ("AUC on the observables", _auc_observables),
-    "auc_cells": ("AUC on the cells", _auc_cells),
-    "closure": ("shift of means in bins of the conditions, RMS", _closure),
-}
-"""What can be searched for, all smallest for the best: what it is, and how it is measured."""

@@ -1,7 +1,9 @@
-"""What pictures of validations have in common: spectra with their ratio below, in panels."""
+"""What pictures of validations have in common: panels, and spectra with their ratio."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.exceptions import MissingExtraError
+from k4calofast.validation.results import Comparison
 
 Floats = npt.NDArray[np.float64]
+
+BLACK, RED = "black", "tab:red"
+SIDES = ((BLACK, "reference"), (RED, "generator"))
+"""Colour and name of the reference and of the generated sample."""
+
+SMALL, USUAL = 7, 9
+"""Sizes of letters."""
+
+_DPI = 75
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,59 @@ class Figure:
     title: str
     look: str
     png: bytes
+
+
+@dataclass(frozen=True)
+class Picture:
+    """How a picture is drawn.
+
+    Attributes
+    ----------
+    name, title, look
+        As of `Figure`.
+    draw
+        Given pyplot, mplhep and the comparison, the figure; None if there is nothing to draw.
+    """
+
+    name: str
+    title: str
+    look: str
+    draw: Callable[[Any, Any, Comparison], Any]
+
+
+def draw(
+    pictures: Sequence[Picture],
+    comparison: Comparison,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[Figure]:
+    """Draw all pictures.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib and mplhep are not installed.
+    """
+    plt, mplhep = plotting()
+    drawn = []
+    with plt.style.context(mplhep.style.ATLAS), plt.rc_context({"font.size": USUAL}):
+        for picture in pictures:
+            progress(f"figure: {picture.title.lower()}")
+            figure = picture.draw(plt, mplhep, comparison)
+            if figure is not None:
+                png = image(plt, figure, _DPI)
+                drawn.append(Figure(picture.name, picture.title, picture.look, png))
+    return drawn
+
+
+def image(
+    plt: Any, figure: Any, dpi: int, form: str = "png", metadata: Mapping[str, Any] | None = None
+) -> bytes:
+    """Return a figure's file, and close it if it is a PNG: of pictures in two forms, the last."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=dpi, format=form, metadata=metadata)
+    if form == "png":
+        plt.close(figure)
+    return buffer.getvalue()
 
 
 def plotting() -> tuple[Any, Any]:
@@ -45,22 +110,45 @@ def plotting() -> tuple[Any, Any]:
 
 
 def with_ratio(
-    mplhep: Any, panels: tuple[Any, Any], there: Floats, here: Floats, edges: Floats
+    mplhep: Any, panels: tuple[Any, Any], edges: Floats, reference: Floats, generated: Floats
 ) -> None:
     """Draw two spectra above, their ratio with errors below."""
     above, below = panels
-    one, other = (np.histogram(values, edges)[0] for values in (there, here))
-    mplhep.histplot(one, edges, ax=above, color="black", label="reference", yerr=False)
-    mplhep.histplot(other, edges, ax=above, color="tab:red", label="generator", yerr=False)
-    filled = (one > 0) & (other > 0)
-    ratio = other[filled] / one[filled]
-    error = ratio * np.sqrt(1 / one[filled] + 1 / other[filled])
+    counts = [np.histogram(values, edges)[0] for values in (reference, generated)]
+    for count, (colour, label) in zip(counts, SIDES, strict=True):
+        mplhep.histplot(count, edges, ax=above, color=colour, label=label, yerr=False)
+    expected, found = counts
+    filled = (expected > 0) & (found > 0)
+    ratio = found[filled] / expected[filled]
+    error = ratio * np.sqrt(1 / expected[filled] + 1 / found[filled])
     middle = 0.5 * (edges[1:] + edges[:-1])[filled]
-    below.axhline(1, color="gray", linewidth=0.8)
-    below.errorbar(middle, ratio, error, fmt=".", color="tab:red", markersize=3, linewidth=0.8)
-    below.set_ylim(0.5, 1.5)
+    points(below, middle, ratio, error, 0.5)
     above.set_yscale("log")
     above.tick_params(labelbottom=False)
+    for panel in panels:
+        panel.set_xlim(edges[0], edges[-1])
+
+
+def profiles(
+    panels: tuple[Any, Any], x: Floats, half: float, reference: Floats, generated: Floats
+) -> None:
+    """Draw means of two samples (N, X) that belong together row by row, and their ratio below."""
+    above, below = panels
+    for side, (colour, label) in zip((reference, generated), SIDES, strict=True):
+        above.step(x, side.mean(0), where="mid", color=colour, label=label)
+    mean = reference.mean(0)
+    filled = mean > 0
+    error = (generated - reference).std(0) / np.sqrt(len(reference))
+    ratio, error = (values[filled] / mean[filled] for values in (generated.mean(0), error))
+    points(below, x[filled], ratio, error, half)
+    above.tick_params(labelbottom=False)
+
+
+def points(panel: Any, x: Floats, ratio: Floats, error: Floats, half: float) -> None:
+    """Draw a ratio around 1."""
+    panel.axhline(1, color="gray", linewidth=0.8)
+    panel.errorbar(x, ratio, error, fmt=".", color=RED, markersize=3, linewidth=0.8)
+    panel.set_ylim(1 - half, 1 + half)
 
 
 def panel_grid(plt: Any, rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
@@ -74,3 +162,14 @@ def panel_grid(plt: Any, rows: int, columns: int, size: tuple[float, float]) -> 
         layout="constrained",
     )
     return figure, axes
+
+
+def finished(axes: Any, entries: str) -> None:
+    """Name the axes on the left, show the legend, and hide panels in which nothing is drawn."""
+    for row in range(0, len(axes), 2):
+        axes[row, 0].set_ylabel(entries)
+        axes[row + 1, 0].set_ylabel("ratio")
+    axes[0, 0].legend(fontsize=SMALL)
+    for panel in axes.flat:
+        if not panel.has_data():
+            panel.axis("off")

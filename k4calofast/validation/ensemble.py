@@ -8,7 +8,6 @@ between members, less what the statistics of generated showers give, is that of 
 
 from __future__ import annotations
 
-import io
 import math
 import warnings
 from collections.abc import Sequence
@@ -21,20 +20,18 @@ import numpy as np
 from k4calofast import output
 from k4calofast.documents import one_line
 from k4calofast.exceptions import FileFormatError
-from k4calofast.validation.drawing import plotting
-from k4calofast.validation.fidelity import CHANCE, MEANINGS
+from k4calofast.validation.drawing import image, plotting
+from k4calofast.validation.fidelity import CHANCE
 from k4calofast.validation.metrics import Value, t_score, z_score
 from k4calofast.validation.side_by_side import Summary, as_markdown, in_figure
 
-_UNSIGNED = {"cells"}
-"""Gates of sizes, which are above 0 without any bias."""
+_WORST_OF_MANY = {"cells", "profile"}
+"""Gates of the worst of several places, which is another one in each member, and never 0."""
 
 _MANY = "closure"
 """A gate with so many figures that the worst are listed alone."""
 
 _WORST = 8
-
-_DRAWN = ("mean", "width", "e1_e9", "e9_e25", "lateral")
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Line:
     Attributes
     ----------
     gate, where
-        What it is; see `k4calofast.validation.fidelity.MEANINGS`.
+        What it is.
     members
         Differences to the reference (for areas under ROC curves, to 0.5), one per member.
     bias
@@ -55,7 +52,7 @@ class Line:
         Statistical error of the reference.
     significant
         Whether chance does not explain the bias, given how many figures the gate has.
-    limit
+    limit, meaning
         Of the gate.
     """
 
@@ -67,6 +64,7 @@ class Line:
     reference: float
     significant: bool
     limit: float
+    meaning: str = ""
 
 
 def line(
@@ -77,6 +75,7 @@ def line(
     comparisons: int = 1,
     limit: float = math.inf,
     same_noise: bool = False,
+    meaning: str = "",
 ) -> Line:
     """Tell bias, training and statistics apart.
 
@@ -90,6 +89,8 @@ def line(
     same_noise
         Whether members were validated with the same noise. They may then have their statistics in
         common, too: all of it counts as the reference's, and none is taken off the spread.
+    meaning
+        Of the gate.
     """
     count = len(members)
     found = float(np.var(members, ddof=1))
@@ -112,6 +113,7 @@ def line(
         math.sqrt(reference),
         bias**2 > most,
         limit,
+        meaning,
     )
 
 
@@ -128,19 +130,19 @@ def lines(found: Sequence[Summary]) -> list[Line]:
     first = found[0]
     for other in found[1:]:
         for name in ("detector", "reference", "showers"):
-            here, there = getattr(first, name), getattr(other, name)
-            if here != there:
+            expected, value = getattr(first, name), getattr(other, name)
+            if value != expected:
                 raise FileFormatError(
-                    f"not of one ensemble: {first.model} has the {name} {here}, "
-                    f"{other.model} {there}"
+                    f"not of one ensemble: {first.model} has the {name} {expected}, "
+                    f"{other.model} {value}"
                 )
-    same_noise = len({one.seed for one in found}) < len(found)
-    figures = [{(one.gate, one.where): one for one in report.checks} for report in found]
+    same_noise = len({report.seed for report in found}) < len(found)
+    figures = [{(check.gate, check.where): check for check in report.checks} for report in found]
     common = [key for key in figures[0] if all(key in others for others in figures)]
     gates = [gate for gate, _ in common]
     made = []
     for gate, where in common:
-        if gate in _UNSIGNED:
+        if gate in _WORST_OF_MANY:
             continue
         members = [others[gate, where] for others in figures]
         nothing = 0.5 if gate.startswith("auc") else 0.0
@@ -148,11 +150,12 @@ def lines(found: Sequence[Summary]) -> list[Line]:
             line(
                 gate,
                 where,
-                [one.value - nothing for one in members],
-                [one.error for one in members],
+                [check.value - nothing for check in members],
+                [check.error for check in members],
                 gates.count(gate),
                 members[0].limit - nothing,
                 same_noise,
+                first.meanings.get(gate, ""),
             )
         )
     if not made:
@@ -162,7 +165,7 @@ def lines(found: Sequence[Summary]) -> list[Line]:
 
 def markdown(made: Sequence[Line], picture: str | None = None) -> str:
     """Return tables of gates and of figures, and a link to the picture if there is one."""
-    gates = list(dict.fromkeys(one.gate for one in made))
+    gates = list(dict.fromkeys(entry.gate for entry in made))
     text = [
         f"{len(made[0].members)} trainings that differ by their seed.",
         "",
@@ -170,13 +173,13 @@ def markdown(made: Sequence[Line], picture: str | None = None) -> str:
         "|---|---|---|---|---|---|",
     ]
     for gate in gates:
-        of_gate = [one for one in made if one.gate == gate]
+        of_gate = [entry for entry in made if entry.gate == gate]
         sizes = (
-            _root_mean_square([one.bias.value for one in of_gate]),
-            _root_mean_square([one.spread.value for one in of_gate]),
-            _root_mean_square([one.reference for one in of_gate]),
+            _root_mean_square([entry.bias.value for entry in of_gate]),
+            _root_mean_square([entry.spread.value for entry in of_gate]),
+            _root_mean_square([entry.reference for entry in of_gate]),
         )
-        significant = sum(one.significant for one in of_gate)
+        significant = sum(entry.significant for entry in of_gate)
         cells = [
             as_markdown(one_line(gate)),
             str(len(of_gate)),
@@ -195,13 +198,16 @@ def markdown(made: Sequence[Line], picture: str | None = None) -> str:
         "| figure | where | bias | training | reference | gate |",
         "|---|---|---|---|---|---|",
     ]
-    for one in made:
-        if one.gate != _MANY:
-            text.append(_row(one))
-    many = [one for one in made if one.gate == _MANY]
-    worst = sorted(many, key=lambda one: abs(one.bias.value) - 2 * one.bias.error, reverse=True)
-    text += [_row(one) for one in worst[:_WORST]]
-    text += ["", *(f"- {gate}: {MEANINGS[gate]}" for gate in gates if gate in MEANINGS)]
+    for entry in made:
+        if entry.gate != _MANY:
+            text.append(_row(entry))
+    many = [entry for entry in made if entry.gate == _MANY]
+    worst = sorted(
+        many, key=lambda entry: abs(entry.bias.value) - 2 * entry.bias.error, reverse=True
+    )
+    text += [_row(entry) for entry in worst[:_WORST]]
+    meanings = {entry.gate: as_markdown(one_line(entry.meaning)) for entry in made if entry.meaning}
+    text += ["", *(f"- {as_markdown(one_line(gate))}: {said}" for gate, said in meanings.items())]
     if len(many) > _WORST:
         text += ["", f"Of {_MANY}, the {_WORST} largest biases less two errors are listed."]
     if picture is not None:
@@ -210,7 +216,7 @@ def markdown(made: Sequence[Line], picture: str | None = None) -> str:
 
 
 def picture(made: Sequence[Line]) -> bytes:
-    """Draw members, bias and errors of the figures in bins of momentum (PNG).
+    """Draw members, bias and errors of the figures that bins of momentum have (PNG).
 
     Raises
     ------
@@ -218,7 +224,11 @@ def picture(made: Sequence[Line]) -> bytes:
         If matplotlib and mplhep are not installed.
     """
     plt, mplhep = plotting()
-    gates = [gate for gate in _DRAWN if any(one.gate == gate for one in made)] or [made[0].gate]
+    places: dict[str, list[str]] = {}
+    for entry in made:
+        places.setdefault(entry.gate, []).append(entry.where)
+    # Those that the first one's bins have, too.
+    gates = [gate for gate, where in places.items() if where == places[made[0].gate]]
     with (
         plt.style.context(mplhep.style.ATLAS),
         plt.rc_context({"font.size": 9}),
@@ -234,29 +244,28 @@ def picture(made: Sequence[Line]) -> bytes:
             layout="constrained",
         )
         for axes, gate in zip(panels[:, 0], gates, strict=True):
-            of_gate = [one for one in made if one.gate == gate]
-            for place, one in enumerate(of_gate):
-                axes.plot([place] * len(one.members), one.members, ".", color="gray", alpha=0.6)
-                colour = "tab:red" if one.significant else "black"
-                spread = [[one.spread.value]] * 2
-                axes.errorbar(place, one.bias.value, spread, fmt="o", color=colour, capsize=2)
-            error = np.array([one.reference for one in of_gate])
+            of_gate = [entry for entry in made if entry.gate == gate]
+            for place, entry in enumerate(of_gate):
+                axes.plot([place] * len(entry.members), entry.members, ".", color="gray", alpha=0.6)
+                colour = "tab:red" if entry.significant else "black"
+                spread = [[entry.spread.value]] * 2
+                axes.errorbar(place, entry.bias.value, spread, fmt="o", color=colour, capsize=2)
+            error = np.array([entry.reference for entry in of_gate])
             axes.bar(
                 range(len(of_gate)), 2 * error, 0.8, -error, color="tab:blue", alpha=0.25, zorder=0
             )
             axes.axhline(0, color="black", linewidth=0.8)
             axes.set_ylabel(in_figure(gate))
             axes.tick_params(axis="x", which="minor", length=0)
-        axes.set_xticks(range(len(of_gate)), [in_figure(one.where) for one in of_gate], rotation=90)
+        axes.set_xticks(
+            range(len(of_gate)), [in_figure(entry.where) for entry in of_gate], rotation=90
+        )
         figure.suptitle(
             "bias and spread of trainings (points: members; band: error of the reference; "
             "red: significant)",
             fontsize=8,
         )
-        buffer = io.BytesIO()
-        figure.savefig(buffer, dpi=110, format="png")
-        plt.close(figure)
-    return buffer.getvalue()
+        return image(plt, figure, 110)
 
 
 def write(made: Sequence[Line], file: Path) -> None:
@@ -273,15 +282,15 @@ def write(made: Sequence[Line], file: Path) -> None:
         output.write(name, content)
 
 
-def _row(one: Line) -> str:
-    bias = f"{one.bias.value:+.4f} ± {one.bias.error:.4f}"
+def _row(entry: Line) -> str:
+    bias = f"{entry.bias.value:+.4f} ± {entry.bias.error:.4f}"
     cells = [
-        one.gate,
-        one.where,
-        f"**{bias}**" if one.significant else bias,
-        f"{one.spread.value:.4f} ± {one.spread.error:.4f}",
-        f"{one.reference:.4f}",
-        f"{one.limit:.3g}",
+        entry.gate,
+        entry.where,
+        f"**{bias}**" if entry.significant else bias,
+        f"{entry.spread.value:.4f} ± {entry.spread.error:.4f}",
+        f"{entry.reference:.4f}",
+        f"{entry.limit:.3g}",
     ]
     return "| " + " | ".join(as_markdown(one_line(cell)) for cell in cells) + " |"
 

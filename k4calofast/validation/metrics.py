@@ -1,7 +1,7 @@
 """How far apart two samples are: distances of spectra, and of clouds of observables.
 
-Everything here takes arrays and returns numbers with their uncertainties; 0 (or 0.5 for the area
-under a ROC curve, 1 for precision, recall, density and coverage) means the same.
+All functions take arrays and return numbers with their uncertainties; 0 (or 0.5 for the area under
+a ROC curve, 1 for precision, recall, density and coverage) means the same.
 
 Sources: separation power: F. James, "Statistical Methods in Experimental Physics"; FPD, KPD:
 R. Kansal et al., Phys. Rev. D 107 (2023) 076017, arXiv:2211.10295; precision, recall, density and
@@ -80,11 +80,13 @@ def t_score(probability: float, freedom: int) -> float:
     return float(_scipy_stats().t.isf(probability / 2, freedom))
 
 
-def spectrum_distance(there: Floats, here: Floats) -> SpectrumDistance:
+def spectrum_distance(reference: Floats, generated: Floats) -> SpectrumDistance:
     """Compare two samples of one observable, (N,) and (M,)."""
     stats = _scipy_stats()
-    edges = common_edges(there, here)
-    one, other = (np.histogram(values, edges)[0].astype(np.float64) for values in (there, here))
+    edges = common_edges(reference, generated)
+    one, other = (
+        np.histogram(values, edges)[0].astype(np.float64) for values in (reference, generated)
+    )
     n, m = one.sum(), other.sum()
     both = one + other
     filled = both > 0
@@ -96,8 +98,8 @@ def spectrum_distance(there: Floats, here: Floats) -> SpectrumDistance:
     raw = 0.5 * float((((a - b) ** 2) / summed).sum())
     # Each bin adds 1 / n + 1 / m by chance, half of it to the separation power.
     chance = 0.25 * ndf * (1 / n + 1 / m)
-    spread = float(there.std()) or 1.0
-    distance = stats.wasserstein_distance(there, here) / spread
+    spread = float(reference.std()) or 1.0
+    distance = stats.wasserstein_distance(reference, generated) / spread
     return SpectrumDistance(
         float(scaled.sum()) / ndf,
         float(stats.chi2.sf(scaled.sum(), ndf)),
@@ -106,12 +108,18 @@ def spectrum_distance(there: Floats, here: Floats) -> SpectrumDistance:
     )
 
 
-def common_edges(there: Floats, here: Floats, bins: int = _BINS) -> Floats:
+def distinct(values: Floats, near: float) -> Floats:
+    """Values in ascending order; those that differ by less, relatively, are one."""
+    ordered = np.sort(values)
+    return np.asarray(ordered[np.append(True, np.diff(ordered) > near * ordered[1:])])
+
+
+def common_edges(reference: Floats, generated: Floats, bins: int = _BINS) -> Floats:
     """Edges between quantiles of both samples, so that no bin is nearly empty.
 
     Values that many showers share, such as numbers of cells, stay together.
     """
-    both = np.concatenate([there, here])
+    both = np.concatenate([reference, generated])
     count = int(np.clip(len(both) // (2 * _LEAST_IN_A_BIN), 2, bins))
     edges = np.unique(np.quantile(both, np.linspace(0, 1, count + 1)))
     if len(edges) < 2:
@@ -143,14 +151,16 @@ class Separation:
     roc: Floats
 
 
-def separation(one: Floats, other: Floats, kind: str = "trees", folds: int = 5) -> Separation:
+def separation(
+    reference: Floats, generated: Floats, *, method: str = "trees", folds: int = 5
+) -> Separation:
     """Train classifiers to tell two samples apart, each tested on what it has not seen.
 
     Parameters
     ----------
-    one, other
+    reference, generated
         (N, features) and (M, features).
-    kind
+    method
         ``trees``: gradient boosting; ``network``: two small layers on scaled features.
     folds
         Parts of the samples; each is the test sample once.
@@ -166,24 +176,24 @@ def separation(one: Floats, other: Floats, kind: str = "trees", folds: int = 5) 
         from sklearn.metrics import roc_auc_score, roc_curve
     except ImportError:
         raise _missing() from None
-    features = np.concatenate([one, other]).astype(np.float32)
-    label = np.repeat([0, 1], [len(one), len(other)])
+    features = np.concatenate([reference, generated]).astype(np.float32)
+    n, m = len(reference), len(generated)
+    label = np.repeat([0, 1], [n, m])
     scores, areas = np.zeros(len(label)), []
     # Showers of the same row have the same conditions: apart, one would teach the classifier
     # that the other is of the other sample.
-    fold = np.random.default_rng(0).permutation(max(len(one), len(other))) % folds
-    fold = np.concatenate([fold[: len(one)], fold[: len(other)]])
+    fold = np.random.default_rng(0).permutation(max(n, m)) % folds
+    fold = np.concatenate([fold[:n], fold[:m]])
     for seed in range(folds):
         train, test = np.flatnonzero(fold != seed), np.flatnonzero(fold == seed)
-        classifier = _classifier(kind, seed, len(train))
+        classifier = _classifier(method, seed, len(train))
         with warnings.catch_warnings():
-            # A network that still learns slowly after its epochs is good enough here.
+            # A network that still learns slowly after its epochs is good enough.
             warnings.simplefilter("ignore", ConvergenceWarning)
             classifier.fit(features[train], label[train])
         scores[test] = classifier.predict_proba(features[test])[:, 1]
         areas.append(roc_auc_score(label[test], scores[test]))
     mean = float(np.mean(areas))
-    n, m = len(one), len(other)
     error = float(np.sqrt((n + m + 1) / (12 * n * m)))
     false, true, _ = roc_curve(label, scores)
     points = np.linspace(0, 1, 101)
@@ -196,13 +206,13 @@ def separation(one: Floats, other: Floats, kind: str = "trees", folds: int = 5) 
     )
 
 
-def _classifier(kind: str, seed: int, rows: int) -> Any:
+def _classifier(method: str, seed: int, rows: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if kind == "trees":
+    if method == "trees":
         return HistGradientBoostingClassifier(
             max_iter=200,
             learning_rate=0.08,
@@ -223,23 +233,23 @@ def _classifier(kind: str, seed: int, rows: int) -> Any:
     return make_pipeline(StandardScaler(), network)
 
 
-def standardised(there: Floats, here: Floats) -> tuple[Floats, Floats]:
+def standardised(reference: Floats, generated: Floats) -> tuple[Floats, Floats]:
     """Both samples in units of the first one's mean and standard deviation."""
-    mean, spread = there.mean(0), there.std(0)
+    mean, spread = reference.mean(0), reference.std(0)
     spread = np.where(spread > 0, spread, 1.0)
-    return (there - mean) / spread, (here - mean) / spread
+    return (reference - mean) / spread, (generated - mean) / spread
 
 
-def frechet_distance(there: Floats, here: Floats, seed: int = 0) -> Value:
+def frechet_distance(reference: Floats, generated: Floats, seed: int = 0) -> Value:
     """FPD: squared Frechet distance of Gaussians, extrapolated to samples of infinite size.
 
     Parameters
     ----------
-    there, here
+    reference, generated
         (N, features) and (M, features), standardised.
     """
     rng = np.random.default_rng(seed)
-    most = min(len(there), len(here))
+    most = min(len(reference), len(generated))
     sizes = np.unique(np.geomspace(max(most // 8, 200), most, 8).astype(int))
     sizes = sizes[sizes <= most]
     rows = []
@@ -247,8 +257,8 @@ def frechet_distance(there: Floats, here: Floats, seed: int = 0) -> Value:
         repeats = max(most // size, 1) * 2
         found = [
             _frechet(
-                there[rng.choice(len(there), size, replace=False)],
-                here[rng.choice(len(here), size, replace=False)],
+                reference[rng.choice(len(reference), size, replace=False)],
+                generated[rng.choice(len(generated), size, replace=False)],
             )
             for _ in range(repeats)
         ]
@@ -273,23 +283,23 @@ def _frechet(one: Floats, other: Floats) -> float:
 
 
 def kernel_distance(
-    there: Floats, here: Floats, batches: int = 10, size: int = 2000, seed: int = 0
+    reference: Floats, generated: Floats, batches: int = 10, size: int = 2000, seed: int = 0
 ) -> Value:
     """KPD: squared maximum mean discrepancy with the kernel (x.y / features + 1)^4, unbiased.
 
     Parameters
     ----------
-    there, here
+    reference, generated
         (N, features) and (M, features), standardised.
     batches, size
         The mean over so many batches of so many showers; its error is their spread.
     """
     rng = np.random.default_rng(seed)
-    size = min(size, len(there), len(here))
+    size = min(size, len(reference), len(generated))
     found = []
     for _ in range(batches):
-        x = there[rng.choice(len(there), size, replace=False)]
-        y = here[rng.choice(len(here), size, replace=False)]
+        x = reference[rng.choice(len(reference), size, replace=False)]
+        y = generated[rng.choice(len(generated), size, replace=False)]
         xx, yy, xy = ((a @ b.T / x.shape[1] + 1) ** 4 for a, b in ((x, x), (y, y), (x, y)))
         within = (xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)) / (size * (size - 1))
         found.append(within - 2 * xy.mean())
@@ -297,13 +307,13 @@ def kernel_distance(
 
 
 def coverage(
-    there: Floats, here: Floats, neighbours: int = 5, size: int = 4000, seed: int = 0
+    reference: Floats, generated: Floats, neighbours: int = 5, size: int = 4000, seed: int = 0
 ) -> dict[str, Value]:
     """Precision, recall, density and coverage of the second sample.
 
     Parameters
     ----------
-    there, here
+    reference, generated
         (N, features) and (M, features), standardised.
     neighbours
         A shower's neighbourhood reaches to this neighbour of its own sample.
@@ -315,12 +325,12 @@ def coverage(
     except ImportError:
         raise _missing() from None
     rng = np.random.default_rng(seed)
-    size = min(size, len(there), len(here))
-    real = there[rng.choice(len(there), size, replace=False)]
-    fake = here[rng.choice(len(here), size, replace=False)]
+    size = min(size, len(reference), len(generated))
+    real = reference[rng.choice(len(reference), size, replace=False)]
+    fake = generated[rng.choice(len(generated), size, replace=False)]
 
     def reach(sample: Floats) -> Floats:
-        nearest = NearestNeighbors(n_neighbors=neighbours + 1).fit(sample)
+        nearest = NearestNeighbors(n_neighbors=min(neighbours + 1, len(sample))).fit(sample)
         return np.asarray(nearest.kneighbors(sample)[0][:, -1])
 
     from sklearn.metrics import pairwise_distances

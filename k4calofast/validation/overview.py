@@ -1,17 +1,16 @@
 """What physicists choose generators by: a few figures of a validation, once for all.
 
-A report writes them, and several reports make a table of them. Reports from before there were any
-have the figures that these are taken from.
+A report writes them, and several reports make a table of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-from k4calofast.validation.fidelity import NAMES
+from k4calofast.validation.metrics import Value
+from k4calofast.validation.results import Distances
 from k4calofast.validation.speed import Speed
 
 
@@ -97,110 +96,27 @@ class Overview(_Read):
     itself_is: str
 
 
-class _Row(_Read):
-    pdg: int
-    momentum: float
-    mean: Measured
-    width: Measured
-
-
-class _Bin(_Read):
-    pdg: int
-    condition: str
-    low: float
-    high: float
-    observable: str
-    shift: float
-    error: float
-
-
-class _Area(_Read):
-    auc: float
-    error: float
-
-
-class _Distances(_Read):
-    classifiers: dict[str, _Area]
-    fpd: Measured | None = None
-
-
-class _Check(_Read):
-    fails: bool
-
-
-class _Figures(_Read):
-    """Figures of a report's JSON."""
-
-    rows: list[_Row]
-    closure: list[_Bin]
-    distances: _Distances
-    checks: list[_Check] | None
-
-
-def fidelity(figures: dict[str, Any]) -> Fidelity:
-    """Take the worst of all figures.
-
-    Parameters
-    ----------
-    figures
-        ``rows``, ``closure``, ``distances`` and ``checks`` as in a report's JSON; the last may be
-        None.
-
-    Raises
-    ------
-    pydantic.ValidationError
-        If they are not.
-    """
-    all_of_them = _Figures.model_validate(figures)
-    rows, checks = all_of_them.rows, all_of_them.checks
-    places = [f"{NAMES.get(row.pdg, row.pdg)} at {row.momentum:.3g} GeV" for row in rows]
-    closure = [
-        Measured(
-            value=one.shift,
-            error=one.error,
-            where=f"{NAMES.get(one.pdg, one.pdg)}, {one.observable} for {one.condition} "
-            f"{one.low:.3g} to {one.high:.3g}",
-        )
-        for one in all_of_them.closure
-    ]
+def fidelity(distances: Distances, resolution: str) -> Fidelity:
+    """Take the worst of all figures; that of the energy resolution has this name."""
+    rows = {row.group.where: row.figures for row in distances.rows}
+    closure = {
+        bin_.where(bin_.observable): Value(bin_.shift, bin_.error) for bin_ in distances.closure
+    }
     return Fidelity(
-        mean_energy=_worst([row.mean for row in rows], places),
-        resolution=_worst([row.width for row in rows], places),
-        closure=_worst(closure, [one.where for one in closure]),
+        mean_energy=_worst({where: figures["mean"] for where, figures in rows.items()}),
+        resolution=_worst({where: figures[resolution] for where, figures in rows.items()}),
+        closure=_worst(closure),
         auc={
-            name: Measured(value=area.auc, error=area.error)
-            for name, area in all_of_them.distances.classifiers.items()
+            name: Measured(value=area.mean, error=area.error)
+            for name, area in distances.separations.items()
         },
-        fpd=all_of_them.distances.fpd,
-        failed=None if checks is None else sum(check.fails for check in checks),
-        checks=None if checks is None else len(checks),
+        fpd=Measured(**vars(distances.clouds["fpd"])),
+        failed=sum(check.fails for check in distances.checks),
+        checks=len(distances.checks),
     )
 
 
-def of_an_old_report(data: dict[str, Any]) -> dict[str, Any]:
-    """Overview, as JSON, of a report that was written before there was any.
-
-    Raises
-    ------
-    KeyError, pydantic.ValidationError
-        If figures are missing.
-    """
-    reference = {
-        "rows": data["reference_again"],
-        "closure": [],
-        "distances": data["reference_distances"],
-        "checks": None,
-    }
-    return {
-        "parameters": data["parameters"],
-        "generator": fidelity(data).model_dump(),
-        "itself": fidelity(reference).model_dump(),
-        "itself_is": data["reference_against"],
-    }
-
-
-def _worst(figures: Sequence[Measured], places: Sequence[str]) -> Measured | None:
+def _worst(figures: Mapping[str, Value]) -> Measured | None:
     """The largest figure and its place; None if there are none."""
-    pairs = zip(figures, places, strict=True)
-    worst, place = max(pairs, key=lambda pair: abs(pair[0].value), default=(None, ""))
-    return None if worst is None else worst.model_copy(update={"where": place})
+    where = max(figures, key=lambda place: abs(figures[place].value), default=None)
+    return None if where is None else Measured(**vars(figures[where]), where=where)

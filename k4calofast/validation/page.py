@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import base64
+import json
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import k4calofast
+from k4calofast import output
 from k4calofast.exceptions import MissingExtraError
-from k4calofast.validation.crystals.comparison import CLASSIFIERS
-from k4calofast.validation.crystals.observables import IMPACT, OBSERVABLES
-from k4calofast.validation.fidelity import MEANINGS, NAMES, Check
-from k4calofast.validation.observables import Observable
-from k4calofast.validation.report import Report
+from k4calofast.validation.fidelity import Check
+from k4calofast.validation.report import NUMBERS, PAGE, TABLES, Report
+from k4calofast.validation.tables import Table
 
-_TITLES = OBSERVABLES | IMPACT | {"cell_energy": Observable("log10 of cell energies [GeV]", "")}
 _CLOUDS = {
     "fpd": "FPD (0 is the same)",
     "kpd": "KPD (0 is the same)",
@@ -23,7 +23,6 @@ _CLOUDS = {
     "density": "density (1 is the same)",
     "coverage": "coverage (1 is best)",
 }
-_ROW = ("mean", "width", "e1_e9", "e9_e25", "lateral", "cells")
 
 
 def environment() -> Any:
@@ -47,91 +46,135 @@ def template(name: str) -> Any:
     return environment().from_string(text)
 
 
+def write(report: Report, folder: Path) -> None:
+    """Write the page, the JSON and the tables; they have their names only when complete."""
+    output.write(folder / PAGE, html(report))
+    output.write(folder / NUMBERS, json.dumps(report.data(), indent=1) + "\n")
+    output.write(folder / TABLES, report.markdown() + "\n")
+
+
 def html(report: Report) -> str:
     """Return the page."""
-    c, s = report.comparison, report.subject
     text: str = template("page.html.j2").render(
         r=report,
-        s=s,
-        c=c,
-        names=NAMES,
-        titles={name: one.title for name, one in _TITLES.items()},
-        gates=_gates(c.checks),
-        worst=c.worst_bins(),
+        s=report.subject,
+        c=report.comparison,
+        gates=_gates(report),
+        worst=_worst_bins(report),
         figures=[
             {
-                "name": one.name,
-                "title": one.title,
-                "look": one.look,
-                "data": base64.b64encode(one.png).decode(),
+                "name": figure.name,
+                "title": figure.title,
+                "look": figure.look,
+                "data": base64.b64encode(figure.png).decode(),
             }
-            for one in report.figures
+            for figure in report.figures
         ],
-        row_names=[MEANINGS[name].split(" in a bin")[0] for name in _ROW],
-        rows=[
-            {
-                "pdg": row.pdg,
-                "momentum": row.momentum,
-                "showers": row.showers,
-                "values": [
-                    {
-                        "text": f"{value.value:+.4f} ± {value.error:.4f}",
-                        "colour": "fair" if abs(value.value) > s.gates[name] else "",
-                    }
-                    for name, value in ((name, row.figures[name]) for name in _ROW)
-                ],
-            }
-            for row in c.rows
-        ],
-        classifiers=[
-            {
-                "what": what,
-                "one": c.distances.separations[name],
-                "other": c.itself.separations[name],
-            }
-            for name, (_, what) in CLASSIFIERS.items()
-        ],
-        clouds=[
-            {"name": title, "one": c.distances.clouds[name], "other": c.itself.clouds[name]}
-            for name, title in _CLOUDS.items()
-        ],
-        spectra=[
-            {
-                "title": _TITLES[name].title,
-                "formula": _TITLES[name].formula,
-                "one": one,
-                "other": c.itself.spectra[name],
-            }
-            for name, one in c.distances.spectra.items()
-        ],
+        groups=[*report.groups, *report.kind.tables(report.comparison)],
+        metrics=[_classifiers(report), _clouds(report), _spectra(report)],
         software=f"k4calofast {k4calofast.__version__}",
     )
     return text
 
 
-def _gates(checks: list[Check]) -> list[dict[str, Any]]:
+def _gates(report: Report) -> list[dict[str, Any]]:
     """The worst check of each gate, and what it says."""
     rows = []
+    checks = report.comparison.checks
     for gate in dict.fromkeys(check.gate for check in checks):
         mine = [check for check in checks if check.gate == gate]
-        worst = max(mine, key=lambda check: check.excess)
-        if worst.fails:
-            state, colour = "fails", "bad"
-        elif any(check.beyond for check in mine):
-            state, colour = "beyond", "fair"
-            worst = max(mine, key=lambda check: abs(check.value))
-        elif any(check.blind for check in mine):
-            state, colour = "blind", "fair"
-        else:
-            state, colour = "passes", "good"
+        state, colour, worst = _state(mine)
         rows.append(
             {
                 "name": gate,
-                "meaning": MEANINGS[gate],
+                "meaning": report.kind.meanings[gate],
                 "worst": worst,
                 "state": state,
                 "colour": colour,
                 "count": len(mine),
+                "failed": sum(check.fails for check in mine),
+                "blind": sum(check.blind for check in mine),
             }
         )
     return rows
+
+
+def _state(checks: list[Check]) -> tuple[str, str, Check]:
+    """What a gate's checks say, its colour, and the worst of them."""
+    worst = max(checks, key=lambda check: check.excess)
+    if worst.fails:
+        return "fails", "bad", worst
+    if any(check.beyond for check in checks):
+        return "beyond", "fair", max(checks, key=lambda check: abs(check.value))
+    if any(check.blind for check in checks):
+        return "blind", "fair", worst
+    return "passes", "good", worst
+
+
+def _worst_bins(report: Report) -> Table:
+    observables = report.kind.observables
+    columns = ["where", "shift / spread", "showers"]
+    return Table(
+        "",
+        columns,
+        [
+            [
+                bin_.where(observables[bin_.observable].title),
+                f"{bin_.shift:+.3f} ± {bin_.error:.3f}",
+                str(bin_.showers),
+            ]
+            for bin_ in report.comparison.worst_bins()
+        ],
+    )
+
+
+def _classifiers(report: Report) -> Table:
+    c = report.comparison
+    rows = []
+    for name, classifier in report.kind.classifiers.items():
+        areas = [side.separations[name] for side in (c.distances, c.itself)]
+        texts = [
+            text
+            for area in areas
+            for text in (f"{area.mean:.4f} ± {area.error:.4f}", f"{area.p_value:.2g}")
+        ]
+        rows.append([classifier.what, *texts])
+    return Table("", ["classifier", "area under ROC", "p", "reference", "p"], rows)
+
+
+def _clouds(report: Report) -> Table:
+    c = report.comparison
+    rows = [
+        [
+            title,
+            *(
+                f"{side.clouds[name].value:.4f} ± {side.clouds[name].error:.4f}"
+                for side in (c.distances, c.itself)
+            ),
+        ]
+        for name, title in _CLOUDS.items()
+    ]
+    return Table("", ["of all observables together", "generator", "reference"], rows)
+
+
+def _spectra(report: Report) -> Table:
+    c = report.comparison
+    rows = []
+    for name, spectrum in c.distances.spectra.items():
+        itself, observable = c.itself.spectra[name], report.kind.titles[name]
+        rows.append(
+            [
+                observable.title,
+                f"{spectrum.chi2_ndf:.2f}",
+                f"{spectrum.p_value:.2g}",
+                f"{spectrum.separation.value:.5f} ± {spectrum.separation.error:.5f}",
+                f"{spectrum.wasserstein.value:.4f}",
+                f"{itself.chi2_ndf:.2f}",
+                f"{itself.p_value:.2g}",
+                f"{itself.wasserstein.value:.4f}",
+                observable.formula,
+            ]
+        )
+    columns = ["observable", "chi2/NDF", "p", "separation power", "Wasserstein"]
+    columns += ["chi2/NDF, reference", "p", "Wasserstein, reference", "formula"]
+    return Table("", columns, rows)

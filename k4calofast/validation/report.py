@@ -4,50 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 import k4calofast
-from k4calofast import detector, output
-from k4calofast.exceptions import FileFormatError, ModelError
-from k4calofast.generator import ROUNDING, Model, ShowerKeys, generate, in_range
-from k4calofast.generator.card import ModelCard, Training, read_checked
-from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.showers.reading import Source
-from k4calofast.validation.crystals.comparison import (
-    CLASSIFIERS,
-    Comparison,
-    Distances,
-    Reconstructed,
-    compare_samples,
-)
-from k4calofast.validation.crystals.figures import Samples, draw
-from k4calofast.validation.drawing import Figure
-from k4calofast.validation.fidelity import GATES, MEANINGS, NAMES, Check, Row
-from k4calofast.validation.metrics import Value
+from k4calofast import output
+from k4calofast.generator import Model
+from k4calofast.generator.card import Training, read_checked
+from k4calofast.validation import kinds
+from k4calofast.validation.comparison import compare
+from k4calofast.validation.drawing import Figure, draw
+from k4calofast.validation.fidelity import Check
+from k4calofast.validation.kinds import Kind
 from k4calofast.validation.overview import Overview, fidelity
+from k4calofast.validation.reference import Reference
+from k4calofast.validation.results import Comparison, Distances
 from k4calofast.validation.speed import Speed, measure
+from k4calofast.validation.tables import Table, of_groups
 
-LAYOUT = "k4calofast validation 2"
+LAYOUT = "k4calofast validation 3"
+"""Name of the JSON's layout."""
 
 PAGE, NUMBERS, TABLES = "index.html", "report.json", "report.md"
 """Files of a report: the page, all numbers, and the tables alone."""
-"""Name of the JSON's layout."""
 
 Progress = Callable[[str], None]
-
-_COLUMNS = {
-    "mean": "mean",
-    "width": "68 % width",
-    "e1_e9": "E1/E3x3",
-    "e9_e25": "E3x3/E5x5",
-    "lateral": "lateral",
-}
 
 
 @dataclass(frozen=True)
@@ -66,6 +51,8 @@ class Subject:
         Showers compared, and those of the reference outside the model's range.
     milliseconds, threads
         Per shower of the validation, noise included; threads of the inference.
+    full_simulation
+        Milliseconds of full simulation per shower; None if that is not known.
     gates
         Limits.
     speed
@@ -86,6 +73,7 @@ class Subject:
     left_out: int
     milliseconds: float
     threads: int
+    full_simulation: float | None
     gates: Mapping[str, float]
     speed: Speed | None
     seed: int
@@ -93,10 +81,12 @@ class Subject:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of a validation."""
+    """The result of a validation; `numbers` are the own of the kind of calorimeter."""
 
+    kind: Kind
     subject: Subject
     comparison: Comparison
+    numbers: Mapping[str, Any]
     figures: list[Figure]
 
     @property
@@ -114,21 +104,42 @@ class Report:
             return f"All {len(checks)} figures pass their gates{more}."
         return f"{len(self.failures)} of {len(checks)} figures fail their gates."
 
+    @property
+    def facts(self) -> list[str]:
+        """What a reader should know, in sentences."""
+        said = self.kind.facts(self.numbers)
+        if self.subject.speed is not None:
+            said.append(self.subject.speed.words())
+        if self.subject.full_simulation is not None:
+            said.append(f"Full simulation: {self.subject.full_simulation:.4g} ms per shower.")
+        return said
+
+    @property
+    def groups(self) -> list[Table]:
+        """Figures of groups: of the generated sample, and of the reference against itself."""
+        c = self.comparison
+        sides = {
+            "Generator against reference": c.distances,
+            f"Reference against itself, {c.itself_is}": c.itself,
+        }
+        return [
+            of_groups(title, distances.rows, self.kind.columns, self.subject.gates)
+            for title, distances in sides.items()
+        ]
+
+    @property
+    def notes(self) -> str:
+        """What a reader of these tables must know."""
+        return (
+            "Relative differences; ± is the statistical error. Bold: beyond the gate. "
+            f"{self.kind.notes}"
+        )
+
     def summary(self) -> dict[str, Any]:
         """Figures for the model card; the same numbers as in `data`."""
         data = self.data()
-        return {
-            name: data[name]
-            for name in (
-                "reference",
-                "showers",
-                "passed",
-                "largest",
-                "auc",
-                "fails",
-                "beyond_gates",
-            )
-        }
+        names = ("reference", "showers", "passed", "largest", "auc", "fails", "beyond_gates")
+        return {name: data[name] for name in names}
 
     def data(self) -> dict[str, Any]:
         """Return all numbers, for JSON."""
@@ -137,6 +148,7 @@ class Report:
         for check in c.checks:
             value = round(float(abs(check.value)), 4)
             largest[check.gate] = max(value, largest.get(check.gate, 0.0))
+        areas = c.distances.separations
         data = {
             "layout": LAYOUT,
             "software": f"k4calofast {k4calofast.__version__}",
@@ -146,6 +158,7 @@ class Report:
             "detector": s.detector,
             "parameters": s.parameters,
             "milliseconds_per_shower": round(s.milliseconds, 4),
+            "full_simulation_milliseconds": s.full_simulation,
             "threads": s.threads,
             "seed": s.seed,
             "reference": s.reference,
@@ -154,37 +167,30 @@ class Report:
             "passed": not self.failures,
             "verdict": self.verdict,
             "gates": dict(s.gates),
-            "meanings": MEANINGS,
+            "meanings": dict(self.kind.meanings),
             "largest": largest,
-            "auc": {name: round(c.distances.separations[name].mean, 4) for name in CLASSIFIERS},
+            "auc": {name: round(area.mean, 4) for name, area in areas.items()},
             "fails": [check.words for check in self.failures],
             "beyond_gates": [check.words for check in c.beyond],
-            "checks": [_check(check) for check in c.checks],
-            "worst_bins": [vars(one) for one in c.worst_bins()],
-            "rows": [row.data() for row in c.rows],
-            "reference_again": [row.data() for row in c.again],
-            "distances": _distances(c.distances),
+            "checks": [check.data() for check in c.checks],
+            "worst_bins": [vars(bin_) for bin_ in c.worst_bins()],
+            "rows": [row.data() for row in c.distances.rows],
+            "reference_again": [row.data() for row in c.itself.rows],
+            "distances": c.distances.data(),
             "reference_against": c.itself_is,
-            "reference_distances": _distances(c.itself),
-            "reconstruction": {
-                "reference": _reconstruction(c.reference),
-                "generator": _reconstruction(c.generated),
-            },
-            "closure": [vars(one) for one in c.closure],
+            "reference_distances": c.itself.data(),
+            "reference_fails": [check.words for check in c.itself.checks if check.fails],
+            **self.numbers,
+            "closure": [vars(bin_) for bin_ in c.distances.closure],
+            "overview": self._overview.model_dump(mode="json"),
         }
-        plain = _plain(data)
-        plain["overview"] = self._overview(plain).model_dump(mode="json")
+        plain: dict[str, Any] = json.loads(json.dumps(data, default=_number))
         return plain
 
-    def _overview(self, data: dict[str, Any]) -> Overview:
-        """The figures of tables; `data` is everything else."""
+    @property
+    def _overview(self) -> Overview:
+        """The figures of tables."""
         c, s = self.comparison, self.subject
-        itself = {
-            "rows": data["reference_again"],
-            "closure": [vars(one) for one in c.itself_closure],
-            "distances": data["reference_distances"],
-            "checks": [_check(check) for check in c.itself_checks],
-        }
         return Overview(
             family=s.training.family,
             method=s.training.method,
@@ -194,67 +200,45 @@ class Report:
             minutes=s.training.minutes,
             machine=s.training.machine,
             speed=s.speed,
-            generator=fidelity(data),
-            itself=fidelity(_plain(itself)),
+            generator=fidelity(c.distances, self.kind.resolution),
+            itself=fidelity(c.itself, self.kind.resolution),
             itself_is=c.itself_is,
         )
 
     def markdown(self) -> str:
-        """Return the table for people, without pictures."""
-        s, c = self.subject, self.comparison
+        """Return the tables for people, without pictures."""
+        s, c, kind = self.subject, self.comparison, self.kind
         lines = [
             f"# {s.model} beside {s.reference}",
             "",
             f"**{self.verdict}** {s.showers} showers, {s.milliseconds:.3f} ms each. Model file: "
             f"SHA-256 `{s.sha256}`.",
             "",
-            *_said_of_speed(s.speed),
+            *([" ".join(self.facts), ""] if self.facts else []),
         ]
         lines += [f"- fails: {check.words}" for check in self.failures]
         lines += [f"- beyond, within chance: {check.words}" for check in c.beyond]
-        lines += ["", "Generator against reference:", "", *_table(c.rows, s.gates), ""]
-        lines += [f"Reference against itself, {c.itself_is}:", "", *_table(c.again, s.gates), ""]
-        lines += [
-            "Relative differences; ± is the statistical error. The worst central cell is that of "
-            "25 with the largest difference over the larger of 5 % and 0.5 MeV. Bold: beyond the "
-            "gate.",
-            "",
-            f"| classifier | generator against reference | {c.itself_is} |",
-            "|---|---|---|",
+        lines += ["", *(line for table in self.groups for line in table.markdown())]
+        lines += [self.notes, ""]
+        areas = [
+            [classifier.what, *(_area(side, name) for side in (c.distances, c.itself))]
+            for name, classifier in kind.classifiers.items()
         ]
-        for name, (_, what) in CLASSIFIERS.items():
-            one, other = (side.separations[name] for side in (c.distances, c.itself))
-            lines.append(
-                f"| {what} | {one.mean:.3f} ± {one.error:.3f} | {other.mean:.3f} ± "
-                f"{other.error:.3f} |"
-            )
-        lines += ["", "Areas under the ROC curve; 0.5 means that nothing tells the two apart.", ""]
+        titles = ["classifier", "generator against reference", c.itself_is]
+        note = "Areas under the ROC curve; 0.5 means that nothing tells the two apart."
+        for table in (Table("", titles, areas, note), *kind.tables(c)):
+            lines += table.markdown()
         lines += ["Worst bins of the conditions (shift of a mean in units of its spread):", ""]
         lines += [
-            f"- {NAMES.get(one.pdg, one.pdg)}, {one.observable} for {one.condition} {one.low:.3g} "
-            f"to {one.high:.3g}: {one.shift:+.3f} ± {one.error:.3f}"
-            for one in c.worst_bins(5)
+            f"- {bin_.where(bin_.observable)}: {bin_.shift:+.3f} ± {bin_.error:.3f}"
+            for bin_ in c.worst_bins(5)
         ]
         return "\n".join(lines)
 
 
-def _check(check: Check) -> dict[str, Any]:
-    return {
-        "gate": check.gate,
-        "where": check.where,
-        "value": check.value,
-        "error": check.error,
-        "limit": check.limit,
-        "chance": check.chance,
-        "fails": check.fails,
-        "blind": check.blind,
-    }
-
-
-def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """The same as JSON has it."""
-    plain: dict[str, Any] = json.loads(json.dumps(data, default=_number))
-    return plain
+def _area(distances: Distances, name: str) -> str:
+    area = distances.separations[name]
+    return f"{area.mean:.3f} ± {area.error:.3f}"
 
 
 def _number(value: Any) -> Any:
@@ -263,130 +247,31 @@ def _number(value: Any) -> Any:
     raise TypeError(type(value))
 
 
-def _value(value: Value) -> dict[str, float]:
-    return {"value": value.value, "error": value.error}
-
-
-def _distances(distances: Distances) -> dict[str, Any]:
-    return {
-        "spectra": {
-            name: {
-                "chi2_ndf": one.chi2_ndf,
-                "p_value": one.p_value,
-                "separation": _value(one.separation),
-                "wasserstein": _value(one.wasserstein),
-            }
-            for name, one in distances.spectra.items()
-        },
-        "classifiers": {
-            name: {
-                "auc": one.mean,
-                "spread": one.spread,
-                "error": one.error,
-                "p_value": one.p_value,
-            }
-            for name, one in distances.separations.items()
-        },
-        **{name: _value(value) for name, value in distances.clouds.items()},
-    }
-
-
-def _reconstruction(side: Reconstructed) -> dict[str, Any]:
-    return {
-        "resolutions": [
-            {
-                "pdg": one.pdg,
-                "momentum": one.momentum,
-                "showers": one.showers,
-                "found": one.found,
-                "energy": _value(one.energy),
-                "z": _value(one.z),
-                "phi": _value(one.phi),
-            }
-            for one in side.resolutions
-        ],
-        "pion": None
-        if side.pion is None
-        else {
-            "pairs": len(side.pion.masses),
-            "mean": _value(side.pion.mean),
-            "width": _value(side.pion.width),
-        },
-    }
-
-
-def _said_of_speed(speed: Speed | None) -> list[str]:
-    """A line with the times on one core, if they were measured."""
-    if speed is None:
-        return []
-    times = ", ".join(f"{one.milliseconds:.3f} ms in calls of {one.batch}" for one in speed.timings)
-    return [f"Per shower on one core ({speed.processor}): {times}.", ""]
-
-
-def _table(rows: list[Row], gates: Mapping[str, float]) -> list[str]:
-    """Lines of a table of figures; those beyond their gates are bold."""
-    lines = [
-        "| particle | GeV | showers | " + " | ".join(_COLUMNS.values()) + " | worst central cell |",
-        "|---|---|---|" + "---|" * (len(_COLUMNS) + 1),
-    ]
-    for row in rows:
-        cells = []
-        for name in (*_COLUMNS, "cells"):
-            value, error = row.figures[name].value, row.figures[name].error
-            text = f"{100 * value:+.2f} ± {100 * error:.2f} %"
-            if name == "cells":
-                text = f"{value:.2f} ± {error:.2f}"
-            cells.append(f"**{text}**" if abs(value) > gates[name] else text)
-        lines.append(
-            f"| {NAMES.get(row.pdg, row.pdg)} | {row.momentum:.3g} | {row.showers} | "
-            + " | ".join(cells)
-            + " |"
-        )
-    return lines
-
-
-def generated(model: Model, reference: CrystalShowers, seed: int) -> CrystalShowers:
-    """Showers of a generator for the kinds and conditions of other showers."""
-    count = len(reference)
-    keys = ShowerKeys.of_sample(np.arange(count), seed)
-    found = generate(model, reference.pdg, reference.conditions, keys)
-    return CrystalShowers(
-        reference.pdg,
-        reference.cell,
-        reference.conditions,
-        found.in_windows(count, model.card.window),
-        np.zeros(count, np.float32),
-    )
-
-
 def validate(
     model: Model,
-    reference: CrystalShowers,
-    described: str,
+    reference: Reference,
     seed: int = 0,
-    again: CrystalShowers | None = None,
     progress: Progress = lambda _: None,
     pictures: bool = True,
     speed: bool = True,
+    full_simulation: float | None = None,
 ) -> Report:
     """Compare a generator with a reference.
 
     Parameters
     ----------
     reference
-        Showers never seen in training.
-    described
-        What they are, in words.
+        Showers never seen in training; see `k4calofast.validation.reading.read`.
     seed
         Of the generator's noise.
-    again
-        The same particles as `reference`, simulated with other random numbers.
     progress
         Called with what comes next.
     pictures
         Whether to draw figures.
     speed
         Whether to measure the time per shower on one core: a few seconds.
+    full_simulation
+        Milliseconds of full simulation per shower, for the report.
 
     Raises
     ------
@@ -394,28 +279,30 @@ def validate(
         If the reference has other windows, kinds that the model does not simulate, or no showers
         in its range.
     FileFormatError
-        If `again` has other particles.
+        If the repetition has other particles, or there are too few showers.
     """
-    card = model.card
-    inside = comparable(model, reference)
-    if again is not None and not np.array_equal(again.conditions, reference.conditions):
-        raise FileFormatError("the repetition has other particles than the reference")
-    there = above_threshold(reference.take(inside), card.threshold)
+    card, kind = model.card, kinds.of(model.card)
+    reference, left_out = reference.comparable(card, seed)
+    progress(f"{len(reference.showers)} showers of {reference.described}, {card.name}")
+    showers, readout = reference.showers, reference.readout
+    seen = readout.simulated(showers, seed)
     progress("generate")
     began = perf_counter()
-    here = generated(model, there, seed)
-    milliseconds = 1e3 * (perf_counter() - began) / len(there)
-    geometry = detector.load_crystals(card.detector)
-    gates = GATES | card.gates
-    twin = None if again is None else above_threshold(again.take(inside), card.threshold)
-    comparison = compare_samples(there, here, geometry, gates, twin, progress)
+    generated = readout.generated(model, showers, seed)
+    milliseconds = 1e3 * (perf_counter() - began) / len(showers)
+    progress("observables")
+    again = reference.again
+    twin = None if again is None else readout.observed(readout.simulated(again, seed))
+    samples = readout.observed(seen), readout.observed(generated)
+    gates = {**kind.gates, **card.gates}
+    comparison = compare(kind, *samples, gates, twin, progress)
     measured = None
     if speed:
         progress("speed on one core")
-        measured = measure(model, there)
-    figures = []
-    if pictures:
-        figures = draw(Samples(there, here, comparison), progress)
+        measured = measure(
+            model, lambda alone: readout.calls(alone, showers), kind.batches, kind.average
+        )
+    figures = draw(kind.pictures, comparison, progress) if pictures else []
     content = read_checked(model.folder, card)
     subject = Subject(
         card.name,
@@ -425,45 +312,17 @@ def validate(
         card.training,
         parameters_of(content),
         1e-6 * len(content),
-        described,
-        len(there),
-        int((~inside).sum()),
+        reference.described,
+        len(showers),
+        left_out,
         milliseconds,
         model.threads,
+        full_simulation,
         gates,
         measured,
         seed,
     )
-    return Report(subject, comparison, figures)
-
-
-def refuse_unfit(card: ModelCard, file: Path, source: Source) -> None:
-    """Refuse references that say nothing of a generator, whatever the showers are.
-
-    Raises
-    ------
-    ModelError
-        If the reference is of another detector, or has the seed of the sample that the model was
-        trained on.
-    """
-    if source.detector is not None and source.detector != card.detector:
-        raise ModelError(
-            f"{file} is of detector {source.detector}, but the model of {card.detector}"
-        )
-    training = card.training
-    # Seeds of different programs have nothing to do with each other.
-    if _program(source.description) != _program(training.simulation):
-        return
-    if source.seed is not None and source.seed in (training.sample_seed, *training.more_seeds):
-        raise ModelError(
-            f"{file} has the seed of the sample that model '{card.name}' was trained on, "
-            f"{source.seed}: a reference needs showers that were not trained on"
-        )
-
-
-def _program(simulation: str) -> str:
-    """First word of a simulation's name, without its version."""
-    return simulation.split(maxsplit=1)[0].rstrip(",") if simulation.strip() else ""
+    return Report(kind, subject, comparison, kind.numbers(reference, comparison), figures)
 
 
 def parameters_of(content: bytes) -> int | None:
@@ -481,45 +340,6 @@ def parameters_of(content: bytes) -> int | None:
         for attribute in node.attribute
     ]
     return sum(sizes)
-
-
-def comparable(model: Model, reference: CrystalShowers) -> npt.NDArray[np.bool_]:
-    """Return which showers (N,) of a reference a generator can be compared with.
-
-    Raises
-    ------
-    ModelError
-        If the reference has other windows, kinds that the model does not simulate, or no showers
-        in its range.
-    """
-    card = model.card
-    if reference.energies.shape[1:] != card.window:
-        raise ModelError(
-            f"model '{card.name}' has windows of {card.window}, the sample's column energies has "
-            f"{reference.energies.shape[1:]}"
-        )
-    unknown = set(np.unique(reference.pdg).tolist()) - set(card.kinds)
-    if unknown:
-        raise ModelError(f"model '{card.name}' does not simulate the kinds {sorted(unknown)}")
-    inside = in_range(card, reference.pdg, reference.conditions, ROUNDING)
-    if not inside.any():
-        raise ModelError(f"no shower of the sample is in the range of model '{card.name}'")
-    return inside
-
-
-def above_threshold(showers: CrystalShowers, threshold: float) -> CrystalShowers:
-    """Showers without energies that the generator drops, too."""
-    energies = np.where(showers.energies > threshold, showers.energies, np.float32(0))
-    return replace(showers, energies=energies)
-
-
-def write(report: Report, folder: Path) -> None:
-    """Write the page and the JSON; both have their names only when they are complete."""
-    from k4calofast.validation.page import html
-
-    output.write(folder / PAGE, html(report))
-    output.write(folder / NUMBERS, json.dumps(report.data(), indent=1) + "\n")
-    output.write(folder / TABLES, report.markdown() + "\n")
 
 
 def check_destination(folder: Path, inputs: Iterable[Path] = ()) -> None:

@@ -11,17 +11,20 @@ compared with each other in bins of momentum.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import ModelError
-from k4calofast.fullsim.request import Axis, OfKind, Request
-from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.validation.closure import BINS, COMPARED, Bin, closure
+from k4calofast.fullsim.request import Axis, Conditioned, OfKind, Request
+from k4calofast.generator import Model
+from k4calofast.validation import kinds
+from k4calofast.validation.closure import BINS, closure
+from k4calofast.validation.kinds import Kind
+from k4calofast.validation.reference import Reference
+from k4calofast.validation.results import Bin, Sample
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,7 +34,7 @@ BOUNDS = (0.25, 8.0)
 POWER = 0.5
 """Of the errors."""
 
-_ACROSS = CONDITIONS[0].name
+_ACROSS = "momentum"
 """The condition in whose bins kinds are compared: the momentum."""
 
 
@@ -59,21 +62,66 @@ class Fault:
 def faults(found: Sequence[Bin]) -> list[Fault]:
     """Join the observables of each bin."""
     together: dict[tuple[int, str, float, float, int], list[Bin]] = {}
-    for one in found:
-        key = (one.pdg, one.condition, one.low, one.high, one.showers)
-        together.setdefault(key, []).append(one)
+    for bin_ in found:
+        key = (bin_.pdg, bin_.condition, bin_.low, bin_.high, bin_.showers)
+        together.setdefault(key, []).append(bin_)
     result = []
     for key, bins in together.items():
-        squared = float(np.mean([one.shift**2 for one in bins]))
-        chance = float(np.mean([one.error**2 for one in bins]))
+        squared = float(np.mean([bin_.shift**2 for bin_ in bins]))
+        chance = float(np.mean([bin_.error**2 for bin_ in bins]))
         result.append(Fault(*key, max(squared - chance, chance) ** 0.5))
     return result
 
 
+def of_model(
+    model: Model,
+    reference: Reference,
+    seed: int = 0,
+    bounds: tuple[float, float] = BOUNDS,
+    power: float = POWER,
+) -> tuple[Request, dict[int, Floats]]:
+    """Ask for showers where a generator is worst.
+
+    Parameters
+    ----------
+    reference
+        Showers that were not trained on, drawn as a sample without a request.
+    seed
+        Of the generator's noise.
+    bounds, power
+        As for `request`.
+
+    Returns
+    -------
+    Request
+    dict of int to array
+        The density at the showers of each kind.
+
+    Raises
+    ------
+    ModelError
+        If the model cannot be compared with the reference, or a kind has too few showers.
+    """
+    kind = kinds.of(model.card)
+    reference, _ = reference.comparable(model.card, seed)
+    showers, readout = reference.showers, reference.readout
+    expected = readout.observed(readout.simulated(showers, seed))
+    generated = readout.observed(readout.generated(model, showers, seed))
+    origin = f"{model.card.name} beside {len(expected)} showers of {reference.described}"
+    asked = request(kind, expected, generated, model.card.detector, origin, bounds, power)
+    densities = {pdg: asked.density(pdg, part) for pdg, part in _parts(expected).items()}
+    return asked, densities
+
+
+def _parts(sample: Sample) -> dict[int, Conditioned]:
+    """Showers of each kind of particle."""
+    return {pdg: sample.showers.take(rows) for pdg, rows in sample.kinds.items()}
+
+
 def request(
-    showers: CrystalShowers,
-    there: dict[str, Floats],
-    here: dict[str, Floats],
+    kind: Kind,
+    reference: Sample,
+    generated: Sample,
     detector: str,
     origin: str,
     bounds: tuple[float, float] = BOUNDS,
@@ -84,11 +132,10 @@ def request(
 
     Parameters
     ----------
-    showers
-        The reference: N showers, drawn as a sample without a request.
-    there, here
-        Observables of the reference and of the generator, (N,) each, shower by shower at the same
-        conditions.
+    kind
+        Of calorimeter.
+    reference, generated
+        Drawn as a sample without a request; and what a generator makes of it, shower by shower.
     detector, origin
         Name of the calorimeter, and where the request comes from, in words.
     bounds
@@ -103,45 +150,47 @@ def request(
     ModelError
         If a kind has too few showers for any bin.
     """
-    found = faults(closure(showers, there, here, COMPARED, bins))
-    kinds = sorted(set(showers.pdg.tolist()))
-    across = [one for one in found if one.condition == _ACROSS]
-    for pdg in kinds:
-        if not any(one.pdg == pdg for one in across):
+    found = faults(closure(reference, generated, kind.conditions, kind.compared, bins))
+    pdgs = sorted(reference.kinds)
+    across = {
+        pdg: [fault for fault in found if (fault.pdg, fault.condition) == (pdg, _ACROSS)]
+        for pdg in pdgs
+    }
+    for pdg, momenta in across.items():
+        if not momenta:
             raise ModelError(f"too few showers of kind {pdg} to say where more are needed")
-    mean = np.mean([_mean([one for one in across if one.pdg == pdg], power) for pdg in kinds])
-    axes: dict[int, dict[str, Axis]] = {}
-    for pdg in kinds:
-        mine = [one for one in found if one.pdg == pdg]
-        axes[pdg] = {}
-        for condition in CONDITIONS:
-            these = [one for one in mine if one.condition == condition.name]
+    mean = float(np.mean([_mean(momenta, power) for momenta in across.values()]))
+    axes: dict[int, dict[str, Axis]] = {pdg: {} for pdg in pdgs}
+    for pdg in pdgs:
+        for condition in kind.conditions:
+            name = condition.name
+            these = [fault for fault in found if (fault.pdg, fault.condition) == (pdg, name)]
             if these:
-                usual = float(mean) if condition.name == _ACROSS else _mean(these, power)
-                axes[pdg][condition.name] = _axis(these, usual, power)
-    return _normalised(showers, axes, detector, origin, bounds)
+                usual = mean if name == _ACROSS else _mean(these, power)
+                axes[pdg][name] = _axis(these, usual, power)
+    return _normalised(_parts(reference), axes, detector, origin, bounds)
 
 
 def _mean(faults: Sequence[Fault], power: float) -> float:
     """Mean size over the showers, each to the power."""
-    sizes = [one.size**power for one in faults]
-    return float(np.average(sizes, weights=[one.showers for one in faults]))
+    sizes = [fault.size**power for fault in faults]
+    return float(np.average(sizes, weights=[fault.showers for fault in faults]))
 
 
 def _axis(faults: Sequence[Fault], usual: float, power: float) -> Axis:
     """Sizes over the usual one; between bins with too few showers to tell, that of 1."""
     edges, weights = [faults[0].low], []
-    for one in faults:
-        if one.low > edges[-1]:
-            edges.append(one.low)
+    for fault in faults:
+        if fault.low > edges[-1]:
+            edges.append(fault.low)
             weights.append(1.0)
-        edges.append(one.high)
-        weights.append(one.size**power / usual)
+        edges.append(fault.high)
+        weights.append(fault.size**power / usual)
     return Axis(edges=tuple(edges), weights=tuple(weights))
 
 
 def _normalised(
-    showers: CrystalShowers,
+    showers: Mapping[int, Conditioned],
     axes: dict[int, dict[str, Axis]],
     detector: str,
     origin: str,
@@ -152,15 +201,14 @@ def _normalised(
 
     def scaled(factor: float) -> tuple[Request, Floats]:
         """Return a request whose shares are still to be set, and the mean density of each kind."""
-        kinds = {}
+        scaled_kinds = {}
         for pdg, conditions in axes.items():
             axis = conditions[_ACROSS]
             weights = tuple(factor * weight for weight in axis.weights)
             scaled_axis = {_ACROSS: Axis(edges=axis.edges, weights=weights)}
-            kinds[pdg] = OfKind(share=equal, conditions=conditions | scaled_axis)
-        asked = Request(detector=detector, origin=origin, bounds=bounds, kinds=kinds)
-        means = [asked.density(pdg, showers.take(showers.pdg == pdg)).mean() for pdg in axes]
-        return asked, np.array(means)
+            scaled_kinds[pdg] = OfKind(share=equal, conditions=conditions | scaled_axis)
+        asked = Request(detector=detector, origin=origin, bounds=bounds, kinds=scaled_kinds)
+        return asked, np.array([asked.density(pdg, showers[pdg]).mean() for pdg in axes])
 
     # The mean grows with the factor, from one bound to the other, and 1 is between them.
     low, high = -30.0, 30.0
@@ -171,8 +219,8 @@ def _normalised(
         else:
             high = middle
     asked, means = scaled(float(np.exp((low + high) / 2)))
-    kinds = {
-        pdg: kind.model_copy(update={"share": float(mean / means.sum())})
-        for (pdg, kind), mean in zip(asked.kinds.items(), means, strict=True)
+    shared = {
+        pdg: of_kind.model_copy(update={"share": float(mean / means.sum())})
+        for (pdg, of_kind), mean in zip(asked.kinds.items(), means, strict=True)
     }
-    return asked.model_copy(update={"kinds": kinds})
+    return asked.model_copy(update={"kinds": shared})

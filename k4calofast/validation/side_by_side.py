@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -12,21 +11,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from k4calofast.documents import NO_TEXT, first_fault, one_line, read_json, validated
+from k4calofast.documents import NO_TEXT, one_line, read_json, validated
 from k4calofast.exceptions import FileFormatError
-from k4calofast.validation.drawing import plotting
-from k4calofast.validation.overview import (
-    Compared,
-    Fidelity,
-    Measured,
-    Overview,
-    of_an_old_report,
-)
+from k4calofast.validation.drawing import image, plotting
+from k4calofast.validation.overview import Compared, Fidelity, Measured, Overview
 from k4calofast.validation.page import template
 from k4calofast.validation.report import LAYOUT
-from k4calofast.validation.speed import BATCHES
+
+_LAYOUTS = (LAYOUT, "k4calofast validation 2")
+"""Those that have what is compared, in the same places."""
 
 _LARGEST_FIGURE = 1e9
 _LONGEST = 10_000
@@ -38,7 +33,7 @@ _DRAWABLE = 80
 _UNKNOWN = "-"
 
 _DRAWN = 256
-"""Showers per call whose time is drawn: those of an event."""
+"""Showers per call whose time is drawn: those of an event; or as many of them as were measured."""
 
 _AREAS = {
     "observables": "AUC high level (observables)",
@@ -48,10 +43,11 @@ _AREAS = {
 
 _MEANINGS = (
     "Mean energy and resolution: the worst relative difference of the mean and of the 68 % width "
-    "of the window energy over kinds and momenta. Closure: the worst shift of an observable's mean "
+    "of the energy in the window (of layers: of the width over the mean) over groups of one kind, "
+    "momentum and direction. Closure: the worst shift of an observable's mean "
     "in a bin of a condition, in units of its spread. AUC: area under the ROC curve of "
     "classifiers; 0.5 means that nothing tells the generator from its reference. ± is the "
-    "statistical error; the last line is what chance alone gives."
+    "statistical error; the last lines are what chance alone gives."
 )
 
 
@@ -68,6 +64,7 @@ class Summary(BaseModel):
     showers: int
     passed: bool
     seed: int = 0
+    meanings: dict[str, str] = {}
     checks: tuple[Compared, ...] = ()
     overview: Overview
 
@@ -77,21 +74,29 @@ class Summary(BaseModel):
         family = self.overview.family
         return self.model if family is None else f"{self.model}: {family}"
 
-    @property
-    def row(self) -> dict[str, str]:
-        """Cells of the table, by their titles."""
+    def row(self, batches: Iterable[int]) -> dict[str, str]:
+        """Cells of the table, by their titles; times in calls of so many showers."""
         o = self.overview
-        speed = [None if o.speed is None else o.speed.milliseconds(batch) for batch in BATCHES]
+        speed = {
+            batch: None if o.speed is None else o.speed.milliseconds(batch) for batch in batches
+        }
         return {
             "generator": self.name,
             "parameters": _sizes(o),
             "training": _training(o),
             **{
-                f"ms per shower, batch {batch}": _UNKNOWN if one is None else f"{one:.3g}"
-                for batch, one in zip(BATCHES, speed, strict=True)
+                f"ms per shower, batch {batch}": _UNKNOWN if time is None else f"{time:.3g}"
+                for batch, time in speed.items()
             },
             **_fidelity(o.generator),
         }
+
+    @property
+    def time(self) -> float | None:
+        """Milliseconds per shower of an event with many; None if that was not measured."""
+        speed = self.overview.speed
+        batches = [] if speed is None else [of.batch for of in speed.timings if of.batch <= _DRAWN]
+        return None if speed is None or not batches else speed.milliseconds(max(batches))
 
     @property
     def area(self) -> float:
@@ -101,7 +106,7 @@ class Summary(BaseModel):
 
 
 def read(report: Path) -> Summary:
-    """Read a report, also one that was written before there were overviews.
+    """Read a report, also of the layout before.
 
     Raises
     ------
@@ -112,15 +117,8 @@ def read(report: Path) -> Summary:
     with suppress(OSError):
         report = report / "report.json" if report.is_dir() else report
     content = read_json(report, FileFormatError)
-    if not isinstance(content, dict) or content.get("layout") != LAYOUT:
+    if not isinstance(content, dict) or content.get("layout") not in _LAYOUTS:
         raise FileFormatError(f"{report}: not a report ('{LAYOUT}')")
-    try:
-        if "overview" not in content:
-            content["overview"] = of_an_old_report(content)
-    except KeyError as error:
-        raise FileFormatError(f"{report}: not a report: no {error} in it") from None
-    except ValidationError as error:
-        raise FileFormatError(f"{report}: not a report: {first_fault(error)}") from None
     summary = validated(Summary, content, f"{report}: not a report", FileFormatError)
     for field, value in _values("", summary.model_dump()):
         if fault := _fault(field, value):
@@ -161,53 +159,62 @@ def _fault(field: str, value: Any) -> str | None:
 
 def rows(found: Sequence[Summary]) -> list[dict[str, str]]:
     """Lines of the table by the titles of its columns: the best first, the references last."""
-    generators = [one.row for one in sorted(found, key=lambda one: one.area)]
+    timed = [summary.overview.speed for summary in found if summary.overview.speed is not None]
+    batches = sorted({timing.batch for speed in timed for timing in speed.timings})
+    best = sorted(found, key=lambda summary: summary.area)
+    generators = [summary.row(batches) for summary in best]
     chosen = _references(found)
     references = []
-    for one in chosen:
-        program = "Geant4 against Geant4" if one.reference.startswith("Geant4") else "reference"
-        which = f", {one.reference}" if len(chosen) > 1 else ""
+    for summary in chosen:
+        program = "Geant4 against Geant4" if summary.reference.startswith("Geant4") else "reference"
+        which = f", {_which(summary)}" if len(chosen) > 1 else ""
         references.append(
-            dict.fromkeys(one.row, _UNKNOWN)
-            | {"generator": f"{program}: {one.overview.itself_is}{which}"}
-            | _fidelity(one.overview.itself)
+            dict.fromkeys(generators[0], _UNKNOWN)
+            | {"generator": f"{program}: {summary.overview.itself_is}{which}"}
+            | _fidelity(summary.overview.itself)
         )
     return [
         {title: one_line(text) for title, text in row.items()} for row in (*generators, *references)
     ]
 
 
+def _which(summary: Summary) -> str:
+    """A reference in words, with its detector: those of several can be of one program and seed."""
+    return f"{summary.reference}, {summary.detector}"
+
+
 def _references(found: Sequence[Summary]) -> list[Summary]:
     """For each reference, the report that says most of it: with a repetition, of many showers."""
     chosen: dict[str, Summary] = {}
-    for one in found:
-        before = chosen.get(one.reference)
-        if before is None or _said_of_itself(one) > _said_of_itself(before):
-            chosen[one.reference] = one
+    for summary in found:
+        before = chosen.get(_which(summary))
+        if before is None or _said_of_itself(summary) > _said_of_itself(before):
+            chosen[_which(summary)] = summary
     return list(chosen.values())
 
 
-def _said_of_itself(one: Summary) -> tuple[bool, int, bool]:
-    overview = one.overview
-    return "repetition" in overview.itself_is, one.showers, overview.itself.checks is not None
+def _said_of_itself(summary: Summary) -> tuple[bool, int, bool]:
+    overview = summary.overview
+    counted = overview.itself.checks is not None
+    return "repetition" in overview.itself_is, summary.showers, counted
 
 
 def notes(found: Sequence[Summary]) -> list[str]:
     """What a reader of the table must know."""
-    references = list(dict.fromkeys(f"{one.showers} showers of {one.reference}" for one in found))
-    speeds = [one.overview.speed for one in found if one.overview.speed is not None]
-    machines = list(dict.fromkeys(f"{one.processor}, {one.runtime}" for one in speeds))
+    references = list(dict.fromkeys(f"{of.showers} showers of {_which(of)}" for of in found))
+    speeds = [of.overview.speed for of in found if of.overview.speed is not None]
+    machines = list(dict.fromkeys(f"{speed.processor}, {speed.runtime}" for speed in speeds))
     said = [f"Reference: {'; '.join(references)}."]
     if len(references) > 1:
         said[0] += " Figures of different references do not quite compare."
     if machines:
         said.append(
-            f"Times: on one core, noise included, median of several calls ({'; '.join(machines)}); "
-            "a batch is filled up to the model's block."
+            "Times: on one core, noise included, median (of layers: mean) of several calls "
+            f"({'; '.join(machines)}); a batch is filled up to the model's block."
         )
     if len(machines) > 1:
         said[-1] += " Times of different machines do not compare."
-    return [one_line(one) for one in (*said, _MEANINGS)]
+    return [one_line(note) for note in (*said, _MEANINGS)]
 
 
 def markdown(found: Sequence[Summary], picture: str | None = None) -> str:
@@ -257,28 +264,26 @@ def pictures(found: Sequence[Summary]) -> dict[str, bytes]:
         warnings.filterwarnings("ignore", message="Glyph")
         figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
         _draw(axes, found)
-        made = {}
-        for kind, metadata in (("png", {}), ("svg", {"Date": None})):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, dpi=110, format=kind, metadata=metadata)
-            made[kind] = buffer.getvalue()
-        plt.close(figure)
-    return made
+        svg = image(plt, figure, 110, "svg", {"Date": None})
+        return {"svg": svg, "png": image(plt, figure, 110)}
 
 
 def _draw(axes: Any, found: Sequence[Summary]) -> None:
     from matplotlib.ticker import LogLocator
 
     points = []
-    for one in sorted(found, key=lambda one: one.area):
-        speed, area = one.overview.speed, one.overview.generator.auc.get("observables")
-        time = None if speed is None else speed.milliseconds(_DRAWN)
+    last = [summary.model.split("/")[-1] for summary in found]
+    for summary in sorted(found, key=lambda summary: summary.area):
+        time, area = summary.time, summary.overview.generator.auc.get("observables")
         if time is None or area is None or not isfinite(area.value):
             continue
-        axes.errorbar(time, area.value, area.error, fmt="o" if one.passed else "x", capsize=2)
-        points.append((time, area.value, one.model.split("/")[-1]))
-    for reference in _references(found):
-        area = reference.overview.itself.auc.get("observables")
+        marker = "o" if summary.passed else "x"
+        axes.errorbar(time, area.value, area.error, fmt=marker, capsize=2)
+        # Models of several detectors can have the same last name.
+        name = summary.model.split("/")[-1]
+        points.append((time, area.value, name if last.count(name) == 1 else summary.model))
+    for summary in _references(found):
+        area = summary.overview.itself.auc.get("observables")
         if area is not None and isfinite(area.value):
             axes.axhline(area.value, linestyle="--", color="black", linewidth=0.8)
     axes.axhline(0.5, linestyle=":", color="gray")
@@ -292,7 +297,7 @@ def _draw(axes: Any, found: Sequence[Summary]) -> None:
     axes.xaxis.set_minor_formatter("")
     low, high = axes.dataLim.intervaly
     axes.set_ylim(min(low, 0.5) - 0.05 * (high - 0.4), high + 0.1 * (high - 0.4))
-    axes.set_xlabel(f"ms per shower on one core, batch {_DRAWN}")
+    axes.set_xlabel(f"ms per shower on one core, batch {_DRAWN} (of layers: 64)")
     axes.set_ylabel("AUC on the observables")
     _name(axes, points)
 

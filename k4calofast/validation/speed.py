@@ -6,20 +6,17 @@ does not count.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import process_time
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import onnxruntime
 from pydantic import BaseModel, ConfigDict, Field
 
-from k4calofast.generator import Model, ShowerKeys, generate
+from k4calofast.generator import Model
 from k4calofast.machine import processor
-from k4calofast.showers.crystals import CrystalShowers
-
-BATCHES = (1, 256, 4096)
-"""Showers per call: an event with one particle, an event with many, and as many as there are."""
+from k4calofast.validation.reference import Call
 
 _SECONDS = 1.0
 """Spent on each batch."""
@@ -37,7 +34,7 @@ class Timing(BaseModel):
     batch
         Showers per call.
     milliseconds, spread
-        Per shower: median of the calls, and half the distance between their quartiles.
+        Per shower: average of the calls, and half the distance between their quartiles.
     calls
         How many were timed.
     """
@@ -69,13 +66,19 @@ class Speed(BaseModel):
 
     def milliseconds(self, batch: int) -> float | None:
         """Time per shower in calls of this size; None if it was not measured."""
-        return next((one.milliseconds for one in self.timings if one.batch == batch), None)
+        return next((of.milliseconds for of in self.timings if of.batch == batch), None)
+
+    def words(self) -> str:
+        """All of it, in a sentence."""
+        times = ", ".join(f"{of.milliseconds:.3f} ms in calls of {of.batch}" for of in self.timings)
+        return f"Per shower on one core ({self.processor}): {times}."
 
 
 def measure(
     model: Model,
-    showers: CrystalShowers,
-    batches: Sequence[int] = BATCHES,
+    calls: Callable[[Model], Call],
+    batches: Sequence[int],
+    average: Callable[[Sequence[float]], Any] = np.median,
     seconds: float = _SECONDS,
 ) -> Speed:
     """Measure the time per shower, noise included, in one thread on a CPU.
@@ -84,29 +87,29 @@ def measure(
     ----------
     model
         The generator; one with several threads, or on a GPU, is loaded again.
-    showers
-        Whose kinds and conditions are used, one after the other.
+    calls
+        Of the generator that is timed: see `k4calofast.validation.reference.Readout.calls`.
     batches
         Showers per call, increasing.
+    average
+        Of calls.
     seconds
         For each batch, about.
     """
     alone = model
-    if model.threads > 1 or model.provider != "CPUExecutionProvider":
+    if isinstance(model, Model) and (model.threads > 1 or model.provider != "CPUExecutionProvider"):
         alone = Model(model.folder, "cpu", 1)
+    call = calls(alone)
 
-    def call(start: int, batch: int) -> float:
-        """Seconds for the showers from this one on."""
-        rows = np.arange(start, start + batch)
-        chosen = rows % len(showers)
-        pdg, conditions = showers.pdg[chosen], showers.conditions[chosen]
-        keys = ShowerKeys.of_sample(rows, 0)
+    def spent_on(number: int, batch: int) -> float:
+        """Seconds for a call."""
+        prepared = call(number, batch)
         began = process_time()
-        generate(alone, pdg, conditions, keys)
+        prepared()
         return process_time() - began
 
     # The first call of a session is slow.
-    call(0, 1)
+    spent_on(0, 1)
     timings: list[Timing] = []
     per_block = 0.0
     for batch in batches:
@@ -116,13 +119,14 @@ def measure(
             break
         spent: list[float] = []
         while sum(spent) < seconds or (len(spent) < _LEAST and sum(spent) < _LEAST * seconds):
-            spent.append(call(len(spent) * batch, batch))
-        low, middle, high = np.quantile(spent, [0.25, 0.5, 0.75])
-        per_block = float(middle) / blocks
+            spent.append(spent_on(len(spent), batch))
+        low, high = np.quantile(spent, [0.25, 0.75])
+        usual = float(average(spent))
+        per_block = usual / blocks
         timings.append(
             Timing(
                 batch=batch,
-                milliseconds=1e3 * float(middle) / batch,
+                milliseconds=1e3 * usual / batch,
                 spread=1e3 * float(high - low) / 2 / batch,
                 calls=len(spent),
             )

@@ -10,9 +10,10 @@ import pytest
 from k4calofast.generator import Model, find_model
 from k4calofast.showers import crystals
 from k4calofast.training.crystals.sample import available_energy
+from k4calofast.validation.crystals.comparison import groups_of, row_of
 from k4calofast.validation.crystals.observables import observables
-from k4calofast.validation.fidelity import compare
-from k4calofast.validation.report import generated
+from k4calofast.validation.crystals.readout import Crystals
+from k4calofast.validation.results import Sample
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GEANT4 = REPOSITORY / "tests" / "data" / "geant4_showers.h5"
@@ -25,14 +26,16 @@ FAITHFUL = [f"besiii_emc_barrel/{name}" for name in ("accurate", "fast", "flow")
 
 
 @pytest.fixture(scope="module", params=FAITHFUL)
-def both(request):
+def both(request, barrel):
     """160 showers of Geant4 and of a generator per kind and momentum."""
     geant4, _ = crystals.read(GEANT4)
-    return geant4, generated(Model(find_model(request.param), "cpu"), geant4, seed=3)
+    model = Model(find_model(request.param), "cpu")
+    return geant4, Crystals(barrel, model.card.threshold).generated(model, geant4, 3)
 
 
 def test_responses_are_those_of_geant4_within_the_errors_of_the_sample(both):
-    rows = compare(*both, *map(observables, both))
+    samples = [Sample(showers, showers.conditions, observables(showers)) for showers in both]
+    rows = [row_of(*samples, group) for group in groups_of(samples[0])]
     pulls = [row.figures["mean"].value / row.figures["mean"].error for row in rows]
     assert len(pulls) == 15
     assert np.abs(pulls).max() < 4

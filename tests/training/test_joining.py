@@ -14,7 +14,7 @@ from k4calofast.showers import crystals
 from k4calofast.showers.reading import Source
 from k4calofast.training import joining, recipe
 from k4calofast.training.families import settings_of
-from k4calofast.validation.report import refuse_unfit
+from k4calofast.validation.reference import refuse_unfit
 
 
 @pytest.fixture

@@ -20,6 +20,9 @@ from k4calofast.generator.card import read_card
 from k4calofast.showers import crystals
 from k4calofast.training import configuration, recipe, space, tuning
 from k4calofast.training.families import settings_of
+from k4calofast.validation.crystals.kind import KIND
+from k4calofast.validation.crystals.readout import Crystals
+from k4calofast.validation.objectives import OBJECTIVES, measured
 
 FAMILY = "gan"
 
@@ -186,16 +189,16 @@ def test_the_worse_half_is_pruned_in_every_stage(completed):
 def test_every_objective_grows_with_the_distance(geant4):
     showers, provenance = crystals.read(geant4)
     showers = showers.take(slice(None, None, 2))
-    geometry = detector.load(provenance.detector)
+    readout = Crystals(detector.load_crystals(provenance.detector), 0.0)
     rng = np.random.default_rng(1)
 
-    def off(measure: tuning.Objective, size: float) -> float:
+    def off(objective: str, size: float) -> float:
         blurred = rng.normal(1 + size, size, showers.energies.shape).clip(0)
         other = replace(showers, energies=(showers.energies * blurred).astype(np.float32))
-        return measure(showers, other, geometry)
+        return measured(objective, KIND, readout.observed(showers), readout.observed(other))
 
-    for name, (_, measure) in tuning.OBJECTIVES.items():
-        assert off(measure, 0.02) < off(measure, 0.2), name
+    for name in OBJECTIVES:
+        assert off(name, 0.02) < off(name, 0.2), name
 
 
 def test_errors_of_a_space_name_the_line(base, tmp_path):

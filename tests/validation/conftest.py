@@ -10,7 +10,7 @@ import pytest
 from k4calofast.fullsim.crystals import besiii
 from k4calofast.generator import Model, find_model
 from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.validation.report import generated
+from k4calofast.validation.crystals.readout import Crystals
 
 MOMENTA = (0.1, 0.3, 1.0, 2.5)
 
@@ -36,20 +36,25 @@ def conditions() -> CrystalShowers:
 
 
 @pytest.fixture(scope="session")
-def reference(model, conditions) -> CrystalShowers:
-    return generated(model, conditions, 1)
+def readout(barrel, model) -> Crystals:
+    return Crystals(barrel, model.card.threshold)
 
 
 @pytest.fixture(scope="session")
-def repeated(model, conditions) -> CrystalShowers:
+def reference(readout, model, conditions) -> CrystalShowers:
+    return readout.generated(model, conditions, 1)
+
+
+@pytest.fixture(scope="session")
+def repeated(readout, model, conditions) -> CrystalShowers:
     """The same photons with other noise: as good as the reference."""
-    return generated(model, conditions, 2)
+    return readout.generated(model, conditions, 2)
 
 
 @pytest.fixture(scope="session")
-def without_angle(model, conditions) -> CrystalShowers:
+def without_angle(readout, model, conditions) -> CrystalShowers:
     """Showers of a generator that does not see delta_phi_mom."""
     blind = conditions.conditions.copy()
     blind[:, 2] = 0.0
-    made = generated(model, replace(conditions, conditions=blind), 2)
+    made = readout.generated(model, replace(conditions, conditions=blind), 2)
     return replace(conditions, energies=made.energies)

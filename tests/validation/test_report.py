@@ -21,7 +21,9 @@ from k4calofast.generator.card import read_card, write_card
 from k4calofast.showers import crystals
 from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.showers.reading import Source
-from k4calofast.validation.report import Report, refuse_unfit, validate, write
+from k4calofast.validation.page import html, write
+from k4calofast.validation.reference import Reference, refuse_unfit
+from k4calofast.validation.report import Report, validate
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GEANT4 = REPOSITORY / "tests" / "data" / "geant4_showers.h5"
@@ -34,8 +36,13 @@ def geant4() -> CrystalShowers:
 
 
 @pytest.fixture(scope="module")
-def report(model, geant4) -> Report:
-    return validate(model, geant4, "Geant4 of the tests")
+def read(readout, geant4) -> Reference:
+    return Reference(geant4, "Geant4 of the tests", readout)
+
+
+@pytest.fixture(scope="module")
+def report(model, read) -> Report:
+    return validate(model, read)
 
 
 @pytest.fixture(scope="module")
@@ -118,30 +125,34 @@ def test_a_browser_opens_the_page_without_errors(folder):
 
 def test_what_others_name_is_not_html(report):
     subject = replace(report.subject, model="<script>alert(1)</script>", reference="a & b")
-    from k4calofast.validation.page import html
-
     page = html(replace(report, subject=subject))
     assert "<script>" not in page
     assert "a &amp; b" in page
 
 
-def test_impossible_references_are_refused(model, geant4):
+def test_impossible_references_are_refused(model, geant4, read):
+    def refused(**changes) -> None:
+        showers = replace(geant4, **changes)
+        validate(model, replace(read, showers=showers), pictures=False, speed=False)
+
     with pytest.raises(ModelError, match=r"windows of \(11, 11\), the sample's column energies"):
-        validate(model, replace(geant4, energies=geant4.energies[:, 1:-1, 1:-1]), "")
+        refused(energies=geant4.energies[:, 1:-1, 1:-1])
     with pytest.raises(ModelError, match=r"does not simulate the kinds \[211\]"):
-        validate(model, replace(geant4, pdg=np.full_like(geant4.pdg, 211)), "")
+        refused(pdg=np.full_like(geant4.pdg, 211))
     far = geant4.conditions.copy()
     far[:, 0] = 50.0
     with pytest.raises(ModelError, match="no shower of the sample is in the range"):
-        validate(model, replace(geant4, conditions=far), "")
+        refused(conditions=far)
     with pytest.raises(FileFormatError, match="other particles"):
-        validate(model, geant4, "", again=replace(geant4, conditions=far))
+        validate(model, replace(read, again=replace(geant4, conditions=far)))
 
 
-def test_showers_outside_the_range_are_left_out_and_counted(model, geant4):
+def test_showers_outside_the_range_are_left_out_and_counted(model, geant4, read):
     some = geant4.conditions.copy()
     some[:100, 0] = 50.0
-    result = validate(model, replace(geant4, conditions=some), "", pictures=False, speed=False)
+    result = validate(
+        model, replace(read, showers=replace(geant4, conditions=some)), pictures=False, speed=False
+    )
     assert result.subject.left_out == 100
     assert result.subject.showers == len(geant4) - 100
 

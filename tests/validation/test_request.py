@@ -14,8 +14,9 @@ from k4calofast.exceptions import ModelError
 from k4calofast.fullsim import request as requests
 from k4calofast.showers import crystals
 from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.validation.closure import COMPARED
+from k4calofast.validation.crystals.kind import KIND
 from k4calofast.validation.request import BOUNDS, request
+from k4calofast.validation.results import Sample
 
 GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
 KINDS = (22, 11, -11)
@@ -35,11 +36,17 @@ def particles(count: int = 9000) -> CrystalShowers:
     )
 
 
-def sides(showers: CrystalShowers, shift):
-    """Observables of a reference, and of a generator that is off by so many spreads."""
+def sides(showers: CrystalShowers, shift) -> list[Sample]:
+    """A reference, and a generator that is off by so many spreads."""
     rng = np.random.default_rng(1)
-    there, here = ({name: rng.standard_normal(len(showers)) for name in COMPARED} for _ in range(2))
-    return there, {name: values + shift for name, values in here.items()}
+    return [
+        Sample(
+            showers,
+            showers.conditions,
+            {name: rng.standard_normal(len(showers)) + off for name in KIND.compared},
+        )
+        for off in (0.0, shift)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +55,7 @@ def showers() -> CrystalShowers:
 
 
 def asked(showers, shift, **options):
-    return request(showers, *sides(showers, shift), "barrel", "a test", **options)
+    return request(KIND, *sides(showers, shift), "barrel", "a test", **options)
 
 
 def of_kinds(wanted, showers):
@@ -84,7 +91,7 @@ def test_bounds_are_kept_so_that_nothing_is_starved(showers, soft_photons, bound
 
 def test_showers_are_asked_for_where_the_generator_is_wrong(showers, soft_photons, wanted):
     photons = showers.pdg == 22
-    density = wanted.density(22, showers.take(photons))
+    density = of_kinds(wanted, showers)[0]
     soft = soft_photons[photons]
     assert density[soft].mean() > 4 * density[~soft].mean()
     assert wanted.kinds[22].share > 2 * wanted.kinds[11].share
@@ -112,8 +119,8 @@ def test_with_power_0_the_density_is_the_usual_one(showers, soft_photons):
 def test_the_request_does_not_depend_on_the_order_of_showers(showers, soft_photons, wanted):
     shift = np.where(soft_photons, 1.0, 0.0)
     order = np.random.default_rng(2).permutation(len(showers))
-    mixed = ({n: v[order] for n, v in side.items()} for side in sides(showers, shift))
-    again = request(showers.take(order), *mixed, "barrel", "a test", power=1.0)
+    mixed = (sample.take(order) for sample in sides(showers, shift))
+    again = request(KIND, *mixed, "barrel", "a test", power=1.0)
     for one, other in zip(of_kinds(wanted, showers), of_kinds(again, showers), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 

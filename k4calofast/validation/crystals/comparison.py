@@ -1,18 +1,22 @@
-"""Everything that is compared between a reference and a generated sample, once."""
+"""What is compared of showers in windows of crystals: groups, figures, gates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.detector import CrystalBarrel
 from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.validation.closure import COMPARED, Bin, closure, worst
-from k4calofast.validation.crystals.observables import IMPACT, OBSERVABLES, observables
+from k4calofast.validation.comparison import evenly, pairs
+from k4calofast.validation.crystals.observables import (
+    IMPACT,
+    OBSERVABLES,
+    block,
+    lateral_width,
+)
 from k4calofast.validation.crystals.reconstruction import (
     PionPeak,
     Resolution,
@@ -23,50 +27,75 @@ from k4calofast.validation.crystals.reconstruction import (
 from k4calofast.validation.fidelity import (
     NAMES,
     Check,
-    Row,
-    bins,
     checked,
-    compare,
     relative_mean,
+    relative_width,
 )
-from k4calofast.validation.metrics import (
-    Separation,
-    SpectrumDistance,
-    Value,
-    coverage,
-    frechet_distance,
-    kernel_distance,
-    separation,
-    spectrum_distance,
-    standardised,
-)
+from k4calofast.validation.metrics import Value, distinct
+from k4calofast.validation.results import Distances, Group, Row, Sample
 
 Floats = npt.NDArray[np.float64]
-Number = TypeVar("Number", bound=np.generic)
-Rows = npt.NDArray[np.int64]
-Progress = Callable[[str], None]
+Indices = npt.NDArray[np.int64]
+
+GATES = {
+    "mean": 0.005,
+    "width": 0.10,
+    "e1_e9": 0.02,
+    "e9_e25": 0.02,
+    "lateral": 0.02,
+    "cells": 1.0,
+    "response": 0.003,
+    "spread": 0.05,
+    "lit_cells": 0.01,
+    "centre": 0.05,
+    "closure": 0.25,
+    "auc_observables": 0.60,
+    "auc_cells": 0.70,
+    "auc_network": 0.70,
+    "pion_mass": 0.005,
+    "pion_width": 0.10,
+}
+"""Largest allowed value of each figure; of relative differences, the size counts. A model's card
+can set its own."""
+
+MEANINGS = {
+    "mean": "mean window energy in a bin of momentum, relative difference",
+    "width": "68 % width of the window energy in a bin of momentum, relative difference",
+    "e1_e9": "mean E1/E3x3 in a bin of momentum, relative difference",
+    "e9_e25": "mean E3x3/E5x5 in a bin of momentum, relative difference",
+    "lateral": "mean lateral width in a bin of momentum, relative difference",
+    "cells": "worst of the 25 central cells in a bin of momentum: difference over the larger of "
+    "5 % and 0.5 MeV",
+    "response": "mean response E/p of a kind, relative difference",
+    "spread": "68 % width of the window energy of a kind, relative difference, mean over bins of "
+    "momentum",
+    "lit_cells": "mean number of cells with energy of a kind, relative difference",
+    "centre": "mean energy-weighted centre of a kind, difference in cells",
+    "closure": "mean of an observable in a bin of a condition: difference in units of its spread",
+    "auc_observables": "area under the ROC curve of boosted trees on the observables",
+    "auc_cells": "area under the ROC curve of boosted trees on the cells",
+    "auc_network": "area under the ROC curve of a small network on the cells",
+    "pion_mass": "mean of the neutral pion's peak, relative difference",
+    "pion_width": "width of the neutral pion's peak, relative difference",
+}
+
+WHAT = {
+    "observables": "boosted trees on the observables",
+    "cells": "boosted trees on the cells",
+    "network": "a small network on the cells",
+}
+"""Classifiers, in words."""
 
 _MOST_CELLS = 200_000
 """Cells of each sample whose spectra are compared, at most."""
 
-_MOST_CLASSIFIED = 40_000
-"""Showers of each sample that a classifier gets, at most."""
+_CELL_RELATIVE, _CELL_ABSOLUTE = 0.05, 0.5e-3
+_NEAR = 1e-3
+"""Momenta that differ by less than this, relatively, are one bin."""
 
-CLASSIFIERS = {
-    "observables": ("auc_observables", "boosted trees on the observables"),
-    "cells": ("auc_cells", "boosted trees on the cells"),
-    "network": ("auc_network", "a small network on the cells"),
-}
-"""Classifiers: their gates, and what they are."""
-
-
-@dataclass(frozen=True)
-class Distances:
-    """How far one sample is from another, in all metrics."""
-
-    spectra: dict[str, SpectrumDistance]
-    separations: dict[str, Separation]
-    clouds: dict[str, Value]
+_MOST_MOMENTA, _MOMENTUM_BINS = 12, 5
+_LEAST = 60
+"""Showers in a bin of momentum, if the sample has more bins than one."""
 
 
 @dataclass(frozen=True)
@@ -76,271 +105,186 @@ class Reconstructed:
     resolutions: list[Resolution]
     pion: PionPeak | None
 
+    def data(self) -> dict[str, object]:
+        """Return all but the masses, for JSON."""
+        plain = (int, float)
+        return {
+            "resolutions": [
+                {
+                    name: value if isinstance(value, plain) else vars(value)
+                    for name, value in vars(found).items()
+                }
+                for found in self.resolutions
+            ],
+            "pion": None
+            if self.pion is None
+            else {
+                "pairs": len(self.pion.masses),
+                "mean": vars(self.pion.mean),
+                "width": vars(self.pion.width),
+            },
+        }
 
-@dataclass(frozen=True)
-class Comparison:
-    """A generated sample beside its reference.
 
-    Attributes
-    ----------
-    there, here
-        Observables of the reference and of the generated sample.
-    rows
-        Figures in bins of momentum.
-    again
-        The same of the reference against itself: its repetition, or halves.
-    distances, itself
-        Of the generated sample from the reference, and of the reference from itself.
-    itself_is
-        A repetition or halves.
-    closure, itself_closure
-        Bins of the conditions, of the generated sample and of the reference against itself.
-    reference, generated
-        After reconstruction.
-    checks, itself_checks
-        All figures beside their gates, of the generated sample and of the reference against
-        itself.
+def groups_of(sample: Sample) -> list[Group]:
+    """Groups of showers, kind by kind and momentum by momentum.
+
+    A sample at a few momenta has a group for each; others have bins with as many showers each, and
+    their mean momentum.
     """
-
-    there: dict[str, Floats]
-    here: dict[str, Floats]
-    rows: list[Row]
-    again: list[Row]
-    distances: Distances
-    itself: Distances
-    itself_is: str
-    closure: list[Bin]
-    itself_closure: list[Bin]
-    reference: Reconstructed
-    generated: Reconstructed
-    checks: list[Check]
-    itself_checks: list[Check]
-
-    @property
-    def failures(self) -> list[Check]:
-        """Figures that fail, the worst first."""
-        failed = [check for check in self.checks if check.fails]
-        return sorted(failed, key=lambda check: check.excess / check.limit, reverse=True)
-
-    @property
-    def beyond(self) -> list[Check]:
-        """Figures beyond their gates by no more than chance explains."""
-        return [check for check in self.checks if check.beyond and not check.fails]
-
-    def worst_bins(self, count: int = 8) -> list[Bin]:
-        """Bins of the conditions with the largest shifts, less two errors."""
-        return worst(self.closure, count, 2.0)
-
-
-def compare_samples(
-    reference: CrystalShowers,
-    generated: CrystalShowers,
-    detector: CrystalBarrel,
-    gates: Mapping[str, float],
-    again: CrystalShowers | None = None,
-    progress: Progress = lambda _: None,
-    classifiers: Sequence[str] = tuple(CLASSIFIERS),
-) -> Comparison:
-    """Compare two samples with the same conditions, row by row, in all ways.
-
-    Parameters
-    ----------
-    reference, generated
-        N showers each.
-    gates
-        Limits; see `k4calofast.validation.fidelity.GATES`.
-    again
-        A repetition of the reference: the same particles, other random numbers.
-    progress
-        Called with what comes next.
-    classifiers
-        Which of `CLASSIFIERS` to train; they take most of the time.
-    """
-    progress("observables")
-    there, here = observables(reference, detector), observables(generated, detector)
-    rows = compare(reference, generated, there, here)
-    progress("closure in bins of the conditions")
-    found = closure(reference, there, here, COMPARED)
-    distances = _distances(reference, generated, there, here, progress, "generator", classifiers)
-    if again is not None:
-        one, other, first, second = reference, again, there, observables(again, detector)
-        itself_closure = closure(one, first, second, COMPARED)
-    else:
-        halves = _halves(reference)
-        one, other = (reference.take(half) for half in halves)
-        first, second = (_taken(there, half) for half in halves)
-        itself_closure = closure(one, first, second, COMPARED, others=other)
-    itself_rows = compare(one, other, first, second)
-    itself = _distances(one, other, first, second, progress, "reference", classifiers)
-    progress("reconstruction")
-    seen = _reconstructed(reference, generated, detector)
-    itself_seen = _reconstructed(one, other, detector)
-    return Comparison(
-        there,
-        here,
-        rows,
-        itself_rows,
-        distances,
-        itself,
-        "two halves of the reference" if again is None else "a repetition of the reference",
-        found,
-        itself_closure,
-        *seen,
-        _checks(reference, there, here, rows, found, distances, seen, gates),
-        _checks(one, first, second, itself_rows, itself_closure, itself, itself_seen, gates),
-    )
-
-
-def _halves(showers: CrystalShowers) -> tuple[Rows, Rows]:
-    """Rows of two halves, of the same kind and in the same bin of momentum row by row.
-
-    Which shower of a bin is in which half, and beside which, is random: errors of differences are
-    those of independent samples.
-    """
-    rng = np.random.default_rng(0)
-    pairs = [
-        rng.permutation(np.flatnonzero(chosen))[: chosen.sum() // 2 * 2].reshape(-1, 2)
-        for _, _, chosen in bins(showers)
+    return [
+        Group(pdg, momentum, rows, number)
+        for pdg in sample.kinds
+        for number, (momentum, rows) in enumerate(_bins(sample.momentum, sample.pdg == pdg))
     ]
+
+
+def _bins(
+    momentum: Floats, kind: npt.NDArray[np.bool_]
+) -> Iterator[tuple[float, npt.NDArray[np.bool_]]]:
+    values = distinct(momentum[kind], _NEAR)
+    if len(values) <= _MOST_MOMENTA:
+        for value in values:
+            yield float(value), kind & (np.abs(momentum - value) < _NEAR * value)
+        return
+    count = int(np.clip(kind.sum() // _LEAST, 1, _MOMENTUM_BINS))
+    edges = np.quantile(momentum[kind], np.linspace(0, 1, count + 1))
+    edges[-1] = np.inf
+    for low, high in pairwise(edges):
+        chosen = kind & (momentum >= low) & (momentum < high)
+        yield float(momentum[chosen].mean()), chosen
+
+
+def halves(reference: Sample, groups: list[Group]) -> tuple[Indices, Indices, list[Group]]:
+    """Rows of two halves, of the same kind and in the same bin of momentum row by row."""
+    rng = np.random.default_rng(0)
     # Not ordered by kind: some comparisons take a part of the rows.
-    one, other = rng.permutation(np.concatenate(pairs)).T
-    return one, other
+    first, second = rng.permutation(np.concatenate(pairs(groups, rng))).T
+    return first, second, groups_of(reference.take(first))
 
 
-def _taken(values: dict[str, Floats], rows: Rows) -> dict[str, Floats]:
-    return {name: column[rows] for name, column in values.items()}
+def row_of(reference: Sample, generated: Sample, group: Group) -> Row:
+    """Figures of a group; see `MEANINGS`."""
+    expected, found = (sample.take(group.rows) for sample in (reference, generated))
+
+    def mean(name: str) -> Value:
+        return relative_mean(expected.observables[name], found.observables[name])
+
+    blocks = [block(side.showers.energies.astype(np.float64), 5) for side in (expected, found)]
+    allowed = np.maximum(_CELL_RELATIVE * blocks[0].mean(0), _CELL_ABSOLUTE)
+    difference = (blocks[1] - blocks[0]) / allowed
+    apart = np.abs(difference.mean(0)).ravel()
+    error = difference.std(0).ravel() / np.sqrt(len(difference))
+    worst = int(apart.argmax())
+    responses = (side.observables["response"] for side in (expected, found))
+    lateral = (lateral_width(side.observables) for side in (expected, found))
+    figures = {
+        "mean": mean("response"),
+        "width": relative_width(*responses),
+        "e1_e9": mean("e1_e9"),
+        "e9_e25": mean("e9_e25"),
+        "lateral": relative_mean(*lateral),
+        "cells": Value(float(apart[worst]), float(error[worst])),
+    }
+    return Row(group, figures)
 
 
-def _distances(
-    one: CrystalShowers,
-    other: CrystalShowers,
-    there: dict[str, Floats],
-    here: dict[str, Floats],
-    progress: Progress,
-    what: str,
-    classifiers: Sequence[str],
-) -> Distances:
-    progress(f"{what}: spectra")
+def spectra(sample: Sample) -> dict[str, Floats]:
+    """Values of the observables, and of the cells."""
+    energies = sample.showers.energies
+    lit = evenly(energies[energies > 0], _MOST_CELLS).astype(np.float64)
     names = (*OBSERVABLES, *IMPACT)
-    spectra = {name: spectrum_distance(there[name], here[name]) for name in names}
-    lit = [_evenly(s.energies[s.energies > 0], _MOST_CELLS) for s in (one, other)]
-    spectra["cell_energy"] = spectrum_distance(*(np.log10(e.astype(np.float64)) for e in lit))
-    progress(f"{what}: clouds")
-    columns = [np.stack([values[name] for name in names], axis=1) for values in (there, here)]
-    points = standardised(*columns)
-    clouds = {
-        "fpd": frechet_distance(*points),
-        "kpd": kernel_distance(*points),
-        **coverage(*points),
-    }
-    features = {
-        "observables": columns,
-        "cells": [_cells(showers) for showers in (one, other)],
-        "network": [_logarithms(showers) for showers in (one, other)],
-    }
-    separations = {}
-    for name in classifiers:
-        progress(f"{what}: {CLASSIFIERS[name][1]}")
-        kind = "network" if name == "network" else "trees"
-        one_side, other_side = (_evenly(side, _MOST_CLASSIFIED) for side in features[name])
-        separations[name] = separation(one_side, other_side, kind)
-    return Distances(spectra, separations, clouds)
+    return {name: sample.observables[name] for name in names} | {"cell_energy": np.log10(lit)}
 
 
-def _evenly(values: npt.NDArray[Number], most: int) -> npt.NDArray[Number]:
-    """At most so many of the rows, evenly: samples may be ordered by momentum."""
-    return values[:: max(-(-len(values) // most), 1)]
-
-
-def _cells(showers: CrystalShowers) -> Floats:
+def cells(sample: Sample) -> Floats:
+    """What classifiers get of the cells (N, cells)."""
+    showers: CrystalShowers = sample.showers
     return showers.energies.reshape(len(showers), -1).astype(np.float64)
 
 
-def _logarithms(showers: CrystalShowers) -> Floats:
+def logarithms(sample: Sample) -> Floats:
     """Cells for a network: logarithms of MeV, and the momentum's."""
-    cells = np.log1p(_cells(showers) * 1e4)
-    return np.concatenate([cells, np.log(showers.momentum)[:, None]], axis=1)
+    energies = np.log1p(cells(sample) * 1e4)
+    return np.concatenate([energies, np.log(sample.momentum)[:, None]], axis=1)
 
 
-def _reconstructed(
-    reference: CrystalShowers, generated: CrystalShowers, detector: CrystalBarrel
+def reconstructed(
+    reference: Sample, generated: Sample, groups: list[Group]
 ) -> tuple[Reconstructed, Reconstructed]:
     """Reconstruct both samples with the calibration of the reference."""
-    both = [find_clusters(showers, detector) for showers in (reference, generated)]
-    binned = list(bins(reference))
+    samples, barrel = (reference, generated), reference.readout.detector
+    clusters = [find_clusters(sample.showers, barrel) for sample in samples]
+    momentum = reference.momentum
     calibration = np.ones(len(reference))
-    for _, _, rows in binned:
-        total = both[0].e5x5[rows].sum()
-        calibration[rows] = reference.momentum[rows].sum() / total if total > 0 else 1.0
-    one, other = (
+    for group in groups:
+        total = clusters[0].e5x5[group.rows].sum()
+        factor = momentum[group.rows].sum() / total if total > 0 else 1.0
+        calibration[group.rows] = factor
+    expected, found = (
         Reconstructed(
-            [resolution(showers, clusters, pdg, rows) for pdg, _, rows in binned],
-            pion_peak(showers, clusters, calibration, detector.face.radius),
+            [resolution(sample.showers, of, group.pdg, group.rows) for group in groups],
+            pion_peak(sample.showers, of, calibration, barrel.face.radius),
         )
-        for showers, clusters in zip((reference, generated), both, strict=True)
+        for sample, of in zip(samples, clusters, strict=True)
     )
-    return one, other
+    return expected, found
 
 
-def _checks(
-    reference: CrystalShowers,
-    there: dict[str, Floats],
-    here: dict[str, Floats],
-    rows: list[Row],
-    found: list[Bin],
-    distances: Distances,
-    seen: tuple[Reconstructed, Reconstructed],
-    gates: Mapping[str, float],
+def checks_of(
+    reference: Sample, generated: Sample, found: Distances, gates: Mapping[str, float]
 ) -> list[Check]:
+    """All figures beside their gates."""
     checks = []
+    rows = found.rows
     for gate in ("mean", "width", "e1_e9", "e9_e25", "lateral", "cells"):
-        values = {row.where: row.figures[gate] for row in rows}
+        values = {row.group.where: row.figures[gate] for row in rows}
         tests = 25 * len(rows) if gate == "cells" else len(rows)
         checks += checked(gate, gates[gate], values, tests)
-    kinds = {NAMES.get(pdg, str(pdg)): reference.pdg == pdg for pdg in np.unique(reference.pdg)}
-    for gate, name in (("response", "response"), ("lit_cells", "cells")):
-        values = {
-            f"{kind}, {OBSERVABLES[name].title}": relative_mean(
-                there[name][chosen], here[name][chosen]
-            )
-            for kind, chosen in kinds.items()
-        }
+    for gate, values in _of_kinds(reference, generated, found).items():
         checks += checked(gate, gates[gate], values)
-    spread = {}
-    for kind, chosen in kinds.items():
-        pdg = int(reference.pdg[chosen][0])
-        widths = [row.figures["width"] for row in rows if row.pdg == pdg]
-        spread[f"{kind}, width of the response"] = Value(
-            float(np.mean([w.value for w in widths])),
-            float(np.sqrt(sum(w.error**2 for w in widths)) / len(widths)),
-        )
-    checks += checked("spread", gates["spread"], spread)
-    centre = {}
-    for kind, chosen in kinds.items():
-        for name in ("centre_theta", "centre_phi"):
-            shift = here[name][chosen] - there[name][chosen]
-            error = float(shift.std() / np.sqrt(len(shift)))
-            centre[f"{kind}, {OBSERVABLES[name].title}"] = Value(float(shift.mean()), error)
-    checks += checked("centre", gates["centre"], centre)
-    checks += checked(
-        "closure",
-        gates["closure"],
-        {
-            f"{NAMES.get(b.pdg, b.pdg)}, {OBSERVABLES[b.observable].title} for "
-            f"{b.condition} {b.low:.3g} to {b.high:.3g}": Value(b.shift, b.error)
-            for b in found
-        },
-    )
-    for name, area in distances.separations.items():
-        gate, what = CLASSIFIERS[name]
-        checks += checked(gate, gates[gate], {what: Value(area.mean, area.error)})
-    one, other = seen[0].pion, seen[1].pion
-    if one is not None and other is not None:
-        for gate, a, b in (
-            ("pion_mass", one.mean, other.mean),
-            ("pion_width", one.width, other.width),
-        ):
-            error = float(np.hypot(a.error, b.error)) / a.value
-            value = Value(b.value / a.value - 1, error)
-            checks += checked(gate, gates[gate], {"neutral pion": value})
+    closure = {
+        bin_.where(OBSERVABLES[bin_.observable].title): Value(bin_.shift, bin_.error)
+        for bin_ in found.closure
+    }
+    checks += checked("closure", gates["closure"], closure)
+    for name, area in found.separations.items():
+        gate = f"auc_{name}"
+        checks += checked(gate, gates[gate], {WHAT[name]: Value(area.mean, area.error)})
+    pions = [side.pion for side in found.own]
+    if None not in pions:
+        for name, gate in (("mean", "pion_mass"), ("width", "pion_width")):
+            expected, other = (getattr(pion, name) for pion in pions)
+            error = float(np.hypot(expected.error, other.error)) / expected.value
+            difference = Value(other.value / expected.value - 1, error)
+            checks += checked(gate, gates[gate], {"neutral pion": difference})
     return checks
+
+
+def _of_kinds(
+    reference: Sample, generated: Sample, found: Distances
+) -> dict[str, dict[str, Value]]:
+    """Figures of kinds of particles, in the order of their numbers, by gates."""
+    figures: dict[str, dict[str, Value]] = {
+        gate: {} for gate in ("response", "lit_cells", "spread", "centre")
+    }
+    for pdg in np.unique(reference.pdg).tolist():
+        kind, chosen = NAMES.get(pdg, str(pdg)), reference.pdg == pdg
+        expected, other = (
+            {name: values[chosen] for name, values in sample.observables.items()}
+            for sample in (reference, generated)
+        )
+        for gate, name in (("response", "response"), ("lit_cells", "cells")):
+            where = f"{kind}, {OBSERVABLES[name].title}"
+            figures[gate][where] = relative_mean(expected[name], other[name])
+        widths = [row.figures["width"] for row in found.rows if row.group.pdg == pdg]
+        figures["spread"][f"{kind}, width of the response"] = Value(
+            float(np.mean([width.value for width in widths])),
+            float(np.sqrt(sum(width.error**2 for width in widths)) / len(widths)),
+        )
+        for name in ("centre_theta", "centre_phi"):
+            shift = other[name] - expected[name]
+            error = float(shift.std() / np.sqrt(len(shift)))
+            where = f"{kind}, {OBSERVABLES[name].title}"
+            figures["centre"][where] = Value(float(shift.mean()), error)
+    return figures

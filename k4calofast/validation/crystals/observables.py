@@ -67,6 +67,19 @@ IMPACT = {
 """Those that need the detector's geometry as well."""
 
 
+COMPARED = (
+    "response",
+    "e1_e9",
+    "e9_e25",
+    "centre_theta",
+    "centre_phi",
+    "width_theta",
+    "width_phi",
+    "cells_1mev",
+)
+"""Observables whose means are compared in bins of the conditions."""
+
+
 def block(energies: Floats, size: int) -> Floats:
     """Energies (N, size, size) of the cells in the middle of windows."""
     rows, columns = energies.shape[1:]
@@ -157,35 +170,6 @@ def _from_impact(
         "offset_phi": lit
         * radius
         * (mean_phi - showers.conditions[:, names.index("delta_phi_pos")]),
-    }
-
-
-def layered(energies: Floats) -> dict[str, Floats]:
-    """Observables of the depth, of showers in layers [CaloGAN].
-
-    Parameters
-    ----------
-    energies
-        (N, layers, ...) GeV.
-
-    Returns
-    -------
-    dict
-        ``depth_weighted``: sum of layer number times energy (GeV); ``depth``: that over the energy,
-        in layers; ``depth_width``: E-weighted standard deviation of the layer number;
-        ``asymmetry_depth``: (E of the rear half - E of the front half) / E [LHCb]. (N,) each.
-    """
-    by_layer = energies.reshape(*energies.shape[:2], -1).sum(2)
-    layer = np.arange(by_layer.shape[1])
-    total, weighted = by_layer.sum(1), by_layer @ layer
-    depth = ratio(weighted, total)
-    spread = ratio(by_layer @ layer**2, total) - depth**2
-    side = np.sign(layer - layer.mean())
-    return {
-        "depth_weighted": weighted,
-        "depth": depth,
-        "depth_width": np.sqrt(np.maximum(spread, 0.0)),
-        "asymmetry_depth": ratio(by_layer @ side, total),
     }
 
 

@@ -1,31 +1,25 @@
-"""A generator of showers in layers beside full simulation: groups of showers, figures, gates."""
+"""What is compared of showers in layers: groups, figures, gates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from k4calofast.exceptions import FileFormatError
+from k4calofast.validation.comparison import pairs
 from k4calofast.validation.fidelity import NAMES, Check, checked, relative_mean
-from k4calofast.validation.layers.observables import OBSERVABLES, Observed, observables
-from k4calofast.validation.layers.readout import SeenShowers
-from k4calofast.validation.metrics import (
-    Separation,
-    SpectrumDistance,
-    Value,
-    common_edges,
-    separation,
-    spectrum_distance,
-)
+from k4calofast.validation.layers.hits import SeenShowers
+from k4calofast.validation.layers.observables import OBSERVABLES
+from k4calofast.validation.metrics import Value, common_edges, distinct
 from k4calofast.validation.observables import width68, width68_error
+from k4calofast.validation.results import Distances, Group, Row, Sample
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.bool_]
-Progress = Callable[[str], None]
 
 GATES = {
     "mean": 0.01,
@@ -78,37 +72,6 @@ _LEAST_IN_A_BIN = 60
 
 
 @dataclass(frozen=True)
-class Group:
-    """Showers of one kind, momentum and direction.
-
-    Attributes
-    ----------
-    pdg, momentum
-        Kind, and mean momentum (GeV).
-    number
-        Of the momentum, in ascending order: the same for all angles of a kind.
-    angles
-        angle_t and angle_z (rad); None for all.
-    rows
-        (N,) which showers.
-    """
-
-    pdg: int
-    momentum: float
-    number: int
-    angles: tuple[float, float] | None
-    rows: Rows
-
-    @property
-    def where(self) -> str:
-        """In words."""
-        kind = f"{NAMES.get(self.pdg, self.pdg)} at {self.momentum:.3g} GeV"
-        if self.angles is None:
-            return kind
-        return f"{kind}, angles {self.angles[0]:.2f} and {self.angles[1]:.2f}"
-
-
-@dataclass(frozen=True)
 class Resolved:
     """Visible energy of a group: mean over momentum, and 68 % width over the mean."""
 
@@ -117,116 +80,37 @@ class Resolved:
 
 
 @dataclass(frozen=True)
-class Row:
-    """Figures of a group.
+class RowOfLayers(Row):
+    """Figures of a group in layers.
 
     Attributes
     ----------
-    group
-        Of which.
-    showers
-        How many.
-    figures
-        By gates; see `MEANINGS`.
     layers
         Differences of the layers' mean energies over the profile's maximum.
-    spectrum
-        chi2 / NDF of the hits' energies; see `mip_spectrum`.
-    reference, generated
-        Visible energy.
+    resolved
+        Visible energy, of the reference and of the generated sample.
     """
 
-    group: Group
-    showers: int
-    figures: dict[str, Value]
-    layers: list[Value]
-    spectrum: float | None
-    reference: Resolved
-    generated: Resolved
+    layers: Sequence[Value] = ()
+    resolved: tuple[Resolved, ...] = ()
 
     def data(self) -> dict[str, object]:
         """Return all but the layers, for JSON."""
-        group = self.group
-        return {
-            "pdg": group.pdg,
-            "momentum": group.momentum,
-            "angles": None if group.angles is None else list(group.angles),
-            "showers": self.showers,
-            **{name: vars(figure) for name, figure in self.figures.items()},
-            "mip_spectrum_chi2_ndf": self.spectrum,
-            "reference": {name: vars(value) for name, value in vars(self.reference).items()},
-            "generator": {name: vars(value) for name, value in vars(self.generated).items()},
-        }
+        angles, sides = (
+            self.group.angles,
+            zip(("reference", "generator"), self.resolved, strict=True),
+        )
+        return (
+            super().data()
+            | {"angles": None if angles is None else list(angles)}
+            | {
+                side: {name: vars(value) for name, value in vars(found).items()}
+                for side, found in sides
+            }
+        )
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Hits, and what is observed of them."""
-
-    seen: SeenShowers
-    observed: Observed
-
-    def take(self, rows: Indices) -> Sample:
-        """Return the showers of these rows."""
-        return Sample(self.seen.take(rows), self.observed.take(rows))
-
-
-@dataclass(frozen=True)
-class Distances:
-    """How far one sample is from another."""
-
-    rows: list[Row]
-    spectra: dict[str, SpectrumDistance]
-    separation: Separation
-    checks: list[Check]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A generated sample beside its reference.
-
-    Attributes
-    ----------
-    reference, generated
-        The samples.
-    groups
-        Groups of their showers.
-    distances, itself
-        Of the generated sample from the reference, and of the reference from itself.
-    itself_is
-        A repetition of the reference, or halves.
-    layers, mip, threshold
-        Number of layers; GeV; and MIPs from which hits are seen.
-    """
-
-    reference: Sample
-    generated: Sample
-    groups: list[Group]
-    distances: Distances
-    itself: Distances
-    itself_is: str
-    layers: int
-    mip: float
-    threshold: float
-
-    @property
-    def checks(self) -> list[Check]:
-        """All figures beside their gates."""
-        return self.distances.checks
-
-    @property
-    def failures(self) -> list[Check]:
-        """Figures that fail, the worst first."""
-        failed = [check for check in self.checks if check.fails]
-        return sorted(failed, key=lambda check: check.excess / check.limit, reverse=True)
-
-    @property
-    def beyond(self) -> list[Check]:
-        """Figures beyond their gates by no more than chance explains."""
-        return [check for check in self.checks if check.beyond and not check.fails]
-
-
-def groups_of(seen: SeenShowers) -> list[Group]:
+def groups_of(sample: Sample) -> list[Group]:
     """Groups of showers: by kind, momentum and angles where these are fixed.
 
     Samples of many momenta have bins of equal width in the logarithm; of many angles, they have
@@ -237,19 +121,19 @@ def groups_of(seen: SeenShowers) -> list[Group]:
     FileFormatError
         If none has enough showers.
     """
-    rounded = np.rint(np.stack([seen.angle_t, seen.angle_z], axis=1) / _ANGLE).astype(np.int64)
-    pairs: list[tuple[int, int] | None] = list(map(tuple, np.unique(rounded, axis=0).tolist()))
-    if len(pairs) > _MOST_ANGLES:
-        pairs = [None]
+    rounded = np.rint(sample.conditions[:, 1:] / _ANGLE).astype(np.int64)
+    directions: list[tuple[int, int] | None] = list(map(tuple, np.unique(rounded, axis=0).tolist()))
+    if len(directions) > _MOST_ANGLES:
+        directions = [None]
     found = []
-    for pdg in dict.fromkeys(seen.pdg.tolist()):
-        for number, at in enumerate(_by_momentum(seen.momentum, seen.pdg == pdg)):
-            for pair in pairs:
+    for pdg, of_kind in sample.kinds.items():
+        for number, at in enumerate(_by_momentum(sample.momentum, of_kind)):
+            for pair in directions:
                 rows = at if pair is None else at & (rounded == pair).all(1)
                 angles = None if pair is None else (pair[0] * _ANGLE, pair[1] * _ANGLE)
                 if rows.sum() >= _LEAST:
-                    mean = float(seen.momentum[rows].mean())
-                    found.append(Group(int(pdg), mean, number, angles, rows))
+                    mean = float(sample.momentum[rows].mean())
+                    found.append(Group(int(pdg), mean, rows, number, angles))
     if not found:
         raise FileFormatError(
             f"a validation needs {_LEAST} showers of one kind, momentum and direction"
@@ -259,89 +143,50 @@ def groups_of(seen: SeenShowers) -> list[Group]:
 
 def _by_momentum(momentum: Floats, rows: Rows) -> Iterator[Rows]:
     """Rows, momentum by momentum, or in bins of equal width in the logarithm."""
-    ordered = np.sort(momentum[rows])
-    values = ordered[np.append(True, np.diff(ordered) > _NEAR * ordered[1:])]
+    values = distinct(momentum[rows], _NEAR)
     if len(values) <= _MOST_MOMENTA:
         yield from (rows & (np.abs(momentum - value) < _NEAR * value) for value in values)
         return
     count = int(np.clip(rows.sum() // _LEAST_IN_A_BIN, 1, _BINS))
-    edges = np.geomspace(ordered[0], ordered[-1], count + 1)[1:-1]
+    edges = np.geomspace(values[0], momentum[rows].max(), count + 1)[1:-1]
     number = np.searchsorted(edges, momentum, side="right")
-    yield from (rows & (number == one) for one in range(count))
+    yield from (rows & (number == index) for index in range(count))
 
 
-def compare(
-    reference: SeenShowers,
-    generated: SeenShowers,
-    again: SeenShowers | None,
-    layers: int,
-    mip: float,
-    threshold: float,
-    gates: Mapping[str, float],
-    progress: Progress = lambda _: None,
-) -> Comparison:
-    """Compare samples of the same particles in the same cells, row by row.
-
-    Parameters
-    ----------
-    reference, generated
-        N showers each.
-    again
-        A repetition of the reference; without one, its halves are compared.
-    layers, mip, threshold
-        Number of layers; GeV; and MIPs from which hits are seen.
-    gates
-        Limits; see `GATES`.
-    progress
-        Called with what comes next.
-
-    Raises
-    ------
-    FileFormatError
-        If there are too few showers.
-    """
-    progress("observables")
-    there, here = (Sample(seen, observables(seen, layers, mip)) for seen in (reference, generated))
-    groups = groups_of(reference)
-    progress("generator against reference")
-    distances = _distances(there, here, groups, mip, gates)
-    progress("reference against itself")
-    if again is not None:
-        one, other, own = there, Sample(again, observables(again, layers, mip)), groups
-    else:
-        (first, second), own = _halves(groups)
-        one, other = there.take(first), there.take(second)
-    itself = _distances(one, other, own, mip, gates)
-    said = "two halves of the reference" if again is None else "a repetition of the reference"
-    return Comparison(there, here, groups, distances, itself, said, layers, mip, threshold)
+def halves(_: Sample, groups: list[Group]) -> tuple[Indices, Indices, list[Group]]:
+    """Rows of two halves, those of a group beside each other, and the groups in them."""
+    paired = pairs(groups, np.random.default_rng(0))
+    number = np.repeat(np.arange(len(groups)), [len(rows) for rows in paired])
+    own = [replace(group, rows=number == index) for index, group in enumerate(groups)]
+    first, second = np.concatenate(paired).T
+    return first, second, own
 
 
-def _halves(groups: list[Group]) -> tuple[tuple[Indices, Indices], list[Group]]:
-    """Rows of two halves, those of a group beside each other, and the groups in them.
-
-    Which shower of a group is in which half, and beside which, is random.
-    """
-    rng = np.random.default_rng(0)
-    pairs = [
-        rng.permutation(np.flatnonzero(one.rows))[: one.rows.sum() // 2 * 2].reshape(-1, 2)
-        for one in groups
-    ]
-    number = np.repeat(np.arange(len(groups)), [len(one) for one in pairs])
-    own = [replace(one, rows=number == i) for i, one in enumerate(groups)]
-    first, second = np.concatenate(pairs).T
-    return (first, second), own
-
-
-def _distances(
-    there: Sample, here: Sample, groups: list[Group], mip: float, gates: Mapping[str, float]
-) -> Distances:
-    rows = [_row(there, here, group, mip) for group in groups]
-    spectra = {
-        name: spectrum_distance(there.observed.numbers[name], here.observed.numbers[name])
-        for name in OBSERVABLES
+def row_of(reference: Sample, generated: Sample, group: Group) -> RowOfLayers:
+    """Figures of a group; see `MEANINGS`."""
+    expected, found = (sample.take(group.rows) for sample in (reference, generated))
+    figures = {
+        gate: relative_mean(expected.observables[name], found.observables[name])
+        for gate, name in _MEANS.items()
     }
-    # Kinds, momenta and directions are the same in both: the trees learn what depends on them.
-    area = separation(_features(there), _features(here), "trees")
+    resolved = tuple(_resolved(side.observables["response"]) for side in (expected, found))
+    figures["resolution"] = _relative(*(side.resolution for side in resolved))
+    energies = [side.profiles["energies"] for side in (expected, found)]
+    scale = float(energies[0].mean(0).max()) or 1.0
+    difference = (energies[1] - energies[0]) / scale
+    error = difference.std(0) / np.sqrt(len(difference))
+    layers = [Value(float(v), float(e)) for v, e in zip(difference.mean(0), error, strict=True)]
+    figures["profile"] = _largest(layers)
+    mip = reference.readout.barrel.mip
+    spectrum = mip_spectrum(expected.showers, found.showers, mip)
+    return RowOfLayers(group, figures, {"mip_spectrum_chi2_ndf": spectrum}, layers, resolved)
+
+
+def checks_of(
+    _reference: Sample, _generated: Sample, found: Distances, gates: Mapping[str, float]
+) -> list[Check]:
+    """All figures beside their gates, those of all groups of a kind together among them."""
+    rows: list[RowOfLayers] = list(found.rows)  # type: ignore[arg-type]
     checks = []
     for gate in (*_MEANS, "resolution"):
         values = {row.group.where: row.figures[gate] for row in rows}
@@ -352,25 +197,10 @@ def _distances(
     averages = _averages(rows, [row.layers for row in rows])
     values |= {where: _largest(layers) for where, layers in averages.items()}
     checks += checked("profile", gates["profile"], values, len(values) * len(rows[0].layers))
-    auc = {"all groups": Value(area.mean, area.error)}
-    checks += checked("auc_observables", gates["auc_observables"], auc)
-    return Distances(rows, spectra, area, checks)
-
-
-def _row(there: Sample, here: Sample, group: Group, mip: float) -> Row:
-    one, other = (sample.observed.take(group.rows) for sample in (there, here))
-    figures = {
-        gate: relative_mean(one.numbers[name], other.numbers[name]) for gate, name in _MEANS.items()
-    }
-    resolved = [_resolved(side.numbers["response"]) for side in (one, other)]
-    figures["resolution"] = _relative(*(side.resolution for side in resolved))
-    scale = float(one.energies.mean(0).max()) or 1.0
-    difference = (other.energies - one.energies) / scale
-    error = difference.std(0) / np.sqrt(len(difference))
-    layers = [Value(float(v), float(e)) for v, e in zip(difference.mean(0), error, strict=True)]
-    figures["profile"] = _largest(layers)
-    spectrum = mip_spectrum(there.seen.take(group.rows), here.seen.take(group.rows), mip)
-    return Row(group, len(difference), figures, layers, spectrum, *resolved)
+    for name, area in found.separations.items():
+        everywhere = {"all groups": Value(area.mean, area.error)}
+        checks += checked(f"auc_{name}", gates[f"auc_{name}"], everywhere)
+    return checks
 
 
 def _resolved(response: Floats) -> Resolved:
@@ -383,19 +213,20 @@ def _resolved(response: Floats) -> Resolved:
     )
 
 
-def _relative(there: Value, here: Value) -> Value:
+def _relative(reference: Value, generated: Value) -> Value:
     """Relative difference of two independent values."""
-    if there.value == 0:
+    if reference.value == 0:
         return Value(0.0, 0.0)
-    ratio = here.value / there.value
-    return Value(ratio - 1, float(np.hypot(ratio * there.error, here.error)) / there.value)
+    ratio = generated.value / reference.value
+    error = float(np.hypot(ratio * reference.error, generated.error)) / reference.value
+    return Value(ratio - 1, error)
 
 
 def _largest(values: Sequence[Value]) -> Value:
-    return max(values, key=lambda one: abs(one.value))
+    return max(values, key=lambda value: abs(value.value))
 
 
-def _averages(rows: list[Row], values: list[list[Value]]) -> dict[str, list[Value]]:
+def _averages(rows: Sequence[Row], values: Sequence[Sequence[Value]]) -> dict[str, list[Value]]:
     """Averages of values (rows, K) over the groups of a kind, if there are several.
 
     Small groups see little one by one; together, they see what is wrong everywhere.
@@ -407,26 +238,30 @@ def _averages(rows: list[Row], values: list[list[Value]]) -> dict[str, list[Valu
             continue
         weight = np.array([rows[i].showers for i in mine], np.float64)
         weight /= weight.sum()
-        value = weight @ np.array([[one.value for one in values[i]] for i in mine])
-        error = np.sqrt(weight**2 @ np.array([[one.error**2 for one in values[i]] for i in mine]))
+        value = weight @ np.array([[value.value for value in values[i]] for i in mine])
+        error = np.sqrt(
+            weight**2 @ np.array([[value.error**2 for value in values[i]] for i in mine])
+        )
         found = [Value(float(v), float(e)) for v, e in zip(value, error, strict=True)]
         averages[f"{NAMES.get(pdg, pdg)}, average of {len(mine)} groups"] = found
     return averages
 
 
-def mip_spectrum(there: SeenShowers, here: SeenShowers, mip: float) -> float | None:
+def mip_spectrum(reference: SeenShowers, generated: SeenShowers, mip: float) -> float | None:
     """chi2 / NDF of the spectra of hits' energies, normalised.
 
     Hits of a shower belong together: errors of bins are those of the sum over showers. Those of
     different bins are taken as independent, so that the value for the same is about 1, no more.
     None without hits.
     """
-    one, other = (np.log10(np.maximum(seen.energy, 1e-12) / mip) for seen in (there, here))
-    if not len(one) or not len(other):
+    sides = [
+        (seen, np.log10(np.maximum(seen.energy, 1e-12) / mip)) for seen in (reference, generated)
+    ]
+    if not all(len(energy) for _, energy in sides):
         return None
-    edges = common_edges(one, other)
+    edges = common_edges(sides[0][1], sides[1][1])
     shares, variances = [], []
-    for seen, energy in ((there, one), (here, other)):
+    for seen, energy in sides:
         place = np.clip(np.searchsorted(edges, energy, side="right") - 1, 0, len(edges) - 2)
         count = np.bincount(
             seen.shower * (len(edges) - 1) + place, minlength=len(seen) * (len(edges) - 1)
@@ -441,13 +276,14 @@ def mip_spectrum(there: SeenShowers, here: SeenShowers, mip: float) -> float | N
     return float(chi2 / max(filled.sum() - 1, 1))
 
 
-def _features(sample: Sample) -> Floats:
-    """What classifiers get (N, features): layers over momentum, so that one cut fits all."""
-    seen, observed = sample.seen, sample.observed
-    momentum = seen.momentum[:, None]
-    numbers = np.stack([observed.numbers[name] for name in OBSERVABLES], axis=1)
+def features(sample: Sample) -> Floats:
+    """What classifiers get (N, features): layers over momentum, so that one cut fits all.
+
+    Kinds, momenta and directions are the same in both samples: trees learn what depends on them.
+    """
+    momentum = sample.momentum[:, None]
+    numbers = np.stack([sample.observables[name] for name in OBSERVABLES], axis=1)
     number = list(OBSERVABLES).index("hits")
-    numbers[:, number] /= seen.momentum
-    particle = np.stack([seen.pdg, seen.momentum, seen.angle_t, seen.angle_z], axis=1)
-    layers = [observed.energies / momentum, observed.hits / momentum]
-    return np.concatenate([numbers, *layers, particle], axis=1)
+    numbers[:, number] /= sample.momentum
+    layers = [sample.profiles[name] / momentum for name in ("energies", "hits")]
+    return np.concatenate([numbers, *layers, sample.pdg[:, None], sample.conditions], axis=1)

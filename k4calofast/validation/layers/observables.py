@@ -11,13 +11,12 @@ high fidelity simulation of high granularity calorimeters with high speed", Comp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.validation.layers.readout import SeenShowers, summed
+from k4calofast.validation.layers.hits import SeenShowers, summed
 from k4calofast.validation.observables import Observable, ratio
 
 Floats = npt.NDArray[np.float64]
@@ -64,30 +63,23 @@ OBSERVABLES = {
 """Numbers of a shower, in this order."""
 
 
-@dataclass(frozen=True)
-class Observed:
-    """Observables of N showers.
-
-    Attributes
-    ----------
-    numbers
-        (N,) each of `OBSERVABLES`.
-    energies, hits
-        (N, L) GeV, and number of hits, in layers.
-    """
-
-    numbers: dict[str, Floats]
-    energies: Floats
-    hits: Floats
-
-    def take(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Observed:
-        """Return those of the showers in these rows."""
-        numbers = {name: values[rows] for name, values in self.numbers.items()}
-        return Observed(numbers, self.energies[rows], self.hits[rows])
+COMPARED = (
+    "response",
+    "hits",
+    "depth",
+    "length",
+    "radius_energy",
+    "spread_energy",
+    "centre_t",
+    "centre_z",
+)
+"""Observables whose means are compared in bins of the conditions."""
 
 
-def observables(seen: SeenShowers, layers: int, mip: float) -> Observed:
-    """Observables of showers.
+def observables(
+    seen: SeenShowers, layers: int, mip: float
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Observables of N showers: numbers (N,), and energies (GeV) and hits in layers (N, L).
 
     Parameters
     ----------
@@ -131,4 +123,4 @@ def observables(seen: SeenShowers, layers: int, mip: float) -> Observed:
         },
         "delay": ratio(summed(shower, seen.delay, count), number),
     }
-    return Observed(numbers, energies, hits)
+    return numbers, {"energies": energies, "hits": hits}

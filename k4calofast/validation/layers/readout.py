@@ -7,16 +7,24 @@ Where, the phase says: by how many pixels borders of cells are moved from where 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast import detector
 from k4calofast.detector import LayeredBarrel
-from k4calofast.exceptions import FileFormatError
+from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import Generated, Generator, ShowerKeys, generate
+from k4calofast.generator.card import ModelCard
 from k4calofast.incidence.transport import LIGHT_SPEED
-from k4calofast.showers.layers import CellsOfPixels, LayerShowers
+from k4calofast.showers.layers import CellsOfPixels, LayerProvenance, LayerShowers
+from k4calofast.showers.reading import Source
+from k4calofast.validation.layers.hits import SeenShowers, summed
+from k4calofast.validation.layers.observables import observables
+from k4calofast.validation.reference import Call
+from k4calofast.validation.results import Sample
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -25,82 +33,6 @@ _AT_ONCE = 128
 """Showers that are looked at together, so that memory stays small."""
 
 _ROUNDING = 1e-6
-
-
-@dataclass(frozen=True)
-class SeenShowers:
-    """N showers with H hits.
-
-    Attributes
-    ----------
-    pdg, momentum, angle_t, angle_z
-        (N,) the particles: PDG number, GeV and rad, as in `LayerShowers`.
-    outside
-        (N,) GeV outside the windows, where that is known: 0 of generators.
-    offsets
-        (N + 1,) the hits of shower i are ``offsets[i]:offsets[i + 1]``.
-    layer, column, row
-        (H,) layer, and place in its window.
-    x, y
-        (H,) mm across and along the beam: the cell's centre less where the particle's line crosses
-        the layer.
-    energy
-        (H,) GeV.
-    delay
-        (H,) ns after light could have come straight from where the particle entered.
-    """
-
-    pdg: npt.NDArray[np.int32]
-    momentum: Floats
-    angle_t: Floats
-    angle_z: Floats
-    outside: Floats
-    offsets: Indices
-    layer: Indices
-    column: Indices
-    row: Indices
-    x: Floats
-    y: Floats
-    energy: Floats
-    delay: Floats
-
-    def __len__(self) -> int:
-        return len(self.pdg)
-
-    @property
-    def shower(self) -> Indices:
-        """(H,) whose hits they are."""
-        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
-
-    def take(self, rows: npt.NDArray[np.bool_] | Indices) -> SeenShowers:
-        """Return the showers of these rows."""
-        kept = np.arange(len(self))[rows]
-        counts = np.diff(self.offsets)[kept]
-        offsets = np.append(0, np.cumsum(counts))
-        hits = np.arange(offsets[-1]) + np.repeat(self.offsets[kept] - offsets[:-1], counts)
-        return SeenShowers(
-            **{name: getattr(self, name)[kept] for name in _OF_SHOWERS},
-            offsets=offsets,
-            **{name: getattr(self, name)[hits] for name in _OF_HITS},
-        )
-
-    @staticmethod
-    def concatenate(parts: list[SeenShowers]) -> SeenShowers:
-        """Return the showers of several, one after the other."""
-        counts = np.concatenate([np.diff(part.offsets) for part in parts])
-        return SeenShowers(
-            offsets=np.append(0, np.cumsum(counts)),
-            **{
-                name: np.concatenate([getattr(part, name) for part in parts])
-                for name in (*_OF_SHOWERS, *_OF_HITS)
-            },
-        )
-
-
-_OF_SHOWERS = ("pdg", "momentum", "angle_t", "angle_z", "outside")
-_OF_HITS = tuple(
-    field.name for field in fields(SeenShowers) if field.name not in (*_OF_SHOWERS, "offsets")
-)
 
 
 @dataclass(frozen=True)
@@ -190,6 +122,56 @@ class Readout:
         centre = self.cells.centre(middle, phase[:, None]) - line
         return Windows(self, phase, line, middle.astype(np.int64), centre)
 
+    def conditions(self, showers: LayerShowers, seed: int) -> Floats:
+        """Conditions (N, 6) of showers that enter at the front."""
+        return conditions(showers, self.windows(showers, self.phases(len(showers), seed)))
+
+    def simulated(self, showers: LayerShowers, seed: int) -> SeenShowers:
+        """Return the hits of full simulation, in cells whose phases are drawn with a seed."""
+        phase = self.phases(len(showers), seed)
+        found = []
+        for rows in _parts(len(showers)):
+            part = showers.take(rows)
+            found.append(_simulated(part, self.windows(part, phase[rows])))
+        return SeenShowers.concatenate(found)
+
+    def generated(self, model: Generator, showers: LayerShowers, seed: int) -> SeenShowers:
+        """Return a generator's hits for the particles of showers.
+
+        Cells are those of `simulated` with this seed, which is that of the noise, too.
+
+        Raises
+        ------
+        ModelError
+            If what it gives cannot be showers.
+        """
+        phase, numbers = self.phases(len(showers), seed), np.arange(len(showers))
+        found = []
+        for rows in _parts(len(showers)):
+            part = showers.take(rows)
+            windows = self.windows(part, phase[rows])
+            made = called(model, part, windows, numbers[rows], seed)
+            key = made.shower * self.places + made.place
+            found.append(_hits(part, windows, *_merged(key, made.energy, made.delay)))
+        return SeenShowers.concatenate(found)
+
+    def observed(self, seen: SeenShowers) -> Sample:
+        """What is observed of hits."""
+        numbers, profiles = observables(seen, self.barrel.n_layers, self.barrel.mip)
+        of_particles = np.stack([seen.momentum, seen.angle_t, seen.angle_z], axis=1)
+        return Sample(seen, of_particles, numbers, self, profiles)
+
+    def calls(self, model: Generator, showers: LayerShowers) -> Call:
+        """Calls for showers that are chosen at random, the same every time, in random cells."""
+        rng = np.random.default_rng(0)
+
+        def prepared(_number: int, batch: int) -> Callable[[], object]:
+            part = showers.take(rng.integers(0, len(showers), batch))
+            windows = self.windows(part, rng.integers(0, self.pixels, (batch, 2)))
+            return lambda: called(model, part, windows, np.arange(batch), 0)
+
+        return prepared
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -215,17 +197,17 @@ class Windows:
     centre: Floats
 
     @property
+    def inputs(self) -> Mapping[str, npt.NDArray[np.float32]]:
+        """What generators are told of the cells."""
+        places = self.places.astype(np.float32)
+        return {"t": places[:, :, 0], "z": places[:, :, 1]}
+
+    @property
     def places(self) -> Floats:
         """(N, L, 2, S) mm: centres of columns and of rows, less the line."""
         size = self.readout.window
         steps = (np.arange(size) - size // 2) * self.readout.cell
         return self.centre[..., None] + steps
-
-    @property
-    def inputs(self) -> dict[str, npt.NDArray[np.float32]]:
-        """What a generator is told of the cells: ``t`` and ``z``."""
-        places = self.places.astype(np.float32)
-        return {"t": places[:, :, 0], "z": places[:, :, 1]}
 
     def at(
         self, shower: Indices, layer: Indices, column: Indices, row: Indices
@@ -246,42 +228,6 @@ class Windows:
         return offsets
 
 
-def full_simulation(showers: LayerShowers, readout: Readout, seed: int) -> SeenShowers:
-    """Return the hits of full simulation, in cells whose phases are drawn with a seed."""
-    phase = readout.phases(len(showers), seed)
-    found = []
-    for rows in _parts(len(showers)):
-        part = showers.take(rows)
-        found.append(_simulated(part, readout.windows(part, phase[rows])))
-    return SeenShowers.concatenate(found)
-
-
-def generator(model: Generator, showers: LayerShowers, readout: Readout, seed: int) -> SeenShowers:
-    """Return a generator's hits for the particles of showers.
-
-    Cells are those of `full_simulation` with this seed, which is that of the noise, too.
-
-    Raises
-    ------
-    ModelError
-        If what it gives cannot be showers.
-    """
-    phase, numbers = readout.phases(len(showers), seed), np.arange(len(showers))
-    found = []
-    for rows in _parts(len(showers)):
-        part = showers.take(rows)
-        windows = readout.windows(part, phase[rows])
-        made = called(model, part, windows, numbers[rows], seed)
-        key = made.shower * readout.places + made.place
-        found.append(_hits(part, windows, *_merged(key, made.energy, made.delay)))
-    return SeenShowers.concatenate(found)
-
-
-def summed(where: Indices, values: npt.NDArray[np.floating], count: int) -> Floats:
-    """Sums (count,) of values (D,) that belong to numbers (D,) below `count`."""
-    return np.asarray(np.bincount(where, values.astype(np.float64), count), np.float64)
-
-
 def conditions(showers: LayerShowers, windows: Windows) -> Floats:
     """Conditions (N, 6) of showers that enter at the front, as the barrel's `conditions`."""
     particle = (showers.momentum, showers.angle_t, showers.angle_z)
@@ -295,19 +241,17 @@ def called(
 
     Parameters
     ----------
-    numbers
-        (N,) of the showers in their sample: noise belongs to them.
-    seed
-        Of the noise.
+    numbers, seed
+        Of the noise: (N,) numbers of the showers in their sample.
 
     Raises
     ------
     ModelError
         If what it gives cannot be showers.
     """
-    keys, card = ShowerKeys.of_sample(numbers, seed), model.card
-    found = generate(model, showers.pdg, conditions(showers, windows), keys, windows)
-    found.check(card.name, len(showers), math.prod(card.window))
+    given = conditions(showers, windows)
+    found = generate(model, showers.pdg, given, ShowerKeys.of_sample(numbers, seed), windows)
+    found.check(model.card.name, len(showers), math.prod(model.card.window))
     return found
 
 
@@ -373,3 +317,24 @@ def _hits(
 
 def _parts(count: int) -> list[slice]:
     return [slice(start, min(start + _AT_ONCE, count)) for start in range(0, count, _AT_ONCE)]
+
+
+def readout(card: ModelCard, source: Source, threshold: float) -> Readout:
+    """Return how showers are seen that a model is compared with.
+
+    Parameters
+    ----------
+    threshold
+        MIPs.
+
+    Raises
+    ------
+    FileFormatError
+        If no whole number of the reference's small cells makes a cell of the calorimeter.
+    ModelError
+        If the model is of no layered barrel.
+    """
+    barrel, provenance = detector.load(card.detector), source.provenance
+    if not isinstance(barrel, LayeredBarrel) or not isinstance(provenance, LayerProvenance):
+        raise ModelError(f"model '{card.name}' does not generate showers in layers")
+    return Readout.of(barrel, provenance.pitch, card.window[-1], threshold)

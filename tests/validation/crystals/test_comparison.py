@@ -8,16 +8,25 @@ import numpy as np
 import pytest
 
 from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.validation.crystals.comparison import CLASSIFIERS, Comparison, compare_samples
+from k4calofast.validation.comparison import compare
+from k4calofast.validation.crystals import comparison as of_crystals
+from k4calofast.validation.crystals.comparison import GATES, groups_of
+from k4calofast.validation.crystals.kind import KIND
 from k4calofast.validation.crystals.observables import observables
-from k4calofast.validation.fidelity import GATES, bins
+from k4calofast.validation.crystals.readout import Crystals
 from k4calofast.validation.metrics import separation, spectrum_distance
+from k4calofast.validation.results import Comparison, Sample
 
 
 def compared(
     reference: CrystalShowers, other: CrystalShowers, barrel, classifiers=()
 ) -> Comparison:
-    return compare_samples(reference, other, barrel, GATES, classifiers=classifiers)
+    return compare(KIND, *seen(barrel, reference, other), GATES, classifiers=classifiers)
+
+
+def seen(barrel, *samples: CrystalShowers) -> list[Sample]:
+    readout = Crystals(barrel, 0.0)
+    return [readout.observed(showers) for showers in samples]
 
 
 def scaled(showers: CrystalShowers) -> CrystalShowers:
@@ -28,7 +37,8 @@ def widened(showers: CrystalShowers) -> CrystalShowers:
     """Responses 10 % further from their mean."""
     energies = showers.energies.copy()
     total = energies.sum((1, 2), dtype=np.float64)
-    for _, _, rows in bins(showers):
+    for group in groups_of(Sample(showers, showers.conditions, {})):
+        rows = group.rows
         response = total[rows] / showers.momentum[rows]
         other = response.mean() + 1.1 * (response - response.mean())
         other = np.maximum(other, 0)
@@ -47,10 +57,10 @@ def dead(showers: CrystalShowers) -> CrystalShowers:
 
 
 def test_two_samples_of_one_generator_are_the_same(reference, repeated, barrel):
-    comparison = compared(reference, repeated, barrel, tuple(CLASSIFIERS))
+    comparison = compared(reference, repeated, barrel, None)
     assert comparison.failures == []
     for side in (comparison.distances, comparison.itself):
-        for name in CLASSIFIERS:
+        for name in KIND.classifiers:
             area = side.separations[name]
             assert abs(area.mean - 0.5) < 4 * area.error
         for one in side.spectra.values():
@@ -66,20 +76,21 @@ def test_two_samples_of_one_generator_are_the_same(reference, repeated, barrel):
 
 def test_a_reference_is_as_near_to_itself_as_chance_allows(reference, repeated, barrel):
     """Halves and a repetition: the scatter of the figures is their errors', and no gate fails."""
-    for again in (None, repeated):
-        comparison = compare_samples(reference, repeated, barrel, GATES, again, classifiers=())
-        bins_of_conditions = comparison.itself_closure
+    samples = seen(barrel, reference, repeated)
+    for again in (None, samples[1]):
+        comparison = compare(KIND, *samples, GATES, again, classifiers=())
+        bins_of_conditions = comparison.itself.closure
         assert len(bins_of_conditions) > 200
         pulls = [one.shift / one.error for one in bins_of_conditions if one.error > 0]
         assert np.std(pulls) == pytest.approx(1, abs=0.15)
         pulls = [
             row.figures[name].value / row.figures[name].error
-            for row in comparison.again
+            for row in comparison.itself.rows
             for name in ("mean", "width", "e1_e9", "e9_e25", "lateral")
         ]
         assert np.abs(pulls).max() < 4
-        assert [check.words for check in comparison.itself_checks if check.fails] == []
-        assert {check.gate for check in comparison.itself_checks} == {
+        assert [check.words for check in comparison.itself.checks if check.fails] == []
+        assert {check.gate for check in comparison.itself.checks} == {
             check.gate for check in comparison.checks
         }
 
@@ -87,9 +98,7 @@ def test_a_reference_is_as_near_to_itself_as_chance_allows(reference, repeated, 
 def test_samples_in_the_order_of_momentum_are_compared_at_all_momenta(
     reference, repeated, barrel, monkeypatch
 ):
-    from k4calofast.validation.crystals import comparison
-
-    monkeypatch.setattr(comparison, "_MOST_CELLS", 5000)
+    monkeypatch.setattr(of_crystals, "_MOST_CELLS", 5000)
     order = np.argsort(reference.momentum, kind="stable")
     broken = repeated.take(order)
     highest = broken.momentum > 2

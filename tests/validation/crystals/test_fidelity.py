@@ -10,10 +10,12 @@ import pytest
 
 from k4calofast.showers import crystals
 from k4calofast.showers.crystals import CrystalShowers
+from k4calofast.validation.crystals.comparison import GATES, groups_of, row_of
 from k4calofast.validation.crystals.observables import block, lateral_width, observables
-from k4calofast.validation.fidelity import GATES, checked, compare
+from k4calofast.validation.fidelity import checked
 from k4calofast.validation.metrics import Value, separation
 from k4calofast.validation.observables import width68, width68_error
+from k4calofast.validation.results import Row, Sample
 
 GEANT4 = Path(__file__).resolve().parents[2] / "data" / "geant4_showers.h5"
 
@@ -21,6 +23,14 @@ GEANT4 = Path(__file__).resolve().parents[2] / "data" / "geant4_showers.h5"
 @pytest.fixture(scope="module")
 def geant4() -> CrystalShowers:
     return crystals.read(GEANT4)[0]
+
+
+def compared(reference: CrystalShowers, generated: CrystalShowers) -> list[Row]:
+    samples = [
+        Sample(showers, showers.conditions, observables(showers))
+        for showers in (reference, generated)
+    ]
+    return [row_of(*samples, group) for group in groups_of(samples[0])]
 
 
 def one_cell(row: int, column: int) -> CrystalShowers:
@@ -72,8 +82,8 @@ def test_the_error_of_a_width_is_its_scatter():
 
 
 def test_a_sample_compared_with_itself_has_no_differences(geant4):
-    rows = compare(geant4, geant4, *map(observables, (geant4, geant4)))
-    assert [(row.pdg, round(row.momentum, 3), row.showers) for row in rows] == [
+    rows = compared(geant4, geant4)
+    assert [(row.group.pdg, round(row.group.momentum, 3), row.showers) for row in rows] == [
         (pdg, momentum, 160)
         for pdg in dict.fromkeys(geant4.pdg.tolist())
         for momentum in (0.05, 0.1, 0.3, 1.0, 2.5)
@@ -94,11 +104,7 @@ def test_a_sample_compared_with_itself_has_no_differences(geant4):
 )
 def test_a_distorted_sample_fails_where_it_is_distorted(geant4, figure, distortion):
     other = replace(geant4, energies=distortion(geant4.energies).astype(np.float32))
-    rows = [
-        row
-        for row in compare(geant4, other, *map(observables, (geant4, other)))
-        if row.momentum > 0.5
-    ]
+    rows = [row for row in compared(geant4, other) if row.group.momentum > 0.5]
     assert all(abs(row.figures[figure].value) > GATES[figure] for row in rows)
 
 
@@ -108,7 +114,7 @@ def test_halves_of_a_sample_cannot_be_told_apart_and_others_can(geant4):
     same = separation(even, odd)
     assert abs(same.mean - 0.5) < 4 * same.error
     assert separation(even, odd * 1.2).mean > 0.8
-    assert separation(even, odd * 1.2, "network").mean > 0.7
+    assert separation(even, odd * 1.2, method="network").mean > 0.7
 
 
 def test_a_figure_fails_only_beyond_what_chance_explains():

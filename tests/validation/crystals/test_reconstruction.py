@@ -7,7 +7,7 @@ import pytest
 
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.validation.crystals.observables import layered, observables
+from k4calofast.validation.crystals.observables import observables
 from k4calofast.validation.crystals.reconstruction import PION_MASS, find_clusters, pion_peak
 
 CELL = 20 * 120 + 7
@@ -98,17 +98,6 @@ def test_the_centre_follows_the_impact(reference, barrel):
     impact = reference.conditions[:, [c.name for c in CONDITIONS].index("delta_z_pos")]
     assert np.corrcoef(values["centre_theta"], impact)[0, 1] < -0.2
     assert np.abs(np.median(values["offset_z"])) < 5
-
-
-def test_layers_have_a_depth():
-    energies = np.zeros((2, 4, 3, 3))
-    energies[0, 2, 1, 1] = 2.0
-    energies[1, [0, 3], 1, 1] = 1.0
-    values = layered(energies)
-    assert values["depth_weighted"].tolist() == [4.0, 3.0]
-    assert values["depth"].tolist() == [2.0, 1.5]
-    assert values["depth_width"].tolist() == [0.0, 1.5]
-    assert values["asymmetry_depth"].tolist() == [1.0, 0.0]
 
 
 def test_asymmetries_see_the_side_of_the_inclination():

@@ -1,0 +1,126 @@
+"""What a validation asks of a kind of calorimeter. Kinds are found here, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from k4calofast import detector
+from k4calofast.detector.calorimeter import Condition
+from k4calofast.generator.card import ModelCard
+from k4calofast.showers.reading import Source
+from k4calofast.validation.drawing import Picture
+from k4calofast.validation.fidelity import Check
+from k4calofast.validation.observables import Observable
+from k4calofast.validation.reference import Readout, Reference
+from k4calofast.validation.results import Comparison, Distances, Group, Row, Sample
+from k4calofast.validation.tables import Column, Table
+
+Floats = npt.NDArray[np.float64]
+Halves = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[Group]]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What tries to tell two samples apart.
+
+    Attributes
+    ----------
+    what
+        In words.
+    features
+        What it gets of a sample: (N, features).
+    method
+        As for `k4calofast.validation.metrics.separation`.
+    """
+
+    what: str
+    features: Callable[[Sample], Floats]
+    method: str = "trees"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is a kind's own.
+
+    Attributes
+    ----------
+    readout
+        How showers are seen: given a model's card, where the reference comes from, and the MIPs
+        from which hits in layers are seen.
+    conditions, compared
+        In whose bins closure is looked at, and of which observables: its names.
+    observables
+        Numbers of each shower.
+    spectra
+        Values of all spectra of a sample; their names in `titles`.
+    groups, halves
+        Parts of a sample that are compared one by one; and rows of two halves of it that belong
+        together, with their groups.
+    row
+        Figures of a group, given the reference and another sample.
+    own
+        What else is compared, given the same and the groups.
+    checks
+        Figures beside their gates, given the same, what was found of them, and the limits.
+    gates, meanings
+        Largest allowed values; of differences, the size counts. A model's card can set its own.
+    classifiers
+        By name; the gate of each is ``auc_`` and its name.
+    columns, notes
+        Columns of the table of groups, and what a reader must know of them.
+    resolution
+        The figure that is the energy resolution.
+    tables
+        More tables, in the report's order.
+    numbers, facts
+        The kind's own numbers for JSON, given the reference's showers as they were read, and what a
+        reader should know of them, in sentences.
+    pictures
+        To be drawn.
+    batches, average
+        Showers per call whose time is measured, and how calls are averaged.
+    """
+
+    readout: Callable[[ModelCard, Source, float], Readout]
+    conditions: tuple[Condition, ...]
+    compared: tuple[str, ...]
+    observables: Mapping[str, Observable]
+    spectra: Callable[[Sample], dict[str, Floats]]
+    titles: Mapping[str, Observable]
+    groups: Callable[[Sample], list[Group]]
+    halves: Callable[[Sample, list[Group]], Halves]
+    row: Callable[[Sample, Sample, Group], Row]
+    own: Callable[[Sample, Sample, list[Group]], Any]
+    checks: Callable[[Sample, Sample, Distances, Mapping[str, float]], list[Check]]
+    gates: Mapping[str, float]
+    meanings: Mapping[str, str]
+    classifiers: Mapping[str, Classifier]
+    columns: Mapping[str, Column]
+    notes: str
+    resolution: str
+    tables: Callable[[Comparison], list[Table]]
+    numbers: Callable[[Reference, Comparison], dict[str, Any]]
+    facts: Callable[[Mapping[str, Any]], list[str]]
+    pictures: Sequence[Picture]
+    batches: tuple[int, ...]
+    average: Callable[[Sequence[float]], Any]
+
+
+def of(card: ModelCard) -> Kind:
+    """Return what is the own of the kind of calorimeter that a model is of.
+
+    Raises
+    ------
+    UnknownDetectorError
+        If there is no such calorimeter.
+    """
+    name = detector.load(card.detector).kind
+    found = import_module(f"k4calofast.validation.{name}.kind")
+    kind: Kind = found.KIND
+    return kind

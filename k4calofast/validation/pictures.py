@@ -1,0 +1,188 @@
+"""Pictures of validations that all kinds of calorimeters have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from k4calofast.detector.calorimeter import Condition
+from k4calofast.validation.closure import BINS, matrix
+from k4calofast.validation.drawing import (
+    BLACK,
+    RED,
+    SMALL,
+    USUAL,
+    Picture,
+    finished,
+    panel_grid,
+    with_ratio,
+)
+from k4calofast.validation.fidelity import NAMES
+from k4calofast.validation.observables import Observable
+from k4calofast.validation.results import Comparison, Group
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.bool_]
+
+_MOST = 6
+"""Momenta that are drawn beside each other."""
+
+
+def momenta(groups: list[Group]) -> dict[int, list[tuple[float, Rows]]]:
+    """Momenta of each kind, and the rows that have them at any angle; not too many."""
+    merged: dict[tuple[int, int], list[Group]] = {}
+    for group in groups:
+        merged.setdefault((group.pdg, group.number), []).append(group)
+    kinds: dict[int, list[tuple[float, Rows]]] = {}
+    for (pdg, _), mine in merged.items():
+        momentum = float(np.mean([group.momentum for group in mine]))
+        rows = np.logical_or.reduce([group.rows for group in mine])
+        kinds.setdefault(pdg, []).append((momentum, rows))
+    return {
+        pdg: [
+            found[i] for i in np.unique(np.linspace(0, len(found) - 1, _MOST).round().astype(int))
+        ]
+        for pdg, found in kinds.items()
+    }
+
+
+def at_momenta(
+    plt: Any,
+    comparison: Comparison,
+    size: tuple[float, float],
+    drawn: Callable[[tuple[Any, Any], Rows], None],
+    entries: str,
+    label: str,
+) -> Any:
+    """Draw a panel for each kind and momentum.
+
+    Parameters
+    ----------
+    drawn
+        Draws one, given its two parts and the rows of its showers.
+    entries, label
+        What is drawn, against what.
+    """
+    kinds = momenta(comparison.groups)
+    figure, axes = panel_grid(plt, len(kinds), max(map(len, kinds.values())), size)
+    for row, (pdg, found) in enumerate(kinds.items()):
+        for column, (momentum, rows) in enumerate(found):
+            panels = (axes[2 * row, column], axes[2 * row + 1, column])
+            drawn(panels, rows)
+            panels[0].set_title(f"{NAMES.get(pdg, pdg)}, {momentum:.3g} GeV", fontsize=USUAL)
+            panels[1].set_xlabel(label)
+    finished(axes, entries)
+    return figure
+
+
+def spectra(
+    observables: Mapping[str, Observable],
+    columns: int,
+    size: tuple[float, float],
+    bins: int,
+    whole: Collection[str],
+) -> Picture:
+    """Return the picture of all observables; those of `whole` are whole numbers."""
+
+    def draw(plt: Any, mplhep: Any, comparison: Comparison) -> Any:
+        figure, axes = panel_grid(plt, -(-len(observables) // columns), columns, size)
+        for number, (name, observable) in enumerate(observables.items()):
+            row, column = divmod(number, columns)
+            panels = (axes[2 * row, column], axes[2 * row + 1, column])
+            sides = [sample.observables[name] for sample in comparison.samples]
+            low, high = np.quantile(sides[0], [0.002, 0.998])
+            edges = np.linspace(low, high + 1e-9, bins + 1)
+            if name in whole:
+                edges = np.arange(np.floor(low) - 0.5, np.ceil(high) + 1.5)
+            with_ratio(mplhep, panels, edges, *sides)
+            panels[1].set_xlabel(observable.title, fontsize=SMALL + 1)
+            panels[1].ticklabel_format(axis="x", style="plain", useOffset=False)
+        finished(axes, "showers")
+        return figure
+
+    return Picture(
+        "spectra",
+        "Spectra of the observables",
+        "All kinds and momenta together. A ratio that bends at the ends means tails that are too "
+        "short or too long.",
+        draw,
+    )
+
+
+def closures(conditions: tuple[Condition, ...], observables: Mapping[str, Observable]) -> Picture:
+    """Return the picture of shifts in bins of the conditions."""
+
+    def draw(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
+        found = comparison.distances.closure
+        names = list(dict.fromkeys(bin_.observable for bin_ in found))
+        kinds = list(dict.fromkeys(bin_.pdg for bin_ in found))
+        if not found:
+            return None
+        figure, axes = plt.subplots(
+            len(kinds),
+            len(names),
+            figsize=(1.75 * len(names) + 1.2, 1.75 * len(kinds)),
+            squeeze=False,
+            layout="constrained",
+            sharex=True,
+            sharey=True,
+        )
+        for row, pdg in enumerate(kinds):
+            for column, name in enumerate(names):
+                panel = axes[row, column]
+                shifts = matrix(found, conditions, pdg, name)
+                drawn = panel.imshow(shifts, vmin=-0.3, vmax=0.3, cmap="RdBu_r", aspect="auto")
+                if row == 0:
+                    panel.set_title(observables[name].title.split(" [")[0], fontsize=SMALL)
+                if column == 0:
+                    named = [condition.name for condition in conditions]
+                    panel.set_yticks(range(len(conditions)), named, fontsize=6)
+                    panel.set_ylabel(NAMES.get(pdg, str(pdg)), fontsize=8)
+                panel.set_xticks([0, BINS - 1], ["low", "high"], fontsize=6)
+                panel.tick_params(length=0, which="both")
+        figure.colorbar(drawn, ax=axes, label="shift / spread")
+        return figure
+
+    return Picture(
+        "closure",
+        "Closure in bins of the conditions",
+        "Difference of the mean of an observable, in units of its spread in the bin. One coloured "
+        "row is a condition that the generator gets wrong.",
+        draw,
+    )
+
+
+def rocs(classifiers: Mapping[str, str]) -> Picture:
+    """Return the picture of classifiers: by their names, what they are."""
+
+    def draw(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
+        count = len(classifiers)
+        figure, axes = plt.subplots(
+            1, count, figsize=(1 + 3 * count, 3.4), squeeze=False, layout="constrained"
+        )
+        for panel, (name, what) in zip(axes[0], classifiers.items(), strict=True):
+            for distances, colour, line in (
+                (comparison.distances, RED, "-"),
+                (comparison.itself, BLACK, "--"),
+            ):
+                area = distances.separations[name]
+                label = f"{area.mean:.3f} ± {area.error:.3f}"
+                panel.plot(*area.roc, line, color=colour, label=label)
+            panel.plot([0, 1], [0, 1], ":", color="gray")
+            panel.set_title(what, fontsize=8)
+            panel.set_xlabel("false positives")
+            panel.legend(fontsize=8, loc="lower right")
+        axes[0, 0].set_ylabel("true positives")
+        return figure
+
+    return Picture(
+        "roc",
+        "Classifiers",
+        "True against false positives of classifiers that try to tell generator and reference "
+        "apart. The diagonal means that they cannot; the dashed lines are reference against "
+        "reference.",
+        draw,
+    )
