@@ -187,9 +187,9 @@ def around(rulers: Sequence[Ruler], position: Floats, size: int) -> tuple[Cells,
     # Most windows have all of their cells.
     centres = np.concatenate([ruler.centre for ruler in rulers])
     first = before + np.arange(len(rulers))
-    there = np.clip(cells, 0, last[:, None])
-    there += first[:, None]
-    found = centres.take(there)
+    nearest = np.clip(cells, 0, last[:, None])
+    nearest += first[:, None]
+    found = centres.take(nearest)
     row, ruler = np.nonzero((middle < half) | (middle > last - half))
     places = cells[row, ruler]
     over = np.minimum(places, 0) + np.maximum(places - last[ruler, None], 0)
@@ -425,9 +425,9 @@ class LayeredBarrel:
         row = self._row_ruler.nearest(z + way * along[:, 2])
         column = np.empty(len(module), np.int64)
         for number in np.unique(layer):
-            here = np.flatnonzero(layer == number)
+            rows = np.flatnonzero(layer == number)
             ruler = self._column_rulers[number]
-            column[here] = ruler.nearest((t + way * along[:, 1])[here])
+            column[rows] = ruler.nearest((t + way * along[:, 1])[rows])
         return self.cell(module, layer, column, row)
 
     # --- cells ------------------------------------------------------------------------------
@@ -505,11 +505,11 @@ class LayeredBarrel:
         row = self._row_ruler.at(z)
         column = np.full(len(inside), -1, np.int64)
         for number in np.unique(layer):
-            here = np.flatnonzero(layer == number)
-            column[here] = self._column_rulers[number].at(t[here])
-        there = (row >= 0) & (column >= 0)
+            rows = np.flatnonzero(layer == number)
+            column[rows] = self._column_rulers[number].at(t[rows])
+        sensitive = (row >= 0) & (column >= 0)
         found = self.cell(module[inside], layer, column, row)
-        cells[inside[there]] = found[there]
+        cells[inside[sensitive]] = found[sensitive]
         return cells
 
     # --- what a shower sees -----------------------------------------------------------------

@@ -130,22 +130,11 @@ class Model:
         if reason := refusal(content):
             raise ModelError(f"{file}: cannot be run: {reason}")
         wanted = _wanted_provider(provider)
-        options = onnxruntime.SessionOptions()
-        # Threads work on blocks of their own: inside a block, the order of sums is fixed.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # And not what it takes the content for.
-        options.add_session_config_entry("session.load_model_format", "ONNX")
         self._interface = INTERFACES[self.card.interface](self.card.name, self.card.window)
-        options.enable_mem_reuse = self._interface.memory_reuse
-        providers = list(dict.fromkeys([wanted, PROVIDERS["cpu"]]))
         try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=providers)
+            self._session = _session(content, wanted, self._interface.memory_reuse)
         except Exception as error:
-            # onnxruntime raises its own, undocumented classes.
-            reason = one_line(str(error).strip().split("\n")[0])
-            raise ModelError(f"{file}: cannot be run: {reason}") from error
+            raise ModelError(f"{file}: cannot be run: {_said(error)}") from error
         self.provider = self._session.get_providers()[0]
         if provider != "auto" and self.provider != wanted:
             raise ModelError(f"provider '{provider}' was asked for, but {self.provider} started")
@@ -303,9 +292,7 @@ class Model:
         try:
             return list(self._session.run(names, block, call.options))
         except Exception as error:
-            # onnxruntime raises its own, undocumented classes.
-            reason = one_line(str(error).strip().split("\n")[0])
-            raise ModelError(f"model '{self.card.name}' failed: {reason}") from error
+            raise ModelError(f"model '{self.card.name}' failed: {_said(error)}") from error
 
     def _over_calls(self, work: Callable[[_Call[Found]], Found], count: int) -> list[Found]:
         """Return what is done in each call for its rows, in their order."""
@@ -346,6 +333,24 @@ class _Call(Generic[Found]):
     def run(self) -> Found:
         self.began = monotonic()
         return self._work(self)
+
+
+def _session(content: bytes, provider: str, memory_reuse: bool) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    # Threads work on blocks of their own: inside a block, the order of sums is fixed.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # And not what it takes the content for.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.enable_mem_reuse = memory_reuse
+    providers = list(dict.fromkeys([provider, PROVIDERS["cpu"]]))
+    return onnxruntime.InferenceSession(content, options, providers=providers)
+
+
+def _said(error: Exception) -> str:
+    """What ONNX Runtime says; it raises classes of its own, which are not documented."""
+    return one_line(str(error).strip().split("\n")[0])
 
 
 def _wanted_provider(name: str) -> str:
