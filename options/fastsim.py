@@ -17,8 +17,8 @@ io.Output = "fastsim.edm4hep.root"
 fastsim = CaloFastSim("CaloFastSim")
 fastsim.InputMCParticles = ["MCParticles"]
 fastsim.InputEventHeader = ["EventHeader"]
-fastsim.OutputHits = ["EMCBarrelCollection"]
-fastsim.OutputContributions = ["EMCBarrelCollectionContributions"]
+# Hits have the detector's own name, here EMCBarrelCollection, unless OutputHits and
+# OutputContributions give others.
 # Particles that still need full simulation: other kinds, endcaps, out of range.
 fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
 # "besiii_emc_barrel/accurate" is nearest to Geant4, "besiii_emc_barrel/fast" takes a thirteenth

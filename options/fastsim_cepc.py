@@ -18,8 +18,8 @@ io.Output = "fastsim_cepc.edm4hep.root"
 fastsim = CaloFastSim("CaloFastSim")
 fastsim.InputMCParticles = ["MCParticles"]
 fastsim.InputEventHeader = ["EventHeader"]
-fastsim.OutputHits = ["EcalBarrelCollection"]
-fastsim.OutputContributions = ["EcalBarrelCollectionContributions"]
+# Hits have the detector's own name, here EcalBarrelCollection, unless OutputHits and
+# OutputContributions give others.
 # Particles that still need full simulation: other kinds, endcaps, out of range.
 fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
 fastsim.Model = "cepc_ecal_barrel/layered"

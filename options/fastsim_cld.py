@@ -18,8 +18,8 @@ io.Output = "fastsim_cld.edm4hep.root"
 fastsim = CaloFastSim("CaloFastSim")
 fastsim.InputMCParticles = ["MCParticles"]
 fastsim.InputEventHeader = ["EventHeader"]
-fastsim.OutputHits = ["ECalBarrelCollection"]
-fastsim.OutputContributions = ["ECalBarrelCollectionContributions"]
+# Hits have the detector's own name, here ECalBarrelCollection, unless OutputHits and
+# OutputContributions give others.
 # Particles that still need full simulation: other kinds, endcaps, out of range.
 fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
 fastsim.Model = "cld_ecal_barrel/layered"

@@ -1,7 +1,17 @@
 """Photons by one model; what it hands on by another; and all by one, to compare."""
 
-from Configurables import CaloFastSim, EventDataSvc
+from Configurables import (
+    AvalancheSchedulerSvc,
+    CaloFastSim,
+    EventDataSvc,
+    HiveSlimEventLoopMgr,
+    HiveWhiteBoard,
+)
 from k4FWCore import ApplicationMgr, IOSvc
+from k4FWCore.parseArgs import parser
+
+parser.add_argument("--threads", type=int, default=0, help="threads of the scheduler")
+threads = parser.parse_known_args()[0].threads
 
 io = IOSvc("IOSvc", Input=["particles.root"], Output="handed_on.root")
 
@@ -21,9 +31,16 @@ def fastsim(name, **properties):
 photons = fastsim("Photons", PDG=[22])
 others = fastsim("Others", InputMCParticles=["PhotonsNotHandled"])
 once = fastsim("Once")
-ApplicationMgr(
-    TopAlg=[photons, others, once],
-    EvtSel="NONE",
-    EvtMax=-1,
-    ExtSvc=[EventDataSvc("EventDataSvc")],
-)
+job = {"TopAlg": [photons, others, once], "EvtSel": "NONE", "EvtMax": -1}
+if threads:
+    ApplicationMgr(
+        **job,
+        ExtSvc=[HiveWhiteBoard("EventDataSvc", EventSlots=threads, ForceLeaves=True)],
+        EventLoop=HiveSlimEventLoopMgr(
+            "HiveSlimEventLoopMgr", SchedulerName="AvalancheSchedulerSvc"
+        ),
+        MessageSvcType="InertMessageSvc",
+    )
+    AvalancheSchedulerSvc("AvalancheSchedulerSvc").ThreadPoolSize = threads
+else:
+    ApplicationMgr(**job, ExtSvc=[EventDataSvc("EventDataSvc")])

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
 
-RECORDS = Path(__file__).resolve().parents[1] / "data/records.yaml"
+from k4calofast.events.copying import copied
+from k4calofast.events.frames import EVENTS, METADATA
+from k4calofast.events.layout import subset
+from k4calofast.events.reading import EventSource
+from k4calofast.events.writing import EventFileWriter
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+RECORDS = DATA / "records.yaml"
 BESIDE = ["--CaloParticleGun.ThetaMax", "38", "--CaloParticleGun.ParticlesPerEvent", "1"]
 
 OVERLAY = """
@@ -295,3 +303,93 @@ def test_small_records_of_producers_get_the_same(
     for run, output in ((key4hep, "theirs.root"), (embedded, "ours.root")):
         succeeded(run(tmp_path, *given, "--IOSvc.Output", output))
     assert assert_same(tmp_path / "theirs.root", tmp_path / "ours.root", hits=False) > 0
+
+
+def test_what_one_component_hands_on_another_takes(
+    key4hep, embedded, options, assert_same, tmp_path
+):
+    given = [DATA / "handed_on.py", "--IOSvc.Input", options / "input/tracker_only.edm4hep.root"]
+    succeeded(embedded(tmp_path, *given, "--IOSvc.Output", "ours.root"))
+    for output, how in (("theirs.root", []), ("threads.root", ["--threads", "4"])):
+        succeeded(key4hep(tmp_path, *given, "--IOSvc.Output", output, *how))
+        assert assert_same(tmp_path / output, tmp_path / "ours.root") == 40
+
+
+def test_a_subset_can_be_read_from_a_file(
+    key4hep, embedded, options, assert_same, metadata_of, tmp_path
+):
+    """By another job: what it is of, objects say, or the metadata where nobody is listed."""
+    pdg = tmp_path / "pdg.py"
+    pdg.write_text("from Configurables import CaloFastSim\nCaloFastSim('CaloFastSim').PDG = [22]\n")
+    second = tmp_path / "second.py"
+    second.write_text(
+        "from Configurables import CaloFastSim\n"
+        "fastsim = CaloFastSim('CaloFastSim', InputMCParticles=['MCParticlesNotHandled'])\n"
+        "fastsim.OutputHits, fastsim.OutputContributions = ['Hits'], ['Contributions']\n"
+        "fastsim.OutputNotHandled, fastsim.OutputMCParticles = ['NotHandled'], ['Particles']\n"
+    )
+    given = [options / "fastsim_after_tracker.py"]
+    for run, name in ((key4hep, "theirs"), (embedded, "ours")):
+        succeeded(run(tmp_path, *given, pdg, "--IOSvc.Output", f"{name}1.root"))
+        more = ["--IOSvc.Input", f"{name}1.root", "--IOSvc.Output", f"{name}2.root"]
+        succeeded(run(tmp_path, *given, second, *more))
+        said = metadata_of(tmp_path / f"{name}2.root")
+        assert said["MCParticlesNotHandled__SubsetOf"] == "MCParticlesAfterFastSim"
+        assert said["NotHandled__SubsetOf"] == "Particles"
+    assert assert_same(tmp_path / "theirs2.root", tmp_path / "ours2.root") == 40
+
+
+def write_list_of_two(file: Path, output: Path) -> None:
+    """Add a copy of the particles, and a subset that lists one of each."""
+    with closing(EventSource([file])) as source:
+        count = source.num_events
+        (frames,) = source.chunks(0, count, count)
+        (info,) = (info for info in source.infos if info.name == "MCParticles")
+        copy, mixed = info.named("Copies"), info.named("Mixed", is_subset=True)
+        ids = [info.collection_id, copy.collection_id]
+        fields = copied(frames, info, copy, {}, [info.name for info in source.infos])
+        fields |= subset("Mixed", [0] + [2] * count, [0, 0], ids)
+        with EventFileWriter(output, source.info) as writer:
+            writer.write(EVENTS, frames.with_fields(fields), (*source.infos, copy, mixed))
+            writer.write(METADATA, source.metadata, ())
+
+
+def test_a_list_of_particles_of_two_collections_is_refused(key4hep, embedded, options, tmp_path):
+    write_list_of_two(options / "input/particles.edm4hep.root", tmp_path / "mixed.root")
+    given = [options / "fastsim.py", "--IOSvc.Input", "mixed.root", "--IOSvc.Output", "o.root"]
+    for run in (key4hep, embedded):
+        job = run(tmp_path, *given, "--CaloFastSim.InputMCParticles", "Mixed")
+        assert job.returncode != 0
+        said = job.stdout + job.stderr
+        assert "'Mixed' lists particles of several collections" in said
+        assert "those of one are needed" in said
+        assert not (tmp_path / "o.root").exists()
+
+
+def test_each_region_has_its_detectors_collection(
+    key4hep, embedded, options, assert_same, metadata_of, tmp_path
+):
+    """What comes from beyond the end of BESIII's barrel meets CLD's; nobody names collections."""
+    fast, vae, cld = "besiii_emc_barrel/fast", "besiii_emc_barrel/vae", "cld_ecal_barrel/layered"
+    models = [{"model": fast, "pdg": [22]}, {"model": vae, "pdg": [11, -11]}, cld]
+    (tmp_path / "both.yaml").write_text(yaml.safe_dump({"models": models}))
+    (tmp_path / "beyond.py").write_text(
+        "from Configurables import CaloParticleGun\n"
+        "gun = CaloParticleGun('CaloParticleGun', ParticlesPerEvent=10, VertexSigma=[0, 0, 1500])\n"
+        "gun.MomentumMin, gun.MomentumMax, gun.ThetaMin, gun.ThetaMax = 1.5, 2.5, 70, 110\n"
+    )
+    gun = ["-n", "10", "--IOSvc.Output", "particles.root"]
+    succeeded(embedded(tmp_path, options / "particle_gun.py", tmp_path / "beyond.py", *gun))
+    given = [options / "fastsim_mt.py", "--CaloFastSim.Model", tmp_path / "both.yaml"]
+    given += ["--IOSvc.Input", "particles.root", "--IOSvc.Output"]
+    for run, name in ((key4hep, "theirs.root"), (embedded, "ours.root")):
+        succeeded(run(tmp_path, *given, name))
+    assert assert_same(tmp_path / "theirs.root", tmp_path / "ours.root") == 10
+    written, expected = metadata_of(tmp_path / "theirs.root"), metadata_of(tmp_path / "ours.root")
+    assert {key: written[key] for key in expected} == expected
+    assert written["EMCBarrelCollection__ModelName"] == f"{fast},{vae}"
+    assert written["ECalBarrelCollection__ModelName"] == cld
+    with closing(EventSource([tmp_path / "theirs.root"])) as source:
+        (frames,) = source.chunks(0, 10, 10)
+    for name in ("EMCBarrelCollection", "ECalBarrelCollection"):
+        assert sum(len(event) for event in frames.array(name)) > 0

@@ -78,6 +78,18 @@ def test_the_options_in_the_repository_run(tmp_path):
     assert {"EMCBarrelCollection", "MCParticlesNotHandled"} < set(names(output))
 
 
+def test_hits_of_another_detector_have_its_name(particles, tmp_path):
+    given = (OPTIONS / "fastsim.py", "-n", 2, "--IOSvc.Input", particles)
+    done = k4run(*given, "--CaloFastSim.Model", "cld_ecal_barrel/layered", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    output = tmp_path / "fastsim.edm4hep.root"
+    hits = ["ECalBarrelCollection", "ECalBarrelCollectionContributions", "MCParticlesNotHandled"]
+    assert names(output)[-3:] == hits
+    said = metadata(output)
+    assert said["ECalBarrelCollection__ModelName"] == ["cld_ecal_barrel/layered"]
+    assert said["MCParticlesNotHandled__SubsetOf"] == ["MCParticles"]
+
+
 def test_entries_are_chosen_from_the_command_line(particles, tmp_path):
     done = k4run(
         OPTIONS / "fastsim.py",
