@@ -171,16 +171,10 @@ def _asks_for_a_kind(node: ast.AST) -> bool:
         by_name = any(side in map(repr, KINDS) for side in sides)
         by_shape = any(re.match(r"len\([\w.]*(window|shape)\)", side) for side in sides)
         return of_kind or by_name or by_shape
-    return isinstance(node, ast.Attribute) and ast.unparse(node).endswith("card.layered")
+    return False
 
 
-ASKS = {
-    f"k4calofast.{module}"
-    for module in (
-        "generator.card",
-        "training.recipe",
-    )
-}
+ASKS = {f"k4calofast.{module}" for module in ("training.recipe",)}
 """Modules that still ask for the kind of a calorimeter; they are to ask it what they need."""
 
 

@@ -27,7 +27,8 @@ LAYOUT = 1
 """Of the cards that this release writes; it reads those up to it."""
 
 _LARGEST_MODEL = 1 << 29
-_LAYERED_DIMENSIONS = 3
+_BEFORE_LAYOUTS = {2: "windows", 3: "hits"}
+"""Interfaces by the number of a window's sides, of cards that say neither layout nor interface."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Range = tuple[Finite, Finite]
@@ -145,24 +146,6 @@ class ModelCard(_Open):
     )
 
     @property
-    def layered(self) -> bool:
-        """Whether it generates deposits in layers, and not windows of crystals."""
-        return len(self.window) == _LAYERED_DIMENSIONS
-
-    @property
-    def crystals(self) -> tuple[int, int]:
-        """Rows and columns of a window of crystals.
-
-        Raises
-        ------
-        ModelError
-            If it is a generator of layered showers.
-        """
-        if len(self.window) == _LAYERED_DIMENSIONS:
-            raise ModelError(f"model '{self.name}' makes showers in layers, no crystals")
-        return self.window[0], self.window[1]
-
-    @property
     def conditions(self) -> tuple[str, ...]:
         """Names of the conditions that showers are generated for, in their order."""
         return tuple(next(iter(self.kinds.values())))
@@ -216,8 +199,7 @@ class ModelCard(_Open):
         window = data.get("window")
         if "interface" in data or "layout" in data or not isinstance(window, list | tuple):
             return data
-        of_layers = len(window) == _LAYERED_DIMENSIONS
-        return data | {"interface": "hits" if of_layers else "windows"}
+        return data | {"interface": _BEFORE_LAYOUTS.get(len(window))}
 
     @field_validator("detector")
     @classmethod

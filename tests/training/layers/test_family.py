@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from k4calofast import detector
 from k4calofast.engine import FastSimulation
 from k4calofast.events.columns import EventKeys
-from k4calofast.exceptions import ModelError, TrainingError
+from k4calofast.exceptions import TrainingError
 from k4calofast.generator import Model
 from k4calofast.incidence import Fate
 from k4calofast.incidence.transport import LIGHT_SPEED, first_hits
@@ -307,14 +307,12 @@ def test_a_training_that_was_killed_goes_on_to_the_same_result(made, tmp_path):
 
 def test_the_card_says_what_is_simulated(made):
     card = Model(made[0], "cpu").card
-    assert card.layered
+    assert card.interface == "hits"
     assert card.window == (40, 21, 21)
     assert set(card.kinds) == {22, 11, -11}
     assert card.kinds[22]["momentum"] == (1.0, 4.0)
     low, high = card.kinds[11]["angle_t"]
     assert card.kinds[-11]["angle_t"] == (-high, -low)
-    with pytest.raises(ModelError, match="in layers"):
-        _ = card.crystals
 
 
 def test_events_become_hits_of_the_detector_that_keep_all_rules(made, shot):
