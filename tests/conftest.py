@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# Each process of `pytest -n` has a core to itself.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import signal
 from collections.abc import Callable
 from pathlib import Path

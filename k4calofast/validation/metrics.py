@@ -300,7 +300,10 @@ def kernel_distance(
     for _ in range(batches):
         x = reference[rng.choice(len(reference), size, replace=False)]
         y = generated[rng.choice(len(generated), size, replace=False)]
-        xx, yy, xy = ((a @ b.T / x.shape[1] + 1) ** 4 for a, b in ((x, x), (y, y), (x, y)))
+        # Squared twice: numpy's power of 4 takes twenty times as long.
+        xx, yy, xy = (
+            np.square(np.square(a @ b.T / x.shape[1] + 1)) for a, b in ((x, x), (y, y), (x, y))
+        )
         within = (xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)) / (size * (size - 1))
         found.append(within - 2 * xy.mean())
     return Value(float(np.mean(found)), float(np.std(found) / np.sqrt(batches)))

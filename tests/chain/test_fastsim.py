@@ -216,6 +216,7 @@ def test_memory_does_not_grow_with_the_number_of_events(tmp_path):
         )
         command = [sys.executable, "-c", script, str(OPTIONS / "fastsim.py")]
         command += ["--IOSvc.Input", str(source), "--IOSvc.Output", "out.root"]
+        command += ["--CaloFastSim.Model", "besiii_emc_barrel/fast"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout.split()[-1]) / 1024)
