@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast import detector
+from k4calofast.arrays import Floats, Indices
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.fullsim.request import Request
 from k4calofast.generator import Model
@@ -36,9 +37,6 @@ from k4calofast.validation.crystals.kind import KIND
 from k4calofast.validation.crystals.readout import Crystals
 from k4calofast.validation.request import POWER, request
 from k4calofast.validation.results import Sample
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 
 SMALL: dict[str, dict[str, Any]] = {
     "flow_matching": {
@@ -136,7 +134,7 @@ class Study:
             int(pdg): np.flatnonzero(pool.pdg == pdg) for pdg in sorted(provenance.coverage)
         }
 
-    def trained(self, rows: Rows, seed: int) -> tuple[Model, float]:
+    def trained(self, rows: Indices, seed: int) -> tuple[Model, float]:
         """Train a generator on rows of the pool; return it, and how long it took (s)."""
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
@@ -153,7 +151,7 @@ class Study:
         """What a generator makes at the conditions of showers."""
         return self.readout.observed(self.readout.generated(model, reference.showers, seed))
 
-    def point(self, seed: int, strategy: str, rows: Rows, size: int) -> tuple[Point, Model]:
+    def point(self, seed: int, strategy: str, rows: Indices, size: int) -> tuple[Point, Model]:
         """Train on rows of the pool, `size` but for rounding, and measure the closure."""
         model, seconds = self.trained(rows, seed)
         generated = self.made(model, self.measured, seed)
@@ -168,7 +166,7 @@ class Study:
         name = self.provenance.detector
         return request(KIND, self.asked_by, generated, name, "study", power=self.power)
 
-    def first(self, seed: int, size: int) -> Rows:
+    def first(self, seed: int, size: int) -> Indices:
         """Rows of the first sample, as many of each kind."""
         rng = np.random.default_rng((seed, 0))
         parts = []
@@ -177,7 +175,7 @@ class Study:
             parts.append(mixed[~self.lacking[mixed]][: size // len(self.kinds)])
         return np.concatenate(parts)
 
-    def by_chance(self, seed: int, taken: Rows, count: int) -> Rows:
+    def by_chance(self, seed: int, taken: Indices, count: int) -> Indices:
         """Rows that are taken already, and more; a larger number begins with the same rows."""
         rng = np.random.default_rng((seed, 1))
         free = self._free(taken)
@@ -187,7 +185,9 @@ class Study:
             parts.append(mixed[free[mixed]][: count // len(self.kinds)])
         return np.concatenate(parts)
 
-    def on_request(self, rng: np.random.Generator, taken: Rows, count: int, wish: Request) -> Rows:
+    def on_request(
+        self, rng: np.random.Generator, taken: Indices, count: int, wish: Request
+    ) -> Indices:
         """Rows that are taken already, and more with the density of a request, none twice."""
         kinds = tuple(self.kinds)
         mean = count // len(kinds)
@@ -201,7 +201,7 @@ class Study:
             parts.append(chosen)
         return np.concatenate(parts)
 
-    def _free(self, taken: Rows) -> npt.NDArray[np.bool_]:
+    def _free(self, taken: Indices) -> npt.NDArray[np.bool_]:
         free = np.ones(len(self.pool), np.bool_)
         free[taken] = False
         return free

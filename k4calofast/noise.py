@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-UInts = npt.NDArray[np.uint32]
+from k4calofast.arrays import Floats32, IDs, Words
 
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -24,15 +24,15 @@ _UNIFORM = 1
 """Tells these numbers from others with the same counter."""
 
 
-def _low(words: npt.NDArray[np.generic]) -> UInts:
+def _low(words: npt.NDArray[np.generic]) -> Words:
     return (words.astype(np.uint64) & _LOW).astype(np.uint32)
 
 
-def _high(words: npt.NDArray[np.generic]) -> UInts:
+def _high(words: npt.NDArray[np.generic]) -> Words:
     return (words.astype(np.uint64) >> _HIGH).astype(np.uint32)
 
 
-def philox(counter: tuple[UInts, UInts, UInts, UInts], key: tuple[UInts, UInts]) -> UInts:
+def philox(counter: tuple[Words, Words, Words, Words], key: tuple[Words, Words]) -> Words:
     """Philox4x32-10.
 
     Parameters
@@ -60,9 +60,7 @@ def philox(counter: tuple[UInts, UInts, UInts, UInts], key: tuple[UInts, UInts])
     return np.stack(np.broadcast_arrays(c0, c1, c2, c3), axis=-1).astype(np.uint32)
 
 
-def particle_bits(
-    key: tuple[UInts, UInts], event: npt.NDArray[np.uint64], particle: UInts, blocks: int
-) -> UInts:
+def particle_bits(key: tuple[Words, Words], event: IDs, particle: Words, blocks: int) -> Words:
     """Random bits of N particles.
 
     Parameters
@@ -91,13 +89,13 @@ def particle_bits(
 
 
 def normal_noise(
-    seed: npt.NDArray[np.uint64],
-    run: npt.NDArray[np.uint32],
-    event: npt.NDArray[np.uint64],
-    particle: npt.NDArray[np.uint64],
+    seed: IDs,
+    run: Words,
+    event: IDs,
+    particle: IDs,
     size: int,
     region: npt.ArrayLike = 0,
-) -> npt.NDArray[np.float32]:
+) -> Floats32:
     """Return standard normal numbers for each of N particles, or of N cells.
 
     Parameters
@@ -138,13 +136,13 @@ def normal_noise(
 
 
 def uniform_noise(
-    seed: npt.NDArray[np.uint64],
-    run: npt.NDArray[np.uint32],
-    event: npt.NDArray[np.uint64],
-    particle: npt.NDArray[np.uint64],
+    seed: IDs,
+    run: Words,
+    event: IDs,
+    particle: IDs,
     size: int,
     region: npt.ArrayLike = 0,
-) -> npt.NDArray[np.float32]:
+) -> Floats32:
     """Return numbers uniform in (0, 1) for each of N particles: many of them, quickly.
 
     By numpy's Philox4x64-10, whose streams never change; each particle has its own.

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from particle import Particle
 
-from k4calofast.events.columns import Floats
+from k4calofast.arrays import Floats
 from k4calofast.exceptions import SteeringError
 from k4calofast.noise import particle_bits
 from k4calofast.properties import CaloParticleGunProperties

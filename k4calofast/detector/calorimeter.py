@@ -7,14 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from k4calofast.arrays import Floats, Floats32, IDs, Indices, Mask
 from k4calofast.detector.encoding import CellIDEncoding
 from k4calofast.detector.face import Face
-
-Floats = npt.NDArray[np.float64]
-Cells = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -39,7 +34,7 @@ class Entry:
         infinite where it enters none.
     """
 
-    cell: Cells
+    cell: Indices
     distance: Floats
 
 
@@ -65,10 +60,10 @@ class Surroundings(Protocol):
     """The cells around N particles: a window for each."""
 
     @property
-    def inputs(self) -> Mapping[str, npt.NDArray[np.float32]]:
+    def inputs(self) -> Mapping[str, Floats32]:
         """What generators are told of the cells, beside the conditions, by the input's name."""
 
-    def cells(self, shower: Cells, place: Cells) -> Cells:
+    def cells(self, shower: Indices, place: Indices) -> Indices:
         """Cells (D,) of places (D,) in the windows of showers (D,), -1 where there is none."""
 
 
@@ -131,19 +126,19 @@ class Calorimeter(Protocol):
     def expected_deposits(self, momentum: Floats) -> Floats:
         """About how many deposits (N,) showers of momenta (N,) in GeV make at most."""
 
-    def in_front(self, points: Floats) -> npt.NDArray[np.bool_]:
+    def in_front(self, points: Floats) -> Mask:
         """Whether points (N, 3) lie before the cells, seen from the beam, or on them to 0.1 mm.
 
         Points beyond the ends of a barrel, where nothing is behind them, are not in front of it.
         """
 
-    def behind(self, points: Floats) -> npt.NDArray[np.bool_]:
+    def behind(self, points: Floats) -> Mask:
         """Whether points (N, 3) lie in the cells, or beyond them, seen from the beam.
 
         No point is in front and behind; points beyond the ends of a barrel are neither.
         """
 
-    def encloses(self, points: Floats) -> npt.NDArray[np.bool_]:
+    def encloses(self, points: Floats) -> Mask:
         """Whether points (N, 3) lie in a simple volume around all cells: nothing is entered else.
 
         It begins at the beam for barrels.
@@ -160,10 +155,10 @@ class Calorimeter(Protocol):
             (N, 3) unit vectors.
         """
 
-    def centre(self, cells: Cells) -> Floats:
+    def centre(self, cells: Indices) -> Floats:
         """(N, 3) centre of each cell (mm, world)."""
 
-    def conditions_at(self, cells: Cells, position: Floats, momentum: Floats) -> Floats:
+    def conditions_at(self, cells: Indices, position: Floats, momentum: Floats) -> Floats:
         """Conditions (N, len(conditions)) of particles that enter, in that order and its units.
 
         Parameters
@@ -184,7 +179,7 @@ class Calorimeter(Protocol):
         """
 
     def surroundings(
-        self, cells: Cells, position: Floats, momentum: Floats, window: tuple[int, ...], /
+        self, cells: Indices, position: Floats, momentum: Floats, window: tuple[int, ...], /
     ) -> Surroundings:
         """Return the windows of cells around where particles enter.
 
@@ -203,8 +198,8 @@ class Calorimeter(Protocol):
             As `check_window`.
         """
 
-    def cell_id(self, cells: Cells) -> npt.NDArray[np.uint64]:
+    def cell_id(self, cells: Indices) -> IDs:
         """Cell IDs of cells."""
 
-    def cell_of(self, cell_ids: npt.NDArray[np.uint64]) -> Cells:
+    def cell_of(self, cell_ids: IDs) -> Indices:
         """Cells of cell IDs, -1 where the ID belongs to no cell."""

@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from k4calofast.detector.calorimeter import Cells, Condition, Entry, Floats, noise_key_of
+from k4calofast.arrays import Floats, Floats32, IDs, Indices, Mask
+from k4calofast.detector.calorimeter import Condition, Entry, noise_key_of
 from k4calofast.detector.encoding import CellIDEncoding
 from k4calofast.detector.face import Cylinder
 
@@ -55,14 +55,14 @@ class CrystalWindows:
         (N, places), -1 where there is none.
     """
 
-    crystals: Cells
+    crystals: Indices
 
     @property
-    def inputs(self) -> dict[str, npt.NDArray[np.float32]]:
+    def inputs(self) -> dict[str, Floats32]:
         """Nothing: what there is to know of crystals is in the conditions."""
         return {}
 
-    def cells(self, shower: Cells, place: Cells) -> Cells:
+    def cells(self, shower: Indices, place: Indices) -> Indices:
         """Crystals (D,) of places (D,) in the windows of showers (D,), -1 where there is none."""
         return self.crystals[shower, place]
 
@@ -173,7 +173,7 @@ class CrystalBarrel:
         return normals, (middles * normals).sum(-1)
 
     @cached_property
-    def _ring_guess(self) -> tuple[float, Floats, Cells]:
+    def _ring_guess(self) -> tuple[float, Floats, Indices]:
         """Radius of the guess, z borders between rings at it, and rings in order of z."""
         front = self._front_centres.reshape(self.n_rings, self.n_columns, 3)[:, 0]
         order = np.argsort(front[:, 2])
@@ -181,7 +181,7 @@ class CrystalBarrel:
         radius = float(np.linalg.norm(front[:, :2], axis=1).mean())
         return radius, (z[1:] + z[:-1]) / 2, order
 
-    def in_front(self, points: Floats) -> npt.NDArray[np.bool_]:
+    def in_front(self, points: Floats) -> Mask:
         """Whether points (N, 3) lie before the crystals' front faces, or on them to 0.1 mm.
 
         Points beyond the ends of the barrel are not in front of it.
@@ -197,7 +197,7 @@ class CrystalBarrel:
         inside[between] = distance > -_FACE_TOLERANCE
         return inside
 
-    def behind(self, points: Floats) -> npt.NDArray[np.bool_]:
+    def behind(self, points: Floats) -> Mask:
         """Whether points (N, 3) lie in the crystals or their gaps, or beyond, within their length.
 
         Beyond the ends of the front faces, where crystals lean outwards, all that is outside the
@@ -209,7 +209,7 @@ class CrystalBarrel:
         behind[rows] = ~self.in_front(points[rows])
         return behind
 
-    def encloses(self, points: Floats) -> npt.NDArray[np.bool_]:
+    def encloses(self, points: Floats) -> Mask:
         """Whether points (N, 3) lie in the smallest cylinder around z that holds all crystals."""
         inside = np.hypot(points[:, 0], points[:, 1]) < self.outer_radius
         return inside & (np.abs(points[:, 2]) < self.half_length)
@@ -246,7 +246,7 @@ class CrystalBarrel:
             cell[part] = np.where(np.isfinite(distance[part]), near[rows, first], -1)
         return Entry(cell, distance)
 
-    def _cells_near(self, points: Floats, directions: Floats) -> Cells:
+    def _cells_near(self, points: Floats, directions: Floats) -> Indices:
         """(N, candidates) crystals that a line may enter first, -1 beyond the last ring."""
         radius, borders, order = self._ring_guess
         # The line at the radius of the guess, or at its start if that is further out.
@@ -265,7 +265,9 @@ class CrystalBarrel:
         ).astype(np.int64)
         return self._block(ring, column, _SEARCH_RINGS, _SEARCH_COLUMNS).reshape(len(points), -1)
 
-    def _crossings(self, cells: Cells, points: Floats, directions: Floats) -> tuple[Floats, Floats]:
+    def _crossings(
+        self, cells: Indices, points: Floats, directions: Floats
+    ) -> tuple[Floats, Floats]:
         """Distances (N, candidates) at which lines enter and leave the blocks of cells."""
         normals, offsets = self._planes
         speed = np.einsum("nkfc,nc->nkf", normals[cells], directions)
@@ -278,11 +280,11 @@ class CrystalBarrel:
         outside = ((speed == 0) & (gap < 0)).any(-1)
         return np.where(outside, np.inf, entered), left
 
-    def front_centre(self, cells: Cells) -> Floats:
+    def front_centre(self, cells: Indices) -> Floats:
         """(N, 3) centre of each crystal's front face (mm, world)."""
         return self._front_centres[cells]
 
-    def centre(self, cells: Cells) -> Floats:
+    def centre(self, cells: Indices) -> Floats:
         """(N, 3) centre of each crystal (mm, world): the mean of its corners."""
         return self._centres[cells]
 
@@ -292,12 +294,12 @@ class CrystalBarrel:
         theta = np.arctan2(np.hypot(axis[:, 0], axis[:, 1]), axis[:, 2])
         return theta, np.arctan2(axis[:, 1], axis[:, 0])
 
-    def axis_angles(self, cells: Cells) -> tuple[Floats, Floats]:
+    def axis_angles(self, cells: Indices) -> tuple[Floats, Floats]:
         """Theta and phi, (N,) each, of the axis from front centre to centre (rad)."""
         theta, phi = self._axis_angles
         return theta[cells], phi[cells]
 
-    def conditions_at(self, cells: Cells, position: Floats, momentum: Floats) -> Floats:
+    def conditions_at(self, cells: Indices, position: Floats, momentum: Floats) -> Floats:
         """Conditions (N, 6) of particles that enter, as `CONDITIONS`.
 
         Parameters
@@ -343,7 +345,7 @@ class CrystalBarrel:
                 f"a window of {rows} x {columns} meets itself: a ring has {self.n_columns} crystals"
             )
 
-    def window(self, cells: Cells, shape: tuple[int, int]) -> Cells:
+    def window(self, cells: Indices, shape: tuple[int, int]) -> Indices:
         """(N, rows, columns) crystals around each crystal, -1 beyond the last ring.
 
         Rows are rings in the order of their numbers, columns are crystals of the ring;
@@ -360,7 +362,7 @@ class CrystalBarrel:
         return self._block(ring, column, rows // 2, columns // 2)
 
     def surroundings(
-        self, cells: Cells, _position: Floats, _momentum: Floats, window: tuple[int, ...]
+        self, cells: Indices, _position: Floats, _momentum: Floats, window: tuple[int, ...]
     ) -> CrystalWindows:
         """Windows around the crystals that N particles enter; see `window`."""
         self.check_window(window)
@@ -368,7 +370,7 @@ class CrystalBarrel:
         around = self.window(cells, (rows, columns))
         return CrystalWindows(around.reshape(len(cells), rows * columns))
 
-    def _block(self, ring: Cells, column: Cells, d_ring: int, d_column: int) -> Cells:
+    def _block(self, ring: Indices, column: Indices, d_ring: int, d_column: int) -> Indices:
         rings = ring[:, None] + np.arange(-d_ring, d_ring + 1)
         columns = (column[:, None] + np.arange(-d_column, d_column + 1)) % self.n_columns
         block = rings[:, :, None] * self.n_columns + columns[:, None, :]
@@ -376,15 +378,15 @@ class CrystalBarrel:
         return np.where(inside[:, :, None], block, -1)
 
     @cached_property
-    def _cell_ids(self) -> npt.NDArray[np.uint64]:
+    def _cell_ids(self) -> IDs:
         ring, column = np.divmod(np.arange(self.n_cells), self.n_columns)
         return self.encoding.encode(theta=ring, phi=column, **self.cell_id_constants)
 
-    def cell_id(self, cells: Cells) -> npt.NDArray[np.uint64]:
+    def cell_id(self, cells: Indices) -> IDs:
         """Cell IDs of crystals."""
         return self._cell_ids[cells]
 
-    def cell_of(self, cell_ids: npt.NDArray[np.uint64]) -> Cells:
+    def cell_of(self, cell_ids: IDs) -> Indices:
         """Crystals of cell IDs, -1 where the ID belongs to no crystal."""
         ring = self.encoding.decode(cell_ids, "theta")
         column = self.encoding.decode(cell_ids, "phi")

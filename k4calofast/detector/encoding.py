@@ -13,6 +13,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import IDs, Indices
+
 
 @dataclass(frozen=True)
 class BitField:
@@ -80,7 +82,7 @@ class CellIDEncoding:
             offset += width
         return tuple(fields)
 
-    def encode(self, **values: npt.ArrayLike) -> npt.NDArray[np.uint64]:
+    def encode(self, **values: npt.ArrayLike) -> IDs:
         """Pack field values into cell IDs; fields not named are 0.
 
         Parameters
@@ -94,7 +96,7 @@ class CellIDEncoding:
             If a field does not exist or a value does not fit its width.
         """
         known = {field.name: field for field in self.fields}
-        cell_id: npt.NDArray[np.uint64] = np.zeros((), np.uint64)
+        cell_id: IDs = np.zeros((), np.uint64)
         for name, value in values.items():
             if name not in known:
                 raise ValueError(f"cell-ID encoding '{self.text}' has no field '{name}'")
@@ -107,7 +109,7 @@ class CellIDEncoding:
             cell_id = cell_id | (bits << np.uint64(field.offset))
         return cell_id
 
-    def decode(self, cell_id: npt.ArrayLike, name: str) -> npt.NDArray[np.int64]:
+    def decode(self, cell_id: npt.ArrayLike, name: str) -> Indices:
         """Value of one field of cell IDs.
 
         Raises

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from k4calofast.arrays import Floats, Mask
 
 
 class Face(Protocol):
@@ -39,7 +38,7 @@ class Face(Protocol):
         It is infinite for what does not come from there, or starts in front of it.
         """
 
-    def within(self, points: Floats) -> npt.NDArray[np.bool_]:
+    def within(self, points: Floats) -> Mask:
         """Whether points (N, 3) on the surface belong to the face, and not to what goes on it."""
 
 
@@ -70,7 +69,7 @@ class Cylinder:
         path = _path_through(position, -momentum, -curvature, radius)
         return np.where(np.hypot(position[:, 0], position[:, 1]) > radius, path, np.inf)
 
-    def within(self, points: Floats) -> npt.NDArray[np.bool_]:
+    def within(self, points: Floats) -> Mask:
         """Whether points (N, 3) of the surface lie within the cylinder's length."""
         return np.abs(points[:, 2]) < self.half_length
 

@@ -17,7 +17,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.detector.calorimeter import Cells, Condition, Entry, Floats, noise_key_of
+from k4calofast.arrays import Floats, Floats32, IDs, Indices, Mask
+from k4calofast.detector.calorimeter import Condition, Entry, noise_key_of
 from k4calofast.detector.description import TOWER_WAFERS, BarrelDescription, Grid, Wafers
 from k4calofast.detector.encoding import CellIDEncoding
 from k4calofast.detector.face import Cylinder
@@ -60,7 +61,7 @@ class Ruler:
     half: Floats
     low: float
     high: float
-    fields: dict[str, Cells]
+    fields: dict[str, Indices]
 
     def __len__(self) -> int:
         return len(self.centre)
@@ -75,18 +76,18 @@ class Ruler:
         """(C - 1,) mm, between one cell and the next."""
         return (self.centre[1:] + self.centre[:-1]) / 2
 
-    def nearest(self, position: Floats) -> Cells:
+    def nearest(self, position: Floats) -> Indices:
         """Cells (N,) whose centres are nearest to positions (N,) in mm."""
         return np.searchsorted(self.borders, position)
 
-    def at(self, position: Floats) -> Cells:
+    def at(self, position: Floats) -> Indices:
         """Cells (N,) at positions (N,) in mm; -1 where there is nothing, or nothing sensitive."""
         near = self.nearest(position)
         inside = np.abs(position - self.centre[near]) <= self.half[near] + _ROUNDING
         inside &= (position >= self.low) & (position <= self.high)
         return np.where(inside, near, -1)
 
-    def around(self, position: Floats, size: int) -> tuple[Cells, Floats]:
+    def around(self, position: Floats, size: int) -> tuple[Indices, Floats]:
         """Cells around positions, as if the ruler went on beyond its ends.
 
         Parameters
@@ -123,19 +124,19 @@ class View:
     """
 
     barrel: LayeredBarrel
-    module: Cells
-    columns: Cells
-    rows: Cells
+    module: Indices
+    columns: Indices
+    rows: Indices
     t: Floats
     z: Floats
     crossing: Floats
 
     @property
-    def inputs(self) -> dict[str, npt.NDArray[np.float32]]:
+    def inputs(self) -> dict[str, Floats32]:
         """What a generator is told of the cells: ``t`` and ``z``."""
         return {"t": self.t.astype(np.float32), "z": self.z.astype(np.float32)}
 
-    def cells(self, shower: Cells, place: Cells) -> Cells:
+    def cells(self, shower: Indices, place: Indices) -> Indices:
         """Cells (D,) of places (D,) in the windows of showers (D,), -1 where there is none.
 
         Places are counted by layer, column and row. Where a module has ended, it is the
@@ -156,7 +157,7 @@ class View:
         return cells
 
 
-def around(rulers: Sequence[Ruler], position: Floats, size: int) -> tuple[Cells, Floats]:
+def around(rulers: Sequence[Ruler], position: Floats, size: int) -> tuple[Indices, Floats]:
     """Cells of R rulers around positions on each of them; see `Ruler.around`.
 
     Parameters
@@ -301,19 +302,19 @@ class LayeredBarrel:
 
     # --- frames -----------------------------------------------------------------------------
 
-    def to_local(self, module: Cells, vectors: Floats) -> Floats:
+    def to_local(self, module: Indices, vectors: Floats) -> Floats:
         """(N, 3) vectors (n, t, z) in the frames of modules (N,), of world vectors (N, 3)."""
         cos, sin = self._cos[module], self._sin[module]
         x, y, z = vectors.T
         return np.stack([cos * x + sin * y, cos * y - sin * x, z], axis=1)
 
-    def to_world(self, module: Cells, vectors: Floats) -> Floats:
+    def to_world(self, module: Indices, vectors: Floats) -> Floats:
         """(N, 3) world vectors of vectors (n, t, z) in the frames of modules (N,)."""
         cos, sin = self._cos[module], self._sin[module]
         n, t, z = vectors.T
         return np.stack([cos * n - sin * t, sin * n + cos * t, z], axis=1)
 
-    def module_at(self, points: Floats) -> Cells:
+    def module_at(self, points: Floats) -> Indices:
         """Modules (N,) that hold points (N, 3), -1 where none does."""
         d = self.description
         cos, sin = self._cos, self._sin
@@ -326,7 +327,7 @@ class LayeredBarrel:
 
     # --- entering ---------------------------------------------------------------------------
 
-    def in_front(self, points: Floats) -> npt.NDArray[np.bool_]:
+    def in_front(self, points: Floats) -> Mask:
         """Whether points (N, 3) lie before the modules' front faces, or on them to 0.1 mm.
 
         Points beyond the ends of the barrel are not in front of it.
@@ -336,11 +337,11 @@ class LayeredBarrel:
         inside &= outward.max(1) <= self.face.radius + _FACE_TOLERANCE
         return inside
 
-    def behind(self, points: Floats) -> npt.NDArray[np.bool_]:
+    def behind(self, points: Floats) -> Mask:
         """Whether points (N, 3) lie in modules, between them or beyond, within their length."""
         return (np.abs(points[:, 2]) <= self.half_length) & ~self.in_front(points)
 
-    def encloses(self, points: Floats) -> npt.NDArray[np.bool_]:
+    def encloses(self, points: Floats) -> Mask:
         """Whether points (N, 3) lie in the smallest cylinder around z that holds all cells."""
         inside = np.hypot(points[:, 0], points[:, 1]) < self.outer_radius
         return inside & (np.abs(points[:, 2]) < self.half_length)
@@ -413,7 +414,7 @@ class LayeredBarrel:
         )
         return normals, np.broadcast_to(offset, (self.n_modules, 6))
 
-    def _cell_behind(self, module: Cells, points: Floats, directions: Floats) -> Cells:
+    def _cell_behind(self, module: Indices, points: Floats, directions: Floats) -> Indices:
         n, t, z = self.to_local(module, points).T
         along = self.to_local(module, directions)
         layer = np.searchsorted(self.planes, n - _ROUNDING)
@@ -432,12 +433,12 @@ class LayeredBarrel:
 
     # --- cells ------------------------------------------------------------------------------
 
-    def cell(self, module: Cells, layer: Cells, column: Cells, row: Cells) -> Cells:
+    def cell(self, module: Indices, layer: Indices, column: Indices, row: Indices) -> Indices:
         """Cells (N,) of modules, layers, columns and rows."""
         place = (module * self.n_layers + layer) * self._most_columns + column
         return place * len(self._row_ruler) + row
 
-    def place(self, cells: Cells) -> tuple[Cells, Cells, Cells, Cells]:
+    def place(self, cells: Indices) -> tuple[Indices, Indices, Indices, Indices]:
         """Module, layer, column and row (N,) of cells (N,)."""
         place, row = _parted(cells, len(self._row_ruler))
         place, column = _parted(place, self._most_columns)
@@ -461,7 +462,7 @@ class LayeredBarrel:
             table[layer, : len(ruler)] = ruler.centre
         return table
 
-    def local_centre(self, cells: Cells) -> Floats:
+    def local_centre(self, cells: Indices) -> Floats:
         """(N, 3) centre (n, t, z) of each cell in the frame of its module (mm)."""
         _, layer, column, row = self.place(cells)
         return np.stack(
@@ -473,7 +474,7 @@ class LayeredBarrel:
             axis=1,
         )
 
-    def centre(self, cells: Cells) -> Floats:
+    def centre(self, cells: Indices) -> Floats:
         """(N, 3) centre of each cell (mm, world)."""
         line, row = _parted(cells, len(self._row_ruler))
         x, y = self._lines
@@ -491,7 +492,7 @@ class LayeredBarrel:
         x, y, _ = self.to_world(self.place(first)[0], self.local_centre(first)).T
         return x.copy(), y.copy()
 
-    def cell_at(self, points: Floats) -> Cells:
+    def cell_at(self, points: Floats) -> Indices:
         """Cells (N,) at points (N, 3) in mm, of the layer nearest in depth.
 
         -1 where no module is, and where a module has nothing sensitive: at its sides, between
@@ -514,7 +515,7 @@ class LayeredBarrel:
 
     # --- what a shower sees -----------------------------------------------------------------
 
-    def conditions_at(self, cells: Cells, position: Floats, momentum: Floats) -> Floats:
+    def conditions_at(self, cells: Indices, position: Floats, momentum: Floats) -> Floats:
         """Conditions (N, 6) of particles that enter, as `CONDITIONS`.
 
         Parameters
@@ -555,7 +556,7 @@ class LayeredBarrel:
             )
 
     def surroundings(
-        self, cells: Cells, position: Floats, momentum: Floats, window: tuple[int, ...]
+        self, cells: Indices, position: Floats, momentum: Floats, window: tuple[int, ...]
     ) -> View:
         """Cells around the straight lines of N particles, in all layers.
 
@@ -592,13 +593,13 @@ class LayeredBarrel:
             crossing,
         )
 
-    def seen(self, module: Cells, layer: Cells, column: Cells, row: Cells) -> Cells:
+    def seen(self, module: Indices, layer: Indices, column: Indices, row: Indices) -> Indices:
         """Cells (N,) of a view, -1 for columns and rows beyond the rulers' ends."""
         inside = (column >= 0) & (column < self._widths[layer])
         inside &= (row >= 0) & (row < len(self._row_ruler))
         return np.where(inside, self.cell(module, layer, column, row), -1)
 
-    def beside(self, module: Cells, layer: Cells, t: Floats, z: Floats) -> Cells:
+    def beside(self, module: Indices, layer: Indices, t: Floats, z: Floats) -> Indices:
         """Cells (N,) at places where a module's layer has ended: of the neighbouring module.
 
         Parameters
@@ -616,14 +617,14 @@ class LayeredBarrel:
 
     # --- cell IDs ---------------------------------------------------------------------------
 
-    def cell_id(self, cells: Cells) -> npt.NDArray[np.uint64]:
+    def cell_id(self, cells: Indices) -> IDs:
         """Cell IDs of cells."""
         line, row = _parted(cells, len(self._row_ruler))
         of_lines, of_rows = self._ids
         return of_lines.take(line) + of_rows.take(row)
 
     @cached_property
-    def _ids(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    def _ids(self) -> tuple[IDs, IDs]:
         """What lines of cells, and rows, add to cell IDs."""
         d, of_rows = self.description, self._row_ruler.fields
         first = np.arange(len(self._lines[0])) * len(self._row_ruler)
@@ -641,15 +642,15 @@ class LayeredBarrel:
         return self.encoding.encode(**fields), self.encoding.encode(**of_rows)
 
     @cached_property
-    def _layer_values(self) -> dict[str, Cells]:
+    def _layer_values(self) -> dict[str, Indices]:
         names = {name for fields in self._layer_fields for name in fields}
         return {
             name: np.array([fields.get(name, 0) for fields in self._layer_fields]) for name in names
         }
 
     @cached_property
-    def _column_values(self) -> dict[str, Cells]:
-        tables: dict[str, Cells] = {}
+    def _column_values(self) -> dict[str, Indices]:
+        tables: dict[str, Indices] = {}
         for layer, ruler in enumerate(self._column_rulers):
             for name, values in ruler.fields.items():
                 table = tables.setdefault(
@@ -658,7 +659,7 @@ class LayeredBarrel:
                 table[layer, : len(ruler)] = values
         return tables
 
-    def cell_of(self, cell_ids: npt.NDArray[np.uint64]) -> Cells:
+    def cell_of(self, cell_ids: IDs) -> Indices:
         """Cells of cell IDs, -1 where the ID belongs to no cell."""
         d, decode = self.description, self.encoding.decode
         ids = np.asarray(cell_ids, np.uint64)
@@ -673,7 +674,7 @@ class LayeredBarrel:
         cells = self.cell(*zeros)
         return np.where(possible & (self.cell_id(cells) == ids), cells, -1)
 
-    def _from_fields(self, ids: npt.NDArray[np.uint64], layer: Cells) -> tuple[Cells, Cells]:
+    def _from_fields(self, ids: IDs, layer: Indices) -> tuple[Indices, Indices]:
         """Column and row that the fields of cell IDs name; any number where they name none."""
         d, decode = self.description, self.encoding.decode
         if isinstance(d.cells, Grid):
@@ -743,7 +744,7 @@ def _wafer_columns(d: BarrelDescription, cells: Wafers, low: float, high: float)
     return Ruler(centre, np.full(len(centre), size / 2), low, high, fields)
 
 
-def _parted(numbers: Cells, size: int) -> tuple[Cells, Cells]:
+def _parted(numbers: Indices, size: int) -> tuple[Indices, Indices]:
     """Quotients and rests: a tenth of the time of `numpy.divmod`."""
     quotient = numbers // size
     return quotient, numbers - quotient * size

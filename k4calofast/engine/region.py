@@ -9,8 +9,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats, Indices
 from k4calofast.detector import Calorimeter
-from k4calofast.events.columns import EventKeys, Floats, Indices
+from k4calofast.events.columns import EventKeys
 from k4calofast.generator import Model, ShowerKeys, generate
 from k4calofast.hits import Deposits
 from k4calofast.incidence import Arrivals

@@ -10,16 +10,10 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats, Indices
 from k4calofast.engine.region import NO_MODEL, Placed, Region, Simulator, shower_keys
 from k4calofast.engine.summary import RegionSummary, RunSummary
-from k4calofast.events.columns import (
-    Contributions,
-    EventKeys,
-    Floats,
-    Hits,
-    Indices,
-    Particles,
-)
+from k4calofast.events.columns import Contributions, EventKeys, Hits, Particles
 from k4calofast.events.edm4hep import FAST_SIMULATED_BIT
 from k4calofast.events.keys import unique
 from k4calofast.exceptions import InvalidEventError, ModelError, OutOfDomainError, SteeringError

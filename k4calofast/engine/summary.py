@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from k4calofast.events.columns import Floats, Indices
+from k4calofast.arrays import Floats, Indices
 from k4calofast.events.keys import SeenKeys
 from k4calofast.exceptions import InvalidEventError
 from k4calofast.hits import EnergyBalance

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int32]
-Indices = npt.NDArray[np.int64]
+from k4calofast.arrays import Floats, Indices, Ints
 
 OWN_COLLECTION = 0
 """Stands for the collection of particles that is worked on; the ID of no collection."""

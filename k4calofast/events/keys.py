@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from k4calofast.events.columns import EventKeys, Indices
+from k4calofast.arrays import Indices
+from k4calofast.events.columns import EventKeys
 from k4calofast.exceptions import InvalidEventError
 from k4calofast.properties import Repeated
 

@@ -8,15 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.events.columns import (
-    Contributions,
-    EventKeys,
-    Floats,
-    Hits,
-    Indices,
-    Particles,
-    one_of_each,
-)
+from k4calofast.arrays import Floats, Indices
+from k4calofast.events.columns import Contributions, EventKeys, Hits, Particles, one_of_each
 from k4calofast.events.edm4hep import EVENT_HEADER
 from k4calofast.events.frames import CollectionInfo, Frames
 from k4calofast.exceptions import FileFormatError, InvalidEventError, MissingCollectionError

@@ -18,13 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from k4calofast import output
+from k4calofast.arrays import Floats
 from k4calofast.exceptions import FullSimulationError, MissingExtraError
 from k4calofast.locks import locked
-
-Floats = npt.NDArray[np.float64]
 
 _VARIABLES = {
     "G4LEDATA": "G4EMLOW",

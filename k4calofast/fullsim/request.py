@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from k4calofast.arrays import Floats
 from k4calofast.detector import load
 from k4calofast.documents import read_yaml, validated
 from k4calofast.exceptions import FileFormatError, SteeringError
-
-Floats = npt.NDArray[np.float64]
 
 _MOST_BINS = 1000
 

@@ -9,10 +9,9 @@ from typing import ClassVar, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.exceptions import SteeringError
 from k4calofast.fullsim.request import Request
-
-Floats = npt.NDArray[np.float64]
 
 Coverage = dict[str, tuple[float, float]]
 """Range of each condition, by its name."""

@@ -15,10 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.exceptions import MissingExtraError
 from k4calofast.fullsim.physics_data import PhysicsData
-
-Floats = npt.NDArray[np.float64]
 
 PHYSICS = "G4EmStandardPhysics"
 RANGE_CUT = 0.7

@@ -10,14 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from pydantic import ValidationError
 
-from k4calofast.events.columns import (
-    OWN_COLLECTION,
-    Contributions,
-    EventKeys,
-    Hits,
-    Indices,
-    Particles,
-)
+from k4calofast.arrays import Indices
+from k4calofast.events.columns import OWN_COLLECTION, Contributions, EventKeys, Hits, Particles
 from k4calofast.exceptions import InvalidEventError, SteeringError
 from k4calofast.gaudi.collecting import Collector
 from k4calofast.gaudi.columns import (

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from k4calofast import output
+from k4calofast.arrays import Floats, Mask
 from k4calofast.documents import Name, read_bytes, read_yaml, validated
 from k4calofast.exceptions import ModelError
 
@@ -157,13 +157,11 @@ class ModelCard(_Open):
         }
         return self.model_copy(update={"kinds": kinds})
 
-    def limits(self, pdg: int) -> npt.NDArray[np.float64]:
+    def limits(self, pdg: int) -> Floats:
         """(2, conditions) the smallest and the largest conditions of a kind, in their order."""
         return np.array(list(self.kinds[pdg].values())).T
 
-    def holds(
-        self, pdg: int, conditions: npt.NDArray[np.float64], margin: float = 0.0
-    ) -> npt.NDArray[np.bool_]:
+    def holds(self, pdg: int, conditions: Floats, margin: float = 0.0) -> Mask:
         """Whether conditions (N, conditions) are in the range of a kind, edges included.
 
         Parameters
@@ -175,7 +173,7 @@ class ModelCard(_Open):
         low, high = self.limits(pdg)
         beyond = margin * (high - low)
         fits = (conditions >= low - beyond) & (conditions <= high + beyond)
-        inside: npt.NDArray[np.bool_] = fits.all(1)
+        inside: Mask = fits.all(1)
         return inside
 
     @model_validator(mode="before")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from k4calofast.arrays import Floats32, Indices
 from k4calofast.exceptions import ModelError
 
 _LARGEST = 1e12
@@ -31,10 +31,10 @@ class Generated:
         (D,) ns after light could have come straight from where the particle entered.
     """
 
-    shower: npt.NDArray[np.int64]
-    place: npt.NDArray[np.int64]
-    energy: npt.NDArray[np.float32]
-    delay: npt.NDArray[np.float32]
+    shower: Indices
+    place: Indices
+    energy: Floats32
+    delay: Floats32
 
     def __len__(self) -> int:
         return len(self.shower)
@@ -73,7 +73,7 @@ class Generated:
         _check_range(model, "delays", "ns", self.delay)
 
     @staticmethod
-    def of_windows(energies: npt.NDArray[np.float32]) -> Generated:
+    def of_windows(energies: Floats32) -> Generated:
         """Deposits of energies (N, ...) in windows; without delay."""
         flat = energies.reshape(len(energies), int(np.prod(energies.shape[1:])))
         shower, place = np.nonzero(flat != 0)
@@ -86,7 +86,7 @@ class Generated:
         nowhere, nothing = np.zeros(0, np.int64), np.zeros(0, np.float32)
         return Generated(nowhere, nowhere, nothing, nothing)
 
-    def in_windows(self, showers: int, window: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    def in_windows(self, showers: int, window: tuple[int, ...]) -> Floats32:
         """Energies (showers, *window) in GeV of so many showers, 0 where there is no deposit."""
         energies = np.zeros((showers, math.prod(window)), np.float32)
         np.add.at(energies, (self.shower, self.place), self.energy)
@@ -97,7 +97,7 @@ class Generated:
         rows = slice(0, int(np.searchsorted(self.shower, showers)))
         return Generated(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def taken(self, shower: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> Generated:
+    def taken(self, shower: Indices, rows: Indices) -> Generated:
         """Return some deposits of showers that are numbered anew (D,)."""
         renamed = replace(self, shower=shower)
         return Generated(*(getattr(renamed, field.name)[rows] for field in fields(self)))
@@ -127,9 +127,7 @@ class Generated:
 _TYPES = {"shower": np.int64, "place": np.int64, "energy": np.float32, "delay": np.float32}
 
 
-def check_windows(
-    model: str, energies: npt.NDArray[np.float32], shape: tuple[int, ...]
-) -> npt.NDArray[np.float32]:
+def check_windows(model: str, energies: Floats32, shape: tuple[int, ...]) -> Floats32:
     """Return energies in windows, after making sure that they can be that.
 
     Raises
@@ -146,7 +144,7 @@ def check_windows(
     return energies
 
 
-def _check_range(model: str, what: str, unit: str, values: npt.NDArray[np.float32]) -> None:
+def _check_range(model: str, what: str, unit: str, values: Floats32) -> None:
     # Both are NaN if any value is.
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= _LARGEST):

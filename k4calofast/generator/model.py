@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from k4calofast.arrays import Floats, Floats32, Indices, Ints
 from k4calofast.detector import load
 from k4calofast.documents import one_line
 from k4calofast.exceptions import ModelError, SteeringError
@@ -39,7 +40,7 @@ GPU_BLOCK = 4096
 _MOST_DRAWN = 1024
 """Numbers among which cells are looked for, to try a model with."""
 
-_NOTHING: Mapping[str, npt.NDArray[np.float32]] = MappingProxyType({})
+_NOTHING: Mapping[str, Floats32] = MappingProxyType({})
 
 _LOOK = 0.2
 """Seconds between two looks at the clock while a call runs."""
@@ -188,7 +189,7 @@ class Model:
                 )
         return [tensor.name for tensor in self._session.get_inputs()]
 
-    def _surroundings(self, count: int) -> Mapping[str, npt.NDArray[np.float32]]:
+    def _surroundings(self, count: int) -> Mapping[str, Floats32]:
         """What is known of the cells around some particles on straight lines from the centre."""
         drawn = np.random.default_rng(0).integers(0, self.detector.n_cells, _MOST_DRAWN)
         centres = self.detector.centre(drawn)
@@ -209,7 +210,7 @@ class Model:
         more = {"uniform": rng.random((2 * count, card.uniform), np.float32)}
         more |= self._surroundings(2 * count)
 
-        def generate(rows: npt.NDArray[np.int64]) -> Generated:
+        def generate(rows: Indices) -> Generated:
             """Deposits of some rows, sorted by row, of those of the first call."""
             inputs = {name: values[rows] for name, values in more.items()}
             found = self.generate(
@@ -231,10 +232,10 @@ class Model:
 
     def generate(
         self,
-        pdg: npt.NDArray[np.int32],
-        conditions: npt.NDArray[np.float64],
-        noise: npt.NDArray[np.float32],
-        more: Mapping[str, npt.NDArray[np.float32]] = _NOTHING,
+        pdg: Ints,
+        conditions: Floats,
+        noise: Floats32,
+        more: Mapping[str, Floats32] = _NOTHING,
     ) -> Generated:
         """Generate N showers: what they put where in their windows.
 
@@ -278,10 +279,10 @@ class Model:
 
     def energies(
         self,
-        pdg: npt.NDArray[np.int32],
-        conditions: npt.NDArray[np.float64],
-        noise: npt.NDArray[np.float32],
-    ) -> npt.NDArray[np.float32]:
+        pdg: Ints,
+        conditions: Floats,
+        noise: Floats32,
+    ) -> Floats32:
         """Generate N showers as `generate`: energies (N, *window) in GeV."""
         found = self.generate(pdg, conditions, noise)
         return found.in_windows(len(pdg), self.card.window)

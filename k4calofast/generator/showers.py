@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats, Floats32, IDs, Indices, Ints, Mask, Words
 from k4calofast.generator.card import ModelCard
 from k4calofast.generator.generated import Generated
 from k4calofast.noise import normal_noise, uniform_noise
@@ -27,10 +28,10 @@ class Generator(Protocol):
 
     def generate(
         self,
-        pdg: npt.NDArray[np.int32],
-        conditions: npt.NDArray[np.float64],
-        noise: npt.NDArray[np.float32],
-        more: Mapping[str, npt.NDArray[np.float32]],
+        pdg: Ints,
+        conditions: Floats,
+        noise: Floats32,
+        more: Mapping[str, Floats32],
     ) -> Generated:
         """Generate showers; see `k4calofast.generator.Model.generate`."""
 
@@ -39,7 +40,7 @@ class Told(Protocol):
     """What a generator is told of the cells around N particles: `detector.Surroundings`, say."""
 
     @property
-    def inputs(self) -> Mapping[str, npt.NDArray[np.float32]]:
+    def inputs(self) -> Mapping[str, Floats32]:
         """Arrays (N, ...) by the names of inputs."""
 
 
@@ -56,10 +57,10 @@ class ShowerKeys:
         `noise_key` of the `k4calofast.detector.Calorimeter`.
     """
 
-    seed: npt.NDArray[np.uint64]
-    run: npt.NDArray[np.uint32]
-    event: npt.NDArray[np.uint64]
-    particle: npt.NDArray[np.uint64]
+    seed: IDs
+    run: Words
+    event: IDs
+    particle: IDs
     region: int = 0
 
     @staticmethod
@@ -70,7 +71,7 @@ class ShowerKeys:
             zero + np.uint64(seed), zero.astype(np.uint32), zero, numbers.astype(np.uint64)
         )
 
-    def take(self, rows: npt.NDArray[np.int64] | slice) -> ShowerKeys:
+    def take(self, rows: Indices | slice) -> ShowerKeys:
         """Return some of them."""
         return ShowerKeys(
             self.seed[rows], self.run[rows], self.event[rows], self.particle[rows], self.region
@@ -79,8 +80,8 @@ class ShowerKeys:
 
 def generate(
     model: Generator,
-    pdg: npt.NDArray[np.int32],
-    conditions: npt.NDArray[np.float64],
+    pdg: Ints,
+    conditions: Floats,
     keys: ShowerKeys,
     surroundings: Told | None = None,
 ) -> Generated:
@@ -120,10 +121,10 @@ def generate(
 
 def in_range(
     card: ModelCard,
-    pdg: npt.NDArray[np.int32],
-    conditions: npt.NDArray[np.float64],
+    pdg: Ints,
+    conditions: Floats,
     margin: float = 0.0,
-) -> npt.NDArray[np.bool_]:
+) -> Mask:
     """Tell which of N particles a model simulates: of a kind and under conditions that it knows.
 
     Parameters

@@ -12,10 +12,10 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from k4calofast.arrays import Floats, Floats32, Indices, Ints
 from k4calofast.detector import Calorimeter, Surroundings
-from k4calofast.events.columns import OWN_COLLECTION, Contributions, Floats, Hits, Indices
+from k4calofast.events.columns import OWN_COLLECTION, Contributions, Hits
 from k4calofast.incidence import Arrivals
 from k4calofast.incidence.transport import LIGHT_SPEED
 
@@ -86,8 +86,8 @@ class Deposits:
 
     shower: Indices
     cell: Indices
-    energy: npt.NDArray[np.float32]
-    delay: npt.NDArray[np.float32]
+    energy: Floats32
+    delay: Floats32
 
     @staticmethod
     def of(generated: Generated, surroundings: Surroundings) -> Deposits:
@@ -129,7 +129,7 @@ class Deposits:
 def assemble(
     detector: Calorimeter,
     arrivals: Arrivals,
-    pdg: npt.NDArray[np.int32],
+    pdg: Ints,
     event: Indices,
     index_in_event: Indices,
     n_events: int,

@@ -15,9 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from k4calofast.events.columns import Contributions, EventKeys, Floats, Hits, Indices
+from k4calofast.arrays import Floats, Floats32, IDs, Indices, Ints
+from k4calofast.events.columns import Contributions, EventKeys, Hits
 from k4calofast.events.keys import SeenKeys, unique
 from k4calofast.hits.energies import check_energies
 from k4calofast.noise import normal_noise
@@ -47,12 +47,12 @@ class Digits:
     """
 
     offsets: Indices
-    hit: npt.NDArray[np.int32]
-    cell_id: npt.NDArray[np.uint64]
-    energy: npt.NDArray[np.float32]
-    energy_error: npt.NDArray[np.float32]
-    time: npt.NDArray[np.float32]
-    position: npt.NDArray[np.float32]
+    hit: Ints
+    cell_id: IDs
+    energy: Floats32
+    energy_error: Floats32
+    time: Floats32
+    position: Floats32
 
 
 @dataclass
@@ -136,7 +136,7 @@ class Digitiser:
         return light, np.full_like(energy, p.Noise * _MEV), p.Uniformity * energy
 
 
-def _earliest(hits: Hits, contributions: Contributions) -> npt.NDArray[np.float32]:
+def _earliest(hits: Hits, contributions: Contributions) -> Floats32:
     """Time of each hit's earliest contribution; 0 for a hit that has none."""
     time = np.zeros(len(hits.energy), np.float32)
     some = np.flatnonzero(np.diff(hits.contributions))

@@ -14,14 +14,8 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.events.columns import (
-    OWN_COLLECTION,
-    Contributions,
-    Floats,
-    Hits,
-    Indices,
-    Particles,
-)
+from k4calofast.arrays import Floats, Indices, Ints, Mask
+from k4calofast.events.columns import OWN_COLLECTION, Contributions, Hits, Particles
 from k4calofast.events.edm4hep import DECAYED_IN_TRACKER_BIT, FAST_SIMULATED_BIT
 from k4calofast.exceptions import InvalidEventError
 from k4calofast.hits.energies import EventName, check_energies
@@ -177,8 +171,8 @@ class Merger:
         return lines
 
 
-def _bit(status: npt.NDArray[np.int32], bit: int) -> npt.NDArray[np.bool_]:
-    is_set: npt.NDArray[np.bool_] = (status >> bit) & 1 == 1
+def _bit(status: Ints, bit: int) -> Mask:
+    is_set: Mask = (status >> bit) & 1 == 1
     return is_set
 
 
@@ -206,11 +200,11 @@ def _excess(hits: Hits, contributions: Contributions) -> Floats:
 
 
 def descendants(
-    chosen: npt.NDArray[np.bool_],
-    on_their_own: npt.NDArray[np.bool_],
+    chosen: Mask,
+    on_their_own: Mask,
     child: Indices,
     parent: Indices,
-) -> npt.NDArray[np.bool_]:
+) -> Mask:
     """Particles that were chosen, or stem from one that was.
 
     Parameters
@@ -231,9 +225,7 @@ def descendants(
         found[new] = True
 
 
-def without(
-    hits: Hits, contributions: Contributions, unwanted: npt.NDArray[np.bool_]
-) -> tuple[Hits, Contributions]:
+def without(hits: Hits, contributions: Contributions, unwanted: Mask) -> tuple[Hits, Contributions]:
     """Hits without some of their contributions; those left with nothing disappear.
 
     What a hit holds beyond its contributions is nobody's, and stays. A hit that holds less than

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats, Indices, Mask
 from k4calofast.detector import Calorimeter
-from k4calofast.events.columns import Floats, Indices, Particles
+from k4calofast.events.columns import Particles
 from k4calofast.incidence.fate import Census, Fate
 from k4calofast.incidence.record import Record
 from k4calofast.incidence.start import set_out
@@ -48,7 +49,7 @@ class Arrivals:
     def __len__(self) -> int:
         return len(self.particle)
 
-    def take(self, rows: npt.NDArray[np.bool_] | Indices) -> Arrivals:
+    def take(self, rows: Mask | Indices) -> Arrivals:
         """Return the arrivals of these rows."""
         return Arrivals(
             self.particle[rows],

@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.events.columns import Floats, Indices
+from k4calofast.arrays import Floats, Indices, Mask
 
 
 class Fate(IntEnum):
@@ -118,7 +118,7 @@ class Census:
     incoming: Floats
     account: Indices
 
-    def of(self, listed: npt.NDArray[np.bool_]) -> Census:
+    def of(self, listed: Mask) -> Census:
         """Return the census of particles (N,) that another simulation has handed on.
 
         It has counted what these left in front, and all that the others brought in. Those have a
@@ -128,9 +128,7 @@ class Census:
         energy = np.where(listed, self.energy, 0.0)
         return Census(fate, energy, np.zeros_like(energy), energy, self.account)
 
-    def per_event(
-        self, offsets: Indices, much: npt.NDArray[np.bool_], listed: npt.NDArray[np.bool_]
-    ) -> tuple[Indices, Floats]:
+    def per_event(self, offsets: Indices, much: Mask, listed: Mask) -> tuple[Indices, Floats]:
         """Numbers and energies (GeV), (events, fates) each, of particles with these offsets.
 
         Parameters

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from particle import PDGID, InvalidParticle, Particle, ParticleNotFound
 
-from k4calofast.events.columns import Floats, Ints, Particles
+from k4calofast.arrays import Floats, Ints, Mask
+from k4calofast.events.columns import Particles
 
 NEUTRINOS = (12, 14, 16, 18)
 _GLUONS = (9, 21)
@@ -73,7 +73,7 @@ def _mass(pdg: int) -> float:
     return float(particle.mass) * 1e-3 if stable else np.nan
 
 
-def facts(pdg: Ints) -> tuple[Floats, Floats, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def facts(pdg: Ints) -> tuple[Floats, Floats, Mask, Mask]:
     """Charge, mass, whether free and whether of matter, (N,) each; see `Kind`."""
     kinds, which = np.unique(pdg, return_inverse=True)
     known = [kind(int(one)) for one in kinds]
@@ -84,7 +84,7 @@ def facts(pdg: Ints) -> tuple[Floats, Floats, npt.NDArray[np.bool_], npt.NDArray
     return charge[which], mass[which], free[which], of_matter[which]
 
 
-def identified(particles: Particles) -> tuple[Particles, npt.NDArray[np.bool_]]:
+def identified(particles: Particles) -> tuple[Particles, Mask]:
     """Return particles with the charge and mass of their PDG numbers, where theirs are wrong.
 
     Wrong is what is 0 and should not be, or contradicts the number. Where a record and the

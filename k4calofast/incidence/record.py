@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from k4calofast.arrays import Floats, Indices, Mask
 from k4calofast.detector import Calorimeter
-from k4calofast.events.columns import Floats, Indices, Particles
+from k4calofast.events.columns import Particles
 from k4calofast.events.edm4hep import (
     BACKSCATTER_BIT,
     CREATED_IN_SIMULATION_BIT,
@@ -56,8 +56,6 @@ SMALLEST_MOMENTUM = 1e-30
 """GeV; with less a particle is at rest: squares of it are 0 in double precision before long."""
 _NO_NUMBER = "a momentum, vertex, time, charge or mass that is not a number"
 _TOO_MUCH = "a momentum or mass that is too large (MaxEnergy)"
-
-Mask = npt.NDArray[np.bool_]
 
 
 class Record:

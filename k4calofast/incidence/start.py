@@ -25,7 +25,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from k4calofast.events.columns import Floats, Indices, Particles
+from k4calofast.arrays import Floats, Indices, Mask
+from k4calofast.events.columns import Particles
 from k4calofast.events.edm4hep import (
     DECAYED_IN_CALORIMETER_BIT,
     DECAYED_IN_TRACKER_BIT,
@@ -35,7 +36,7 @@ from k4calofast.events.edm4hep import (
 )
 from k4calofast.incidence.fate import Census, Fate
 from k4calofast.incidence.kinds import NEUTRINOS
-from k4calofast.incidence.record import SMALLEST_MOMENTUM, Mask, Record, in_front, sums
+from k4calofast.incidence.record import SMALLEST_MOMENTUM, Record, in_front, sums
 from k4calofast.incidence.transport import (
     advance,
     curvature_of,

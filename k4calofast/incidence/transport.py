@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from k4calofast.arrays import Floats, Indices, Mask
 from k4calofast.detector import Calorimeter
-from k4calofast.events.columns import Floats, Indices
 
 LIGHT_SPEED = 299.792458
 """mm / ns"""
@@ -50,7 +49,7 @@ class Hits:
     position: Floats
     momentum: Floats
     path: Floats
-    reached: npt.NDArray[np.bool_]
+    reached: Mask
 
 
 def velocity(momentum: Floats, mass: Floats) -> Floats:

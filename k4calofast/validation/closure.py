@@ -12,10 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.detector.calorimeter import Condition
 from k4calofast.validation.results import Bin, Sample
-
-Floats = npt.NDArray[np.float64]
 
 BINS = 6
 """Quantiles of each condition."""

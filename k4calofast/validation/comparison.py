@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.validation.closure import closure
 from k4calofast.validation.kinds import Kind
 from k4calofast.validation.metrics import (
@@ -22,7 +23,6 @@ from k4calofast.validation.metrics import (
 )
 from k4calofast.validation.results import Comparison, Distances, Group, Sample
 
-Floats = npt.NDArray[np.float64]
 Number = TypeVar("Number", bound=np.generic)
 Progress = Callable[[str], None]
 

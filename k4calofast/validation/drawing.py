@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.exceptions import MissingExtraError
 from k4calofast.validation.results import Comparison
-
-Floats = npt.NDArray[np.float64]
 
 BLACK, RED = "black", "tab:red"
 SIDES = ((BLACK, "reference"), (RED, "generator"))

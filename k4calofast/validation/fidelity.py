@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.validation.metrics import Value, z_score
 from k4calofast.validation.observables import width68, width68_error
-
-Floats = npt.NDArray[np.float64]
 
 NAMES = {22: "photon", 11: "electron", -11: "positron"}
 """What people call the kinds of particles."""

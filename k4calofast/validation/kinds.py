@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast import detector
+from k4calofast.arrays import Floats
 from k4calofast.detector.calorimeter import Condition
 from k4calofast.generator.card import ModelCard
 from k4calofast.showers.reading import Source
@@ -21,7 +22,6 @@ from k4calofast.validation.reference import Readout, Reference
 from k4calofast.validation.results import Comparison, Distances, Group, Row, Sample
 from k4calofast.validation.tables import Column, Table
 
-Floats = npt.NDArray[np.float64]
 Halves = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], list[Group]]
 
 

@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.exceptions import MissingExtraError
-
-Floats = npt.NDArray[np.float64]
 
 _BINS = 30
 _LEAST_IN_A_BIN = 25

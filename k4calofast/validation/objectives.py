@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from k4calofast.exceptions import ModelError
 from k4calofast.generator import Model
@@ -17,8 +16,6 @@ from k4calofast.validation.kinds import Kind
 from k4calofast.validation.metrics import frechet_distance, separation, standardised
 from k4calofast.validation.reference import Reference
 from k4calofast.validation.results import Sample
-
-Floats = npt.NDArray[np.float64]
 
 _POINTS, _LEAST, _BINS = 8, 60, 30
 """Points of momentum per kind, showers at each, and bins of each spectrum."""

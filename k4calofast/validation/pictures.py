@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from k4calofast.arrays import Mask
 from k4calofast.detector.calorimeter import Condition
 from k4calofast.validation.closure import BINS, matrix
 from k4calofast.validation.drawing import (
@@ -24,19 +24,16 @@ from k4calofast.validation.fidelity import NAMES
 from k4calofast.validation.observables import Observable
 from k4calofast.validation.results import Comparison, Group
 
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.bool_]
-
 _MOST = 6
 """Momenta that are drawn beside each other."""
 
 
-def momenta(groups: list[Group]) -> dict[int, list[tuple[float, Rows]]]:
+def momenta(groups: list[Group]) -> dict[int, list[tuple[float, Mask]]]:
     """Momenta of each kind, and the rows that have them at any angle; not too many."""
     merged: dict[tuple[int, int], list[Group]] = {}
     for group in groups:
         merged.setdefault((group.pdg, group.number), []).append(group)
-    kinds: dict[int, list[tuple[float, Rows]]] = {}
+    kinds: dict[int, list[tuple[float, Mask]]] = {}
     for (pdg, _), mine in merged.items():
         momentum = float(np.mean([group.momentum for group in mine]))
         rows = np.logical_or.reduce([group.rows for group in mine])
@@ -53,7 +50,7 @@ def at_momenta(
     plt: Any,
     comparison: Comparison,
     size: tuple[float, float],
-    drawn: Callable[[tuple[Any, Any], Rows], None],
+    drawn: Callable[[tuple[Any, Any], Mask], None],
     entries: str,
     label: str,
 ) -> Any:

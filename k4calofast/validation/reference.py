@@ -10,14 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import ROUNDING, Generator, in_range
 from k4calofast.generator.card import ModelCard
 from k4calofast.showers.base import Showers
 from k4calofast.showers.reading import Source
 from k4calofast.validation.results import Sample
-
-Floats = npt.NDArray[np.float64]
 
 Call = Callable[[int, int], Callable[[], object]]
 """Given the number of a call and of its showers: what it does, ready to run."""

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.exceptions import ModelError
 from k4calofast.fullsim.request import Axis, Conditioned, OfKind, Request
 from k4calofast.generator import Model
@@ -25,8 +25,6 @@ from k4calofast.validation.closure import BINS, closure
 from k4calofast.validation.kinds import Kind
 from k4calofast.validation.reference import Reference
 from k4calofast.validation.results import Bin, Sample
-
-Floats = npt.NDArray[np.float64]
 
 BOUNDS = (0.25, 8.0)
 """Limits of the density over the usual one."""

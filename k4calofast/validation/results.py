@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats, Indices, Mask
 from k4calofast.validation.fidelity import NAMES, Check
 from k4calofast.validation.metrics import Separation, SpectrumDistance, Value
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.bool_]
-Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -57,11 +54,11 @@ class Sample:
         return momentum
 
     @property
-    def kinds(self) -> dict[int, Rows]:
+    def kinds(self) -> dict[int, Mask]:
         """Rows (N,) of each kind of particle, in the sample's order."""
         return {pdg: self.pdg == pdg for pdg in dict.fromkeys(self.pdg.tolist())}
 
-    def take(self, rows: Rows | Indices) -> Sample:
+    def take(self, rows: Mask | Indices) -> Sample:
         """Return the showers of these rows."""
         return Sample(
             self.showers.take(rows),
@@ -90,7 +87,7 @@ class Group:
 
     pdg: int
     momentum: float
-    rows: Rows
+    rows: Mask
     number: int = 0
     angles: tuple[float, float] | None = None
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.detector import besiii
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.fullsim import sampling
 from k4calofast.fullsim.crystals.sector import CrystalSector
 from k4calofast.fullsim.sampling import Coverage
 from k4calofast.incidence.transport import first_hits
-
-Floats = npt.NDArray[np.float64]
 
 _AIR = (6, 7, 8, 18)
 

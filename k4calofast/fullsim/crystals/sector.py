@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.detector.crystals import CrystalBarrel
 from k4calofast.fullsim.simulation import Deposits
 from k4calofast.incidence.transport import turned
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from k4calofast.detector import Calorimeter
 from k4calofast.exceptions import SteeringError
@@ -17,8 +16,6 @@ from k4calofast.fullsim.physics_data import PhysicsData
 from k4calofast.fullsim.sampling import Chunk, Coverage, log_uniform, on_request
 from k4calofast.fullsim.simulation import Simulation
 from k4calofast.showers.crystals import CrystalProvenance, CrystalShowers, write
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.detector import Calorimeter, LayeredBarrel
 from k4calofast.detector.description import BarrelDescription
 from k4calofast.exceptions import SteeringError
@@ -20,8 +20,6 @@ from k4calofast.fullsim.physics_data import PhysicsData
 from k4calofast.fullsim.sampling import Chunk, Coverage, log_uniform, on_request, refuse_beyond
 from k4calofast.incidence.transport import LIGHT_SPEED
 from k4calofast.showers.layers import PIXELS_PER_CELL, LayerProvenance, LayerShowers, write
-
-Floats = npt.NDArray[np.float64]
 
 KINDS = (22, 11, -11)
 MOMENTA = (0.1, 125.0)

@@ -18,12 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.detector.description import BarrelDescription
 from k4calofast.exceptions import FullSimulationError, UnknownDetectorError
 from k4calofast.fullsim.physics_data import PhysicsData
 from k4calofast.fullsim.simulation import Geant4, ParticleGun, field_along_z
-
-Floats = npt.NDArray[np.float64]
 
 HALF_WIDTH = 1500.0
 """mm along t and z; a particle that enters at 50 degrees crosses the stack within 300 mm."""

@@ -23,8 +23,8 @@ import numpy.typing as npt
 import uproot
 from pybes3 import identifier
 
+from k4calofast.arrays import Floats, Indices
 from k4calofast.detector import besiii
-from k4calofast.events.columns import Floats, Indices
 from k4calofast.events.reading import readable
 from k4calofast.exceptions import FileFormatError, MissingCollectionError
 from k4calofast.showers.base import impossible

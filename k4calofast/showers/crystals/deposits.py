@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from k4calofast.events.columns import Indices
+from k4calofast.arrays import Indices
 
 
 def nearest_arrival(arrival: Indices, child: Indices, parent: Indices) -> Indices:

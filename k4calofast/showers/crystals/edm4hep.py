@@ -16,9 +16,10 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 
+from k4calofast.arrays import Indices
 from k4calofast.detector import CrystalBarrel, load_crystals
 from k4calofast.events import typed
-from k4calofast.events.columns import Contributions, Hits, Indices, Particles
+from k4calofast.events.columns import Contributions, Hits, Particles
 from k4calofast.events.edm4hep import CALO_HIT_CONTRIBUTION, MC_PARTICLE, SIM_CALORIMETER_HIT
 from k4calofast.events.frames import CollectionInfo, Frames
 from k4calofast.events.reading import EventSource

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Indices
 from k4calofast.detector.crystals import CONDITIONS, CrystalBarrel
-from k4calofast.events.columns import Indices
 from k4calofast.showers.base import Column, Showers
 from k4calofast.showers.hdf5 import Layout
 from k4calofast.showers.provenance import Provenance

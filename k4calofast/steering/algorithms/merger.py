@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.events.columns import OWN_COLLECTION, Contributions, Hits, Indices
+from k4calofast.arrays import Indices
+from k4calofast.events.columns import OWN_COLLECTION, Contributions, Hits
 from k4calofast.events.edm4hep import (
     CALO_HIT_CONTRIBUTION,
     CELL_ID_ENCODING,

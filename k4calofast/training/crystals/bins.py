@@ -7,17 +7,14 @@ all bins hold as many showers, and finding a bin is a few look-ups: no search.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from k4calofast.arrays import Floats32, Indices
 from k4calofast.detector.crystals import CONDITIONS
 
 _MEASURED = 128
 """Showers in a node below which differences between its halves are mostly noise."""
-
-Floats = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
 
 
 class Bins(nn.Module):
@@ -98,7 +95,9 @@ class Bins(nn.Module):
         return kind * self.leaves + node - self.nodes
 
 
-def _grown(conditions: Floats, targets: Floats, depth: int) -> tuple[Rows, Floats, Rows]:
+def _grown(
+    conditions: Floats32, targets: Floats32, depth: int
+) -> tuple[Indices, Floats32, Indices]:
     """Grow one kind's tree.
 
     Returns
@@ -108,8 +107,8 @@ def _grown(conditions: Floats, targets: Floats, depth: int) -> tuple[Rows, Float
     order
         (bins, showers in a bin) rows.
     """
-    chosen: list[Rows] = []
-    cuts: list[Floats] = []
+    chosen: list[Indices] = []
+    cuts: list[Floats32] = []
     order = np.arange(len(conditions))[None]
     gain = np.zeros((1, len(CONDITIONS)))
     for _ in range(depth):
@@ -134,7 +133,7 @@ def _grown(conditions: Floats, targets: Floats, depth: int) -> tuple[Rows, Float
     )
 
 
-def _gain(conditions: Floats, targets: Floats, order: Rows, condition: int) -> Floats:
+def _gain(conditions: Floats32, targets: Floats32, order: Indices, condition: int) -> Floats32:
     """Squared distance (nodes,) of the halves' mean targets, if this condition halves them."""
     half = order.shape[1] // 2
     ascending = np.take_along_axis(order, conditions[order, condition].argsort(1), 1)
@@ -142,5 +141,5 @@ def _gain(conditions: Floats, targets: Floats, order: Rows, condition: int) -> F
         np.stack([targets[rows].mean(0) for rows in part])
         for part in (ascending[:, :half], ascending[:, half:])
     )
-    squared: Floats = ((high - low) ** 2).sum(1)
+    squared: Floats32 = ((high - low) ** 2).sum(1)
     return squared

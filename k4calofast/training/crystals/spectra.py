@@ -12,10 +12,10 @@ import math
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from k4calofast.arrays import Floats
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.variables import (
     CUT,
@@ -39,8 +39,6 @@ _LEAST = 500
 
 _TOGETHER = 4096
 """Showers that are generated at once."""
-
-Floats = npt.NDArray[np.float64]
 
 
 class Spectra(nn.Module):

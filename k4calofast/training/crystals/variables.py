@@ -22,10 +22,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from k4calofast.arrays import Floats
 from k4calofast.training.crystals.sample import Sample
 
 EDGE = 3e-3
@@ -56,8 +56,6 @@ TOP = 7.0
 
 _JITTER = 5e-4
 """Relative; spreads lines like that at 511 keV over an interval that ranks can resolve."""
-
-Floats = npt.NDArray[np.float64]
 
 
 class Scale(nn.Module):

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats, Indices
 from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.comparison import evenly, pairs
 from k4calofast.validation.crystals.observables import (
@@ -33,9 +34,6 @@ from k4calofast.validation.fidelity import (
 )
 from k4calofast.validation.metrics import Value, distinct
 from k4calofast.validation.results import Distances, Group, Row, Sample
-
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 
 GATES = {
     "mean": 0.005,

@@ -23,8 +23,6 @@ from k4calofast.validation.fidelity import NAMES
 from k4calofast.validation.pictures import at_momenta, closures, rocs, spectra
 from k4calofast.validation.results import Comparison
 
-Floats = npt.NDArray[np.float64]
-
 
 def _responses(plt: Any, mplhep: Any, comparison: Comparison) -> Any:
     sides = [sample.observables["response"] for sample in comparison.samples]

@@ -13,13 +13,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.detector import CrystalBarrel
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.observables import Observable, ratio
-
-Floats = npt.NDArray[np.float64]
-
 
 _ABOVE = 1e-3
 """GeV from which a cell counts as lit in ``cells_1mev``."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from k4calofast import detector
+from k4calofast.arrays import Floats
 from k4calofast.detector import CrystalBarrel
 from k4calofast.exceptions import ModelError
 from k4calofast.generator import Generator, ShowerKeys, generate
@@ -18,8 +18,6 @@ from k4calofast.showers.reading import Source
 from k4calofast.validation.crystals.observables import observables
 from k4calofast.validation.reference import Call
 from k4calofast.validation.results import Sample
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

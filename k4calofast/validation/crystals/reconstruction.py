@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.detector import CrystalBarrel
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.metrics import Value
 from k4calofast.validation.observables import width68, width68_error
-
-Floats = npt.NDArray[np.float64]
 
 SEED_THRESHOLD = 0.01
 """GeV; BESIII's is 10 MeV."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from k4calofast.arrays import Floats, Indices, Mask
 from k4calofast.exceptions import FileFormatError
 from k4calofast.validation.comparison import pairs
 from k4calofast.validation.fidelity import NAMES, Check, checked, relative_mean
@@ -16,10 +16,6 @@ from k4calofast.validation.layers.observables import OBSERVABLES
 from k4calofast.validation.metrics import Value, common_edges, distinct
 from k4calofast.validation.observables import width68, width68_error
 from k4calofast.validation.results import Distances, Group, Row, Sample
-
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.bool_]
 
 GATES = {
     "mean": 0.01,
@@ -141,7 +137,7 @@ def groups_of(sample: Sample) -> list[Group]:
     return found
 
 
-def _by_momentum(momentum: Floats, rows: Rows) -> Iterator[Rows]:
+def _by_momentum(momentum: Floats, rows: Mask) -> Iterator[Mask]:
     """Rows, momentum by momentum, or in bins of equal width in the logarithm."""
     values = distinct(momentum[rows], _NEAR)
     if len(values) <= _MOST_MOMENTA:

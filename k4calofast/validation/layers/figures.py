@@ -6,8 +6,8 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from k4calofast.arrays import Floats, Mask
 from k4calofast.detector.layers import CONDITIONS
 from k4calofast.validation.drawing import (
     SIDES,
@@ -26,9 +26,6 @@ from k4calofast.validation.layers.observables import OBSERVABLES
 from k4calofast.validation.pictures import at_momenta, closures, momenta, rocs, spectra
 from k4calofast.validation.results import Comparison, Sample
 
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.bool_]
-
 _SIZE = (2.5, 2.6)
 
 
@@ -39,7 +36,7 @@ def _in_depth(name: str, entries: str, scale: float) -> Any:
         sides = [scale * sample.profiles[name] for sample in comparison.samples]
         layer = np.arange(sides[0].shape[1], dtype=np.float64)
 
-        def draw(panels: tuple[Any, Any], rows: Rows) -> None:
+        def draw(panels: tuple[Any, Any], rows: Mask) -> None:
             profiles(panels, layer, 0.2, *(side[rows] for side in sides))
             panels[0].set_ylim(bottom=0)
 
@@ -51,7 +48,7 @@ def _in_depth(name: str, entries: str, scale: float) -> Any:
 def _energies(plt: Any, mplhep: Any, comparison: Comparison) -> Any:
     sides = [1e3 * sample.observables["response"] for sample in comparison.samples]
 
-    def draw(panels: tuple[Any, Any], rows: Rows) -> None:
+    def draw(panels: tuple[Any, Any], rows: Mask) -> None:
         reference, generated = (side[rows] for side in sides)
         low, high = np.quantile(reference, [0.005, 0.995])
         more = 0.2 * (high - low) + 1e-9
@@ -83,7 +80,7 @@ def _across(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
     return figure
 
 
-def _rings(sample: Sample, rows: Rows, edges: Floats, hits: bool) -> Floats:
+def _rings(sample: Sample, rows: Mask, edges: Floats, hits: bool) -> Floats:
     """Energy (MeV), or number of hits, of showers (N) in rings (R) around their lines."""
     seen = sample.showers.take(rows)
     ring = np.searchsorted(edges, np.hypot(seen.x, seen.y), side="right") - 1

@@ -7,8 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
+from k4calofast.arrays import Floats, Indices
 
 
 @dataclass(frozen=True)

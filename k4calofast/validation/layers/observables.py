@@ -14,12 +14,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from k4calofast.arrays import Floats
 from k4calofast.validation.layers.hits import SeenShowers, summed
 from k4calofast.validation.observables import Observable, ratio
-
-Floats = npt.NDArray[np.float64]
 
 _START = 3.0
 """MIPs in a layer, with which a shower has begun."""

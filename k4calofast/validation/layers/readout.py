@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast import detector
+from k4calofast.arrays import Floats, Indices
 from k4calofast.detector import LayeredBarrel
 from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import Generated, Generator, ShowerKeys, generate
@@ -25,9 +26,6 @@ from k4calofast.validation.layers.hits import SeenShowers, summed
 from k4calofast.validation.layers.observables import observables
 from k4calofast.validation.reference import Call
 from k4calofast.validation.results import Sample
-
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 
 _AT_ONCE = 128
 """Showers that are looked at together, so that memory stays small."""

@@ -38,6 +38,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from k4calofast import detector
+from k4calofast.arrays import Floats
 from k4calofast.detector.crystals import CrystalBarrel
 from k4calofast.exceptions import TrainingError
 from k4calofast.training.configuration import Settings
@@ -45,8 +46,6 @@ from k4calofast.training.crystals.bins import Bins
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.variables import rescaled, sums
 from k4calofast.training.family import Family, Shape, Stage
-
-Floats = npt.NDArray[np.float64]
 
 RADIATION_LENGTH, MOLIERE_RADIUS = 18.6, 35.7
 """Of CsI (mm): Particle Data Group, Atomic and nuclear properties of materials."""
