@@ -10,7 +10,7 @@ from typing import Any
 from k4calofast.exceptions import FileFormatError
 from k4calofast.generator.card import ModelCard
 from k4calofast.showers import reading
-from k4calofast.showers.provenance import Source
+from k4calofast.showers.provenance import Provenance, Source
 from k4calofast.showers.reading import Hints
 from k4calofast.validation import kinds
 from k4calofast.validation.reference import Reference, refuse_unfit
@@ -72,8 +72,9 @@ def _joined(files: Sequence[Path], hints: Hints) -> tuple[Any, list[Source]]:
                 f"{file}: of several files that make one reference, each must say where it is "
                 "from, as those of `k4calofast fullsim` do"
             )
-        for name in (*parts[0].shape, *_ALIKE):
-            expected, found = getattr(first, name, None), getattr(other, name, None)
+        own = set(type(first).model_fields) - set(Provenance.model_fields)
+        for name in (*_ALIKE, *sorted(own)):
+            expected, found = getattr(first, name), getattr(other, name, None)
             if found != expected:
                 raise FileFormatError(
                     f"{files[0]} and {file} differ in {name}: {expected}, {found}"

@@ -123,6 +123,22 @@ def test_reports_of_an_ensemble_give_the_bias_that_is_in_them(members, tmp_path)
     assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_reports_of_layers_make_an_ensemble(tmp_path):
+    content = json.loads((REPORT.parents[1] / "layers" / "cld" / "report.json").read_text())
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for seed, folder in enumerate(folders):
+        folder.mkdir()
+        (folder / "report.json").write_text(json.dumps(content | {"seed": seed}))
+    page = tmp_path / "page.md"
+    done = CliRunner().invoke(app, ["ensemble", *map(str, folders), "--out", str(page)])
+    assert done.exit_code == 0, done.output
+    made = {entry.gate for entry in lines([side_by_side.read(folder) for folder in folders])}
+    # The worst layer is another one in each member.
+    assert made == set(content["gates"]) - {"profile"}
+    assert "- hits: mean number of hits, relative difference" in page.read_text()
+    assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_members_are_of_one_reference(members):
     found = [side_by_side.read(member) for member in members]
     with pytest.raises(FileFormatError, match="two members at least"):

@@ -20,8 +20,9 @@ from k4calofast.generator import find_model
 from k4calofast.generator.card import read_card, write_card
 from k4calofast.showers import crystals
 from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.showers.reading import Source
+from k4calofast.showers.reading import Hints, Source
 from k4calofast.validation.page import html, write
+from k4calofast.validation.reading import read
 from k4calofast.validation.reference import Reference, refuse_unfit
 from k4calofast.validation.report import Report, validate
 
@@ -36,13 +37,13 @@ def geant4() -> CrystalShowers:
 
 
 @pytest.fixture(scope="module")
-def read(readout, geant4) -> Reference:
+def of_geant4(readout, geant4) -> Reference:
     return Reference(geant4, "Geant4 of the tests", readout)
 
 
 @pytest.fixture(scope="module")
-def report(model, read) -> Report:
-    return validate(model, read)
+def report(model, of_geant4) -> Report:
+    return validate(model, of_geant4)
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +131,10 @@ def test_what_others_name_is_not_html(report):
     assert "a &amp; b" in page
 
 
-def test_impossible_references_are_refused(model, geant4, read):
+def test_impossible_references_are_refused(model, geant4, of_geant4):
     def refused(**changes) -> None:
         showers = replace(geant4, **changes)
-        validate(model, replace(read, showers=showers), pictures=False, speed=False)
+        validate(model, replace(of_geant4, showers=showers), pictures=False, speed=False)
 
     with pytest.raises(ModelError, match=r"windows of \(11, 11\), the sample's column energies"):
         refused(energies=geant4.energies[:, 1:-1, 1:-1])
@@ -144,14 +145,17 @@ def test_impossible_references_are_refused(model, geant4, read):
     with pytest.raises(ModelError, match="no shower of the sample is in the range"):
         refused(conditions=far)
     with pytest.raises(FileFormatError, match="other particles"):
-        validate(model, replace(read, again=replace(geant4, conditions=far)))
+        validate(model, replace(of_geant4, again=replace(geant4, conditions=far)))
 
 
-def test_showers_outside_the_range_are_left_out_and_counted(model, geant4, read):
+def test_showers_outside_the_range_are_left_out_and_counted(model, geant4, of_geant4):
     some = geant4.conditions.copy()
     some[:100, 0] = 50.0
     result = validate(
-        model, replace(read, showers=replace(geant4, conditions=some)), pictures=False, speed=False
+        model,
+        replace(of_geant4, showers=replace(geant4, conditions=some)),
+        pictures=False,
+        speed=False,
     )
     assert result.subject.left_out == 100
     assert result.subject.showers == len(geant4) - 100
@@ -208,6 +212,23 @@ def test_a_sample_of_another_detector_is_refused(tmp_path):
     assert "is of detector CLD_ECal_barrel, but the model of BESIII_EMC_barrel" in str(
         result.exception
     )
+
+
+def test_several_files_of_one_simulation_make_one_reference(model, geant4, tmp_path):
+    """Whatever the calorimeter; of others, nobody could say that they belong together."""
+    provenance = crystals.read(GEANT4)[1]
+    files = []
+    for seed in (7, 8):
+        files.append(tmp_path / f"{seed}.h5")
+        said = provenance.model_copy(update={"seed": seed})
+        crystals.write(files[-1], [geant4.take(geant4.momentum > 1)], said)
+    found = read(model.card, files)
+    assert len(found.showers) == 2 * (geant4.momentum > 1).sum()
+    assert found.described.endswith("seed 7, 8")
+    edm4hep = REPOSITORY / "options" / "input" / "fullsim.edm4hep.root"
+    hints = Hints(hits="EMCBarrelCollectionFull")
+    with pytest.raises(FileFormatError, match="each must say where it is from"):
+        read(model.card, [edm4hep, edm4hep], hints=hints)
 
 
 def test_what_was_trained_on_is_no_reference(model, tmp_path):

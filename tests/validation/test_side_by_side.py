@@ -113,6 +113,21 @@ def test_a_line_has_what_generators_are_chosen_by():
     }
 
 
+def test_models_of_crystals_and_of_layers_are_in_one_table():
+    folders = [COMMITTED, *(COMMITTED.parent / "layers").iterdir()]
+    found = [side_by_side.read(folder) for folder in folders]
+    rows = side_by_side.rows(found)
+    assert len(rows) == 2 * len(found)
+    assert len({tuple(row) for row in rows}) == 1
+    layers = [row for row in rows if "layered" in row["generator"]]
+    assert len(layers) == len(found) - 1
+    for row in layers:
+        # What layers have not.
+        assert row["AUC low level (cells)"] == row["ms per shower, batch 256"] == "-"
+        assert row["AUC high level (observables)"] != "-"
+        assert row["ms per shower, batch 64"] != "-"
+
+
 def test_the_reference_is_said_by_the_report_that_says_most():
     repetition = content("a/two")
     repetition["overview"]["itself_is"] = "a repetition of the reference"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from k4calofast import detector
 from k4calofast.cli.commands import app
 from k4calofast.detector import LayeredBarrel
 from k4calofast.exceptions import FileFormatError, ModelError
+from k4calofast.fullsim import request as requests
 from k4calofast.generator.card import ModelCard, Training, read_card, write_card
 from k4calofast.generator.generated import Generated
 from k4calofast.incidence.transport import LIGHT_SPEED
@@ -26,10 +27,12 @@ from k4calofast.validation.layers.comparison import GATES, groups_of
 from k4calofast.validation.layers.hits import SeenShowers
 from k4calofast.validation.layers.observables import observables
 from k4calofast.validation.layers.readout import Readout, conditions
+from k4calofast.validation.objectives import OBJECTIVES, distance
 from k4calofast.validation.page import environment, write
 from k4calofast.validation.reading import read
 from k4calofast.validation.reference import Reference
 from k4calofast.validation.report import Report, validate
+from k4calofast.validation.request import of_model
 
 GEANT4 = Path(__file__).resolve().parents[2] / "data" / "layered_showers.h5"
 BARREL = detector.load("CLD_ECAL_barrel")
@@ -99,7 +102,12 @@ PROVENANCE = LayerProvenance(
 
 
 def showers_by_hand(
-    seed: int, energy: float = 1.0, hits: float = 1.0, shift: int = 0, in_a_group: int = IN_A_GROUP
+    seed: int,
+    energy: float | np.ndarray = 1.0,
+    hits: float = 1.0,
+    shift: int = 0,
+    in_a_group: int = IN_A_GROUP,
+    momenta: Sequence[float] = MOMENTA,
 ) -> LayerShowers:
     """Photons at two momenta and two angles; the same particles for all seeds.
 
@@ -107,7 +115,7 @@ def showers_by_hand(
     deeper.
     """
     rng = np.random.default_rng(seed)
-    of_group = [(p, *angles) for p in MOMENTA for angles in ANGLES]
+    of_group = [(p, *angles) for p in momenta for angles in ANGLES]
     momentum, angle_t, angle_z = np.repeat(of_group, in_a_group, axis=0).T
     count = len(momentum)
     place = np.arange(LAYERS - shift)
@@ -458,6 +466,33 @@ def test_showers_outside_the_range_are_left_out_and_counted(reference):
     pions = replace(showers, pdg=np.full_like(showers.pdg, 211))
     with pytest.raises(ModelError, match=r"does not simulate the kinds \[211\]"):
         validate(other, replace(reference, showers=pions), pictures=False, speed=False)
+
+
+def test_every_distance_grows_with_the_fault(reference):
+    near, far = ({"energy": 1.005}, {"energy": 1.1, "shift": 1})
+    for name in set(OBJECTIVES) - {"auc_cells"}:
+        small, large = (
+            distance(name, Other(showers_by_hand(2, **fault)), reference) for fault in (near, far)
+        )
+        assert small < large, name
+    with pytest.raises(ModelError, match="no classifier of cells"):
+        distance("auc_cells", Other(reference.showers), reference)
+
+
+def test_a_request_asks_for_momenta_at_which_the_generator_is_wrong(tmp_path):
+    momenta = np.geomspace(2, 50, 12)
+    of_all = {"in_a_group": 30, "momenta": momenta}
+    wrong = np.where(np.repeat(momenta, 60) > 20, 1.3, 1.0)
+    reference = Reference(showers_by_hand(1, **of_all), "showers by hand", READOUT)
+    asked, densities = of_model(Other(showers_by_hand(2, energy=wrong, **of_all)), reference)
+    high = reference.showers.momentum > 20
+    assert densities[22][high].mean() > 2 * densities[22][~high].mean()
+    np.testing.assert_allclose(densities[22].mean(), 1.0, rtol=1e-6)
+    file = tmp_path / "request.yaml"
+    file.write_text(asked.text())
+    read_again = requests.read(file)
+    assert set(read_again.kinds[22].conditions) == {"momentum", "angle_t", "angle_z"}
+    read_again.refuse_unfit("CLD_ECAL_barrel", ("momentum", "angle_t", "angle_z"))
 
 
 # --- reports and files --------------------------------------------------------------------------
