@@ -81,6 +81,35 @@ def test_types_and_shapes_are_those_that_cpp_reads(particles):
     assert {name: (array.dtype, array.ndim) for name, array in arrays.items()} == expected
 
 
+def test_only_those_that_are_listed_are_simulated_and_counted(particles):
+    """With the showers that they have in the company of all."""
+    component = create("CaloFastSim", {})
+    for event in range(8):
+        whole = component.execute(buffers_of(particles, event))
+        part = component.execute(buffers_of(particles, event, listed=np.array([2, 2, 0])))
+        of = whole["region0.contributions.particle"]
+        for name in ("particle", "energy", "time"):
+            all_of_it = whole[f"region0.contributions.{name}"]
+            expected = all_of_it[(of == 0) | (of == 2)]
+            assert part[f"region0.contributions.{name}"].tolist() == expected.tolist()
+        assert part["fateNumbers"].sum() == 2
+        left = [index for index in whole["notHandled"].tolist() if index in (0, 2)]
+        assert part["notHandled"].tolist() == left
+        nobody = component.execute(buffers_of(particles, event, listed=np.zeros(0, np.int64)))
+        assert len(nobody["region0.hits.cellID"]) == len(nobody["notHandled"]) == 0
+        assert not nobody["fateEnergies"].any()
+
+
+def test_outputs_that_the_options_do_not_name_have_the_detectors_names():
+    component = create("CaloFastSim", {"Model": "cld_ecal_barrel/layered"})
+    hits = "ECalBarrelCollection"
+    expected = {"OutputHits": [hits], "OutputContributions": [f"{hits}Contributions"]}
+    assert component.outputs() == expected
+    said = component.metadata()
+    assert said[f"{hits}__ModelName"] == "cld_ecal_barrel/layered"
+    assert {key.partition("__")[0] for key in said} == {hits}
+
+
 def test_an_event_without_particles_has_no_hits(shot):
     empty = buffers_of(shot(1), 0)
     for name in MEMBERS:
