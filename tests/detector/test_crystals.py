@@ -61,10 +61,10 @@ def test_windows_wrap_in_phi_and_end_in_theta(barrel, cell):
     ring, column = divmod(cell, 120)
     assert window[5, 5] == cell
     for row in range(11):
-        here = ring + row - 5
-        if 0 <= here < 44:
+        ring_of_row = ring + row - 5
+        if 0 <= ring_of_row < 44:
             assert window[row].tolist() == [
-                here * 120 + (column + offset) % 120 for offset in range(-5, 6)
+                ring_of_row * 120 + (column + offset) % 120 for offset in range(-5, 6)
             ]
         else:
             assert (window[row] == -1).all()

@@ -46,15 +46,15 @@ def test_the_path_back_ends_in_front_of_the_face_where_the_particle_had_been(
     momentum = p / np.cosh(eta) * np.array([[np.cos(phi), np.sin(phi), np.sinh(eta)]])
     curvature = curvature_of(momentum, np.array([charge]), -1.0)
     begin = np.array([[0.0, 0.0, 0.0]])
-    there = FACE.path_to(begin, momentum, curvature)
-    assume(np.isfinite(there[0]))
-    end, direction = advance(begin, momentum, curvature, there + beyond)
+    path = FACE.path_to(begin, momentum, curvature)
+    assume(np.isfinite(path[0]))
+    end, direction = advance(begin, momentum, curvature, path + beyond)
     assume(np.hypot(*end[0, :2]) > 940.0)
     back = FACE.path_back(end, direction, curvature, 1.0)
     again, _ = advance(end, direction, curvature, -back)
     assert np.hypot(*again[0, :2]) == pytest.approx(939.0)
     assert back[0] >= beyond
-    inside, _ = advance(begin, momentum, curvature, there / 2)
+    inside, _ = advance(begin, momentum, curvature, path / 2)
     assert np.isinf(FACE.path_back(inside, momentum, curvature, 1.0)).all()
 
 

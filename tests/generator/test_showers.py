@@ -33,10 +33,10 @@ def test_how_many_are_drawn_at_once_changes_nothing(toy, monkeypatch):
 
 def test_another_region_has_other_showers_and_as_much_energy(toy):
     model, (pdg, conditions) = Model(toy(), "cpu"), asked(50)
-    one, other = (generate(model, pdg, conditions, keys(50, region)) for region in (0, 1))
-    energies = [found.in_windows(50, (3, 3)) for found in (one, other)]
+    found = (generate(model, pdg, conditions, keys(50, region)) for region in (0, 1))
+    energies = [showers.in_windows(50, (3, 3)) for showers in found]
     assert (energies[0] != energies[1]).all()
-    np.testing.assert_allclose(*(found.sum((1, 2)) for found in energies), rtol=1e-5)
+    np.testing.assert_allclose(*(windows.sum((1, 2)) for windows in energies), rtol=1e-5)
 
 
 def test_showers_of_a_sample_are_numbered(toy):
