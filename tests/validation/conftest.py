@@ -21,12 +21,6 @@ def model() -> Model:
 
 
 @pytest.fixture(scope="session")
-def fast() -> Model:
-    """Makes samples in a tenth of the time of `model`."""
-    return Model(find_model("besiii_emc_barrel/fast"), "cpu", 1)
-
-
-@pytest.fixture(scope="session")
 def conditions() -> CrystalShowers:
     """Photons at four momenta; their energies are still to be made."""
     count = 16_000
@@ -47,20 +41,20 @@ def readout(barrel, model) -> Crystals:
 
 
 @pytest.fixture(scope="session")
-def reference(readout, fast, conditions) -> CrystalShowers:
-    return readout.generated(fast, conditions, 2)
+def reference(readout, model, conditions) -> CrystalShowers:
+    return readout.generated(model, conditions, 1)
 
 
 @pytest.fixture(scope="session")
-def repeated(readout, fast, conditions) -> CrystalShowers:
+def repeated(readout, model, conditions) -> CrystalShowers:
     """The same photons with other noise: as good as the reference."""
-    return readout.generated(fast, conditions, 6)
+    return readout.generated(model, conditions, 2)
 
 
 @pytest.fixture(scope="session")
-def without_angle(readout, fast, conditions) -> CrystalShowers:
+def without_angle(readout, model, conditions) -> CrystalShowers:
     """Showers of a generator that does not see delta_phi_mom."""
     blind = conditions.conditions.copy()
     blind[:, 2] = 0.0
-    made = readout.generated(fast, replace(conditions, conditions=blind), 6)
+    made = readout.generated(model, replace(conditions, conditions=blind), 2)
     return replace(conditions, energies=made.energies)
