@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
@@ -149,54 +150,81 @@ def showers_of(
         in the hits alone.
     """
     barrel = besiii.barrel()
-    position = _vectors(hits, "m_{}Position")
-    momentum = _vectors(hits, "m_p{}") * _MEV
-    pdg = _flat(hits, "m_PDGCode").astype(np.int32)
-    of_hit, cell, energy = _deposits(hits)
-    if not (np.isfinite(position).all() and np.isfinite(momentum).all()):
-        raise FileFormatError(f"'{HITS}' holds points or momenta that are not numbers")
-
-    number, mother = _numbered(particles, "m_trackIndex"), _numbered(particles, "m_mother")
-    row = _find(number, _numbered(hits, "m_trackIndex"))
+    entries = _Entries.of(hits)
+    of_entry, cell, energy = _deposits(hits)
+    row = _find(_numbered(particles, "m_trackIndex"), _numbered(hits, "m_trackIndex"))
     if (row < 0).any():
         raise FileFormatError(f"'{HITS}' holds particles that are not in '{PARTICLES}'")
-    vertex = _vectors(particles, "m_{}InitialPosition") * _CM
-    set_out = np.linalg.norm(_vectors(particles, "m_{}InitialMomentum"), axis=1)
+    enters, entered = _entering(entries, _vectors(particles, "m_{}InitialPosition")[row] * _CM)
+    set_out = np.linalg.norm(_vectors(particles, "m_{}InitialMomentum"), axis=1)[row]
 
-    p = np.linalg.norm(momentum, axis=1)
-    moving = np.flatnonzero((_flat(hits, "m_hitEmc") == 1) & (p > 0))
-    entry = barrel.first_cell(position[moving], momentum[moving] / p[moving, None])
-    enters = moving[(np.abs(entry.distance) < _ON_SURFACE) & barrel.in_front(vertex[row[moving]])]
-    entered = np.full(len(pdg), -1, np.int64)
-    entered[moving] = entry.cell
-
-    reason = np.full(len(pdg), Fate.NO_ENTRY, np.int64)
+    reason = np.full(len(row), Fate.NO_ENTRY, np.int64)
     reason[enters] = Fate.SHOWER
-    reason[enters[set_out[row[enters]] - p[enters] > most_lost]] = Fate.RADIATED
-    reason[enters[~np.isin(pdg[enters], list(kinds))]] = Fate.OTHER_KIND
-
-    arrival = np.full(len(number), -1, np.int64)
-    arrival[row[enters]] = enters
-    parent = _find(number, mother)
-    child = np.flatnonzero(parent >= 0)
-    arrival = nearest_arrival(arrival, child, parent[child])[row]
-    fate = reason[arrival]
-    fate[arrival < 0] = Fate.NO_ENTRY
+    reason[enters[(set_out - entries.size)[enters] > most_lost]] = Fate.RADIATED
+    reason[enters[~np.isin(entries.pdg[enters], list(kinds))]] = Fate.OTHER_KIND
+    arrival = _arrivals(particles, row, enters)
+    fate = np.where(arrival < 0, Fate.NO_ENTRY, reason[arrival])
 
     chosen = np.flatnonzero(reason == Fate.SHOWER)
-    shower = np.searchsorted(chosen, arrival)[of_hit]
-    mine = fate[of_hit] == Fate.SHOWER
+    shower = np.searchsorted(chosen, arrival)[of_entry]
+    showered = fate[of_entry] == Fate.SHOWER
     energies, beside = in_windows(
-        barrel, entered[chosen], window, shower[mine], cell[mine], energy[mine]
+        barrel, entered[chosen], window, shower[showered], cell[showered], energy[showered]
     )
     showers = CrystalShowers(
-        pdg[chosen],
+        entries.pdg[chosen],
         entered[chosen].astype(np.int32),
-        barrel.conditions_at(entered[chosen], position[chosen], momentum[chosen]),
+        barrel.conditions_at(entered[chosen], entries.position[chosen], entries.momentum[chosen]),
         energies,
         beside,
     )
-    return showers, fate, np.bincount(of_hit, energy, len(pdg)).astype(np.float64)
+    return showers, fate, np.bincount(of_entry, energy, len(row)).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """Of hits: kind, whether it reached the calorimeter, point (mm) and momentum (GeV) there."""
+
+    pdg: npt.NDArray[np.int32]
+    reached: npt.NDArray[np.bool_]
+    position: Floats
+    momentum: Floats
+
+    @property
+    def size(self) -> Floats:
+        """(N,) of the momenta."""
+        size: Floats = np.linalg.norm(self.momentum, axis=1)
+        return size
+
+    @staticmethod
+    def of(hits: ak.Array) -> _Entries:
+        position, momentum = _vectors(hits, "m_{}Position"), _vectors(hits, "m_p{}") * _MEV
+        if not (np.isfinite(position).all() and np.isfinite(momentum).all()):
+            raise FileFormatError(f"'{HITS}' holds points or momenta that are not numbers")
+        pdg = _flat(hits, "m_PDGCode").astype(np.int32)
+        return _Entries(pdg, _flat(hits, "m_hitEmc") == 1, position, momentum)
+
+
+def _entering(entries: _Entries, vertex: Floats) -> tuple[Indices, Indices]:
+    """Rows of those that come from in front of the barrel into it, and the crystals (N,) of all."""
+    barrel, size = besiii.barrel(), entries.size
+    moving = np.flatnonzero(entries.reached & (size > 0))
+    direction = entries.momentum[moving] / size[moving, None]
+    entry = barrel.first_cell(entries.position[moving], direction)
+    entered = np.full(len(size), -1, np.int64)
+    entered[moving] = entry.cell
+    on_surface = np.abs(entry.distance) < _ON_SURFACE
+    return moving[on_surface & barrel.in_front(vertex[moving])], entered
+
+
+def _arrivals(particles: ak.Array, row: Indices, enters: Indices) -> Indices:
+    """(N,) whose shower an entry belongs to: its own, or that of the nearest ancestor; -1."""
+    number = _numbered(particles, "m_trackIndex")
+    parent = _find(number, _numbered(particles, "m_mother"))
+    arrival = np.full(len(number), -1, np.int64)
+    arrival[row[enters]] = enters
+    child = np.flatnonzero(parent >= 0)
+    return nearest_arrival(arrival, child, parent[child])[row]
 
 
 def origin(file: Path) -> str:
@@ -270,13 +298,12 @@ def _numbered(records: ak.Array, member: str) -> Indices:
 
 
 def _find(numbers: Indices, wanted: Indices) -> Indices:
-    """Row of each wanted number, -1 where it is not there."""
+    """Row of each wanted number, -1 where there is none."""
     order = np.argsort(numbers)
-    at = np.searchsorted(numbers[order], wanted)
-    found = np.append(order, -1)[at]
-    there = (found >= 0) & (wanted >= 0)
-    there[there] = numbers[found[there]] == wanted[there]
-    return np.where(there, found, -1)
+    found = np.append(order, -1)[np.searchsorted(numbers[order], wanted)]
+    known = (found >= 0) & (wanted >= 0)
+    known[known] = numbers[found[known]] == wanted[known]
+    return np.where(known, found, -1)
 
 
 def _flat(records: ak.Array, member: str) -> npt.NDArray[np.generic]:

@@ -47,6 +47,9 @@ _GEV = 1e-3
 _NAMES = {22: "photon", 11: "electron", -11: "positron"}
 """What the challenge calls particles, where it has a name."""
 
+_KNOWN = {"conditions", "cell", "beside"}
+"""What such files of this package have beside."""
+
 _CONDITIONS = ", ".join(f"{condition.name} ({condition.unit})" for condition in CONDITIONS)
 _LARGEST_BINNING = 2**20
 """Bytes of XML; the challenge's own have 5 kB."""
@@ -169,58 +172,31 @@ def read(file: Path, binning: Path, only_energies: bool = False) -> CrystalShowe
             f"{binning}: layers with different bins, {_counted(bins.layers)}, make no window"
         )
     with opened(file) as sample:
-        incident = own_dataset(file, sample, "incident_energies", 1, 2)
-        deposits = own_dataset(file, sample, "showers", 2)
-        count = len(deposits)
-        if not count:
-            raise FileFormatError(f"{file}: dataset 'showers' is empty")
-        if incident.shape not in ((count, 1), (count,)):
-            raise FileFormatError(
-                f"{file}: dataset 'incident_energies' has the shape {incident.shape}, not "
-                f"{(count, 1)}"
-            )
-        if deposits.shape[1] != bins.voxels:
-            raise FileFormatError(
-                f"{file}: dataset 'showers' has {deposits.shape[1]} voxels, {binning} has "
-                f"{bins.voxels}"
-            )
-        momentum = _momentum(file, incident[:].reshape(count), bins.pdg)
+        incident, deposits = _own(file, sample, binning, bins)
+        momentum = _momentum(file, incident[:].reshape(len(deposits)), bins.pdg)
         energies = _energies(file, deposits, bins)
-        extra = {"conditions", "cell", "beside"} & set(sample)
-        if not extra and not only_energies:
+        if _KNOWN & set(sample):
+            conditions, cell, beside = _known(file, sample, len(deposits))
+        elif only_energies:
+            conditions, cell, beside = _nothing_known(momentum)
+        else:
             raise FileFormatError(
                 f"{file}: no dataset 'conditions', so nothing is known of the particles but "
                 "their energies, which is too little to train or validate with; "
                 "k4calofast.showers.crystals.calochallenge.read takes it with only_energies"
             )
-        if extra:
-            conditions = _extra(file, sample, "conditions", (count, len(CONDITIONS)))
-            cell = _extra(file, sample, "cell", (count,))
-            beside = _extra(file, sample, "beside", (count,))
-            if conditions.attrs.get("description") != _CONDITIONS:
-                raise FileFormatError(
-                    f"{file}: dataset 'conditions' does not say that it holds {_CONDITIONS}"
-                )
-            known = conditions[:], cell[:], beside[:]
-        else:
-            known = _nothing_known(momentum)
-    if not np.isfinite(known[0]).all():
+    if not np.isfinite(conditions).all():
         raise FileFormatError(f"{file}: dataset 'conditions' holds NaN")
-    _check_energies(file, "beside", known[2])
-    return CrystalShowers(
-        np.full(count, bins.pdg, np.int32),
-        known[1],
-        _doubles(known[0]),
-        energies,
-        known[2].astype(np.float32),
-    )
+    _check_energies(file, "beside", beside)
+    pdg = np.full(len(energies), bins.pdg, np.int32)
+    return CrystalShowers(pdg, cell, _doubles(conditions), energies, beside.astype(np.float32))
 
 
 def origin(file: Path) -> tuple[str | None, str]:
     """Detector and description of a sample, as far as the file says: None and '' otherwise."""
     with opened(file) as sample:
         said = [sample.attrs.get(name) for name in ("detector", "description")]
-    detector, description = (one if isinstance(one, str) else "" for one in said)
+    detector, description = (text if isinstance(text, str) else "" for text in said)
     return detector or None, description
 
 
@@ -295,6 +271,39 @@ def _xml(pdg: int, rows: int, columns: int) -> str:
 def _mass(pdg: int) -> float:
     """Mass (GeV) of a kind of particle."""
     return float(Particle.from_pdgid(pdg).mass or 0.0) * _GEV
+
+
+def _own(file: Path, sample: Any, binning: Path, bins: Binning) -> tuple[Any, Any]:
+    """The two datasets of the challenge, which fit each other and the binning."""
+    incident = own_dataset(file, sample, "incident_energies", 1, 2)
+    deposits = own_dataset(file, sample, "showers", 2)
+    count = len(deposits)
+    if not count:
+        raise FileFormatError(f"{file}: dataset 'showers' is empty")
+    if incident.shape not in ((count, 1), (count,)):
+        raise FileFormatError(
+            f"{file}: dataset 'incident_energies' has the shape {incident.shape}, not {(count, 1)}"
+        )
+    if deposits.shape[1] != bins.voxels:
+        raise FileFormatError(
+            f"{file}: dataset 'showers' has {deposits.shape[1]} voxels, {binning} has {bins.voxels}"
+        )
+    return incident, deposits
+
+
+def _known(
+    file: Path, sample: Any, count: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """Conditions, cells and energies beside the window, of a sample that `write` wrote."""
+    conditions, cell, beside = (
+        _extra(file, sample, name, (count, *row))
+        for name, row in (("conditions", (len(CONDITIONS),)), ("cell", ()), ("beside", ()))
+    )
+    if conditions.attrs.get("description") != _CONDITIONS:
+        raise FileFormatError(
+            f"{file}: dataset 'conditions' does not say that it holds {_CONDITIONS}"
+        )
+    return conditions[:], cell[:], beside[:]
 
 
 def _extra(file: Path, sample: Any, name: str, shape: tuple[int, ...]) -> Any:
