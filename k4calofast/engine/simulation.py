@@ -152,6 +152,7 @@ class FastSimulation:
             ],
             axis=0,
         )
+        each = np.where(particles.listed, each, 0.0)
         return np.diff(np.append(0.0, np.cumsum(each))[particles.offsets])
 
     def simulate(

@@ -364,6 +364,18 @@ def test_a_list_of_particles_of_two_collections_is_refused(key4hep, embedded, op
         assert "'Mixed' lists particles of several collections" in said
         assert "those of one are needed" in said
         assert not (tmp_path / "o.root").exists()
+        # Nothing says what a copy would be of in an event whose list is empty.
+        mixed = [
+            "--CaloFastSim.InputMCParticles",
+            "Mixed",
+            "--CaloFastSim.OutputMCParticles",
+            "All",
+        ]
+        job = run(tmp_path, *given, *mixed)
+        assert job.returncode != 0
+        assert (
+            "the metadata do not say which one InputMCParticles 'Mixed'" in job.stdout + job.stderr
+        )
 
 
 def test_each_region_has_its_detectors_collection(
