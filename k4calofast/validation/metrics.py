@@ -82,16 +82,16 @@ def spectrum_distance(reference: Floats, generated: Floats) -> SpectrumDistance:
     """Compare two samples of one observable, (N,) and (M,)."""
     stats = _scipy_stats()
     edges = common_edges(reference, generated)
-    one, other = (
+    expected, found = (
         np.histogram(values, edges)[0].astype(np.float64) for values in (reference, generated)
     )
-    n, m = one.sum(), other.sum()
-    both = one + other
+    n, m = expected.sum(), found.sum()
+    both = expected + found
     filled = both > 0
     # Of two counted spectra with different totals (e.g. PDG Review, Statistics).
-    scaled = (np.sqrt(m / n) * one - np.sqrt(n / m) * other)[filled] ** 2 / both[filled]
+    scaled = (np.sqrt(m / n) * expected - np.sqrt(n / m) * found)[filled] ** 2 / both[filled]
     ndf = max(int(filled.sum()) - 1, 1)
-    a, b = one / n, other / m
+    a, b = expected / n, found / m
     summed = np.where(filled, a + b, 1.0)
     raw = 0.5 * float((((a - b) ** 2) / summed).sum())
     # Each bin adds 1 / n + 1 / m by chance, half of it to the separation power.
@@ -269,9 +269,9 @@ def frechet_distance(reference: Floats, generated: Floats, seed: int = 0) -> Val
     return Value(float(value), float(np.sqrt(covariance[1, 1])))
 
 
-def _frechet(one: Floats, other: Floats) -> float:
-    difference = one.mean(0) - other.mean(0)
-    a, b = np.cov(one.T), np.cov(other.T)
+def _frechet(reference: Floats, generated: Floats) -> float:
+    difference = reference.mean(0) - generated.mean(0)
+    a, b = np.cov(reference.T), np.cov(generated.T)
     # The trace of the root of a b is that of the root of a symmetric matrix.
     values, vectors = np.linalg.eigh(a)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T

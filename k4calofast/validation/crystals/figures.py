@@ -126,7 +126,7 @@ def _curves(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
         for sample, reconstructed, (colour, label) in zip(
             comparison.samples, comparison.distances.own, SIDES, strict=True
         ):
-            found = [one for one in reconstructed.resolutions if one.pdg == pdg]
+            found = [width for width in reconstructed.resolutions if width.pdg == pdg]
             responses = [sample.observables["response"][group.rows] for group in groups]
             for panel, name in zip(axes[:, column], titles, strict=True):
                 scale = 100 if name == "energy" else 1
@@ -134,9 +134,9 @@ def _curves(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
                     values = [of.mean() for of in responses]
                     errors = [of.std() / np.sqrt(len(of)) for of in responses]
                 else:
-                    values = [scale * getattr(one, name).value for one in found]
-                    errors = [scale * getattr(one, name).error for one in found]
-                momentum = [one.momentum for one in found]
+                    values = [scale * getattr(width, name).value for width in found]
+                    errors = [scale * getattr(width, name).error for width in found]
+                momentum = [width.momentum for width in found]
                 panel.errorbar(momentum, values, errors, fmt="o-", color=colour, label=label)
         axes[0, column].set_title(NAMES.get(pdg, str(pdg)), fontsize=USUAL)
         axes[3, column].set_xscale("log")
