@@ -142,9 +142,8 @@ class Study:
             began = perf_counter()
             output = folder / "study" / self.family
             settings = self.settings.model_copy(update={"seed": seed})
-            recipe.train(
-                folder / "sample.h5", output, folder / "work", self.family, settings, "study"
-            )
+            task = recipe.Task(self.family, settings, folder / "sample.h5")
+            recipe.train(task, recipe.Product(output, folder / "work", "study"))
             return Model(output, "cpu"), perf_counter() - began
 
     def made(self, model: Model, reference: Sample, seed: int) -> Sample:

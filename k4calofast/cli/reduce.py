@@ -8,27 +8,41 @@ from typing import Annotated
 import typer
 
 from k4calofast.cli import training
-from k4calofast.training.precision import Kind
+from k4calofast.training import authorship
+from k4calofast.training.precision import Reduced
 
 
 def reduce(
     model: Annotated[str, typer.Argument(help="Name or folder of the model.")],
-    sample: Annotated[Path, typer.Argument(help="Shower sample to calibrate int8 with.")],
+    sample: Annotated[
+        Path, typer.Argument(help="Shower sample to calibrate int8 with, and to measure with.")
+    ],
     output: Annotated[Path, typer.Argument(help="Model folder to write.")],
     kind: Annotated[
-        Kind, typer.Option(help="float16: half the file; int8: faster, to be validated.")
-    ] = Kind.FLOAT16,
+        Reduced,
+        typer.Option(
+            help="float16: half the file; int8: faster where matrix products take the time, which "
+            "is not so for hits in layers. To be validated."
+        ),
+    ] = Reduced.FLOAT16,
+    author: training.Author = None,
+    licence: training.Licence = None,
+    version: training.Version = None,
 ) -> None:
-    """Reduce the precision of a model; validate the result before use."""
+    """Reduce the precision of a model; validate the result before use.
+
+    Author, licence and version are the model's, if not given.
+    """
     from k4calofast.generator import find_model
     from k4calofast.generator.card import CARD_FILE, MODEL_FILE, check_destination
-    from k4calofast.showers import crystals
 
     folder = find_model(model)
     check_destination(output, [sample, folder / MODEL_FILE, folder / CARD_FILE])
+    whose = authorship.given(author, licence, version)
     with training.extra():
-        from k4calofast.training.reduction import reduce as run
+        from k4calofast.training import reduction
 
-        showers, _ = crystals.read(sample)
-        card = run(folder, output, kind, showers, training.command())
-    typer.echo(f"{output}: {card.name}, {(output / card.file).stat().st_size / 1e6:.1f} MB")
+        card = reduction.reduce(folder, output, kind, sample, training.command(), whose)
+        before, after = reduction.compared(folder, output, sample)
+    size = (output / card.file).stat().st_size / 1e6
+    typer.echo(f"{output}: {card.name}, {size:.1f} MB; chi2 {after:.3g}, was {before:.3g}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from k4calofast.cli import training
-from k4calofast.training import configuration
+from k4calofast.training import authorship, configuration
 
 
 def refine(
@@ -26,7 +26,10 @@ def refine(
         Path | None,
         typer.Option(help="Folder for checkpoints and logs; <output>.work if not given."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA if there is one.")] = "auto",
+    author: training.Author = None,
+    licence: training.Licence = None,
+    version: training.Version = None,
+    device: training.Device = "auto",
     show: Annotated[
         bool, typer.Option("--show", help="Print all settings as YAML and do nothing else.")
     ] = False,
@@ -36,11 +39,13 @@ def refine(
     The same command again goes on where a killed training stopped.
     """
     found = configuration.read("refinement", config, assignments or [], "")
+    whose = authorship.given(author, licence, version)
     place = work or output.parent / f"{output.name}.work"
     if not show:
         training.check_destinations(output, place)
     with training.extra():
-        from k4calofast.training.recipe import refine as run
+        from k4calofast.training import recipe
+        from k4calofast.training.loop import Run
         from k4calofast.training.refinement import RefinementSettings
 
         settings = found.settings(RefinementSettings)
@@ -48,15 +53,7 @@ def refine(
             typer.echo(configuration.text("refinement", settings), nl=False)
             return
         chosen = training.device(device)
+    product = recipe.Product(output, place, training.command(), whose)
     with training.progress() as report:
-        card = run(
-            generator,
-            sample,
-            output,
-            place,
-            settings,
-            training.command(),
-            report,
-            chosen,
-        )
+        card = recipe.refine(generator, sample, settings, product, Run(chosen, report))
     typer.echo(f"{output}: {card.name}, {card.training.minutes} minutes")

@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from k4calofast.cli import training
-from k4calofast.training import configuration, families
+from k4calofast.training import authorship, configuration, families
 
 
 def train(
-    sample: Annotated[Path, typer.Argument(help="Showers: HDF5, EDM4hep or rtraw.")],
+    sample: Annotated[
+        Path, typer.Argument(help="Showers: HDF5, EDM4hep or rtraw; of layers, HDF5.")
+    ],
     output: Annotated[Path, typer.Argument(help="Model folder to write.")],
     family: Annotated[
         str | None, typer.Option(help=f"Family: {', '.join(families.FAMILIES)}.")
@@ -30,7 +32,10 @@ def train(
     ] = None,
     choose: Annotated[
         Path | None,
-        typer.Option(help="Sample with another seed, to choose the best epoch by."),
+        typer.Option(
+            help="Sample with another seed, to choose the best epoch by: by chi2 of the total "
+            "energy for crystals, by the likelihood for layers."
+        ),
     ] = None,
     start: Annotated[
         Path | None,
@@ -48,6 +53,9 @@ def train(
     particles: training.Particles = "MCParticles",
     binning: training.Binning = None,
     detector: training.Detector = None,
+    author: training.Author = None,
+    licence: training.Licence = None,
+    version: training.Version = None,
     device: training.Device = "auto",
     show: Annotated[
         bool, typer.Option("--show", help="Print all settings as YAML and do nothing else.")
@@ -58,6 +66,7 @@ def train(
     The same command again goes on where a killed training stopped.
     """
     found = configuration.read(family, config, assignments or [], families.DEFAULT)
+    whose = authorship.given(author, licence, version)
     members = [_member(output, work, number, ensemble) for number in range(ensemble)]
     if not show:
         for model, place in members:
@@ -68,26 +77,17 @@ def train(
             typer.echo(configuration.text(found.family, settings), nl=False)
             return
         from k4calofast.showers.reading import Hints
-        from k4calofast.training.recipe import train as run
+        from k4calofast.training import recipe
+        from k4calofast.training.loop import Run
 
         chosen = training.device(device)
+    hints = Hints(hits, particles, binning, detector)
     for number, (model, place) in enumerate(members):
         member = settings.model_copy(update={"seed": settings.seed + number})
+        task = recipe.Task(found.family, member, sample, more or (), choose, start, hints)
+        product = recipe.Product(model, place, training.command(), whose)
         with training.progress() as report:
-            card = run(
-                sample,
-                model,
-                place,
-                found.family,
-                member,
-                training.command(),
-                report,
-                start,
-                choose,
-                chosen,
-                Hints(hits, particles, binning, detector),
-                more=more or (),
-            )
+            card = recipe.train(task, product, Run(chosen, report))
         typer.echo(f"{model}: {card.name}, {card.training.minutes} minutes")
 
 

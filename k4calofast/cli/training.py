@@ -24,6 +24,7 @@ from k4calofast.detector import load
 from k4calofast.exceptions import MissingExtraError, TrainingError
 from k4calofast.generator.card import check_destination
 from k4calofast.output import check_folder
+from k4calofast.training import authorship
 
 Hits = Annotated[str, typer.Option(help="Collection of SimCalorimeterHits of an EDM4hep sample.")]
 Particles = Annotated[
@@ -32,6 +33,17 @@ Particles = Annotated[
 Binning = Annotated[Path | None, typer.Option(help="Binning XML of a CaloChallenge sample.")]
 Detector = Annotated[
     str | None, typer.Option(help="Calorimeter, where the sample does not say which.")
+]
+Author = Annotated[
+    str | None,
+    typer.Option(help="Author, for the card; git's user.name or the login name if not given."),
+]
+Licence = Annotated[
+    str | None,
+    typer.Option(help=f"Licence of the model, for the card; '{authorship.UNSPECIFIED}'."),
+]
+Version = Annotated[
+    str | None, typer.Option(help=f"Version of the model, for the card; {authorship.FIRST}.")
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA if there is one.")]
 
@@ -64,12 +76,12 @@ def device(name: str) -> str:
     """
     import torch
 
-    there = torch.cuda.is_available()
+    has_gpu = torch.cuda.is_available()
     if name == "auto":
-        return "cuda" if there else "cpu"
+        return "cuda" if has_gpu else "cpu"
     if name not in ("cpu", "cuda"):
         raise TrainingError(f"no device '{name}'; there are auto, cpu, cuda")
-    if name == "cuda" and not there:
+    if name == "cuda" and not has_gpu:
         raise TrainingError("device 'cuda' was asked for, but this torch sees no GPU")
     return name
 

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from k4calofast.cli import training
-from k4calofast.exceptions import SteeringError
 from k4calofast.training import configuration, families
 
 if TYPE_CHECKING:
@@ -44,7 +43,10 @@ def tune(
     ] = None,
     objective: Annotated[
         str,
-        typer.Option(help="What to make small: chi2, fpd, auc_observables, auc_cells or closure."),
+        typer.Option(
+            help="What to make small: chi2, fpd or auc_observables; for crystals auc_cells or "
+            "closure, too. Layers have too many cells for a classifier of cells."
+        ),
     ] = "chi2",
     trials: Annotated[int, typer.Option(min=1, help="Trials in the study, all together.")] = 20,
     prune: Annotated[
@@ -77,26 +79,13 @@ def tune(
         from k4calofast.showers.reading import Hints
         from k4calofast.training import space as spaces
         from k4calofast.training import tuning
-        from k4calofast.validation.objectives import OBJECTIVES
 
         base = found.settings(families.settings_of(found.family))
-        fixed = {one.partition("=")[0] for one in assignments or []}
-        if space is None:
-            searched = spaces.default(found.family, base)
-            searched = {name: tried for name, tried in searched.items() if name not in fixed}
-        else:
-            searched = spaces.read(space, found.family, base)
-        both = sorted(fixed & set(searched))
-        if both:
-            raise SteeringError(f"--set {both[0]}: is searched, by {space}")
-        if not searched:
-            raise SteeringError(f"nothing to search for family {found.family}: give a --space")
+        fixed = [assignment.partition("=")[0] for assignment in assignments or []]
+        searched = spaces.searched(space, found.family, base, fixed)
         if show:
             typer.echo(spaces.text(searched), nl=False)
             return
-        if objective not in OBJECTIVES:
-            known = ", ".join(OBJECTIVES)
-            raise SteeringError(f"no objective '{objective}'; there are {known}")
         search = tuning.Search(
             sample,
             choose,
@@ -120,12 +109,12 @@ def _table(best: list[optuna.trial.FrozenTrial], names: list[str], objective: st
     table = Table()
     for title in ("trial", objective, "minutes", *names):
         table.add_column(title)
-    for one in best[:_SHOWN]:
-        values = (one.params[name] for name in names)
+    for trial in best[:_SHOWN]:
+        values = (trial.params[name] for name in names)
         table.add_row(
-            str(one.number),
-            f"{one.value:.4g}",
-            str(one.user_attrs["minutes"]),
+            str(trial.number),
+            f"{trial.value:.4g}",
+            str(trial.user_attrs["minutes"]),
             *(f"{value:.3g}" if isinstance(value, float) else str(value) for value in values),
         )
     return table

@@ -39,8 +39,8 @@ def to_onnx(generator: Family) -> bytes:
             dynamo=False,
         )
     model = onnx.load_from_string(buffer.getvalue())
-    for one, (_, sizes) in zip(model.graph.output, outputs.values(), strict=True):
-        for axis, size in zip(one.type.tensor_type.shape.dim[1:], sizes, strict=True):
+    for tensor, (_, sizes) in zip(model.graph.output, outputs.values(), strict=True):
+        for axis, size in zip(tensor.type.tensor_type.shape.dim[1:], sizes, strict=True):
             axis.dim_value = size
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())

@@ -2,8 +2,6 @@
 
 A family owns the modules that are exported. Its trainings are stages, run one after another by
 `k4calofast.training.loop`: a stage is a Lightning module that trains one of the family's modules.
-All symmetries and units are dealt with here, once: a family sees conditions mirrored to z >= 0,
-and returns energies in GeV.
 """
 
 from __future__ import annotations
@@ -13,23 +11,22 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.generator.card import InterfaceName
+from k4calofast.showers.provenance import Provenance
 from k4calofast.training.configuration import Settings
-from k4calofast.training.crystals.features import Features
-from k4calofast.training.crystals.sample import Sample, available_energy, flipped, mirrored
-from k4calofast.training.layers.sample import Layers
 
 Range = tuple[float, float]
 
 
-class Shape(NamedTuple):
+@dataclass(frozen=True)
+class Shape:
     """What a sample decides about a generator.
 
     Attributes
@@ -39,23 +36,29 @@ class Shape(NamedTuple):
     ranges
         Range of each condition, of all kinds together.
     window
-        Rows and columns; of showers in layers, columns and rows of each.
+        Cells along the two sides of a window, or of that of each layer.
     detector
         Name of the calorimeter.
-    layers
-        Of a layered barrel.
     """
 
     kinds: list[int]
     ranges: Mapping[str, Range]
     window: tuple[int, int]
     detector: str
-    layers: Layers | None = None
 
     @property
     def cells(self) -> int:
         """Cells in a window."""
         return self.window[0] * self.window[1]
+
+
+def covering(provenance: Provenance) -> dict[str, Range]:
+    """Return ranges of conditions that hold those of all kinds of particles in a sample."""
+    kinds = provenance.coverage.values()
+    return {
+        name: (min(kind[name][0] for kind in kinds), max(kind[name][1] for kind in kinds))
+        for name in sorted(provenance.covered)
+    }
 
 
 class Signature(NamedTuple):
@@ -95,52 +98,31 @@ class Family(nn.Module, ABC):
     """
 
     Settings: ClassVar[type[Settings]]
-    blocks_per_call: ClassVar[int] = 1
-    interface: ClassVar[InterfaceName] = "windows"
+    interface: ClassVar[InterfaceName]
+    blocks_per_call = 1
     noise: int
     uniform = 0
 
-    def __init__(self, settings: Any, shape: Shape) -> None:
+    def __init__(self, settings: Any, shape: Any) -> None:
         super().__init__()
         self.settings: Any = settings
         self.shape = shape
-        self.features = self._features(shape)
-
-    def _features(self, shape: Shape) -> Any:
-        """What tells networks of kinds and conditions."""
-        return Features(shape.kinds, shape.ranges)
+        self.features = self._features()
 
     @abstractmethod
-    def prepare(self, sample: Sample) -> None:
+    def _features(self) -> Any:
+        """What tells networks of kinds and conditions."""
+
+    @abstractmethod
+    def prepare(self, sample: Any) -> None:
         """Take scales and tables from the training sample; no training."""
 
     @abstractmethod
-    def stages(self, sample: Sample) -> Iterator[Stage]:
+    def stages(self, sample: Any) -> Iterator[Stage]:
         """Yield the trainings; each is done when the next is asked for."""
 
-    def finish(self, sample: Sample) -> None:
+    def finish(self, sample: Any) -> None:
         """Do what comes after all trainings."""
-
-    @abstractmethod
-    def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        """Generate showers at z >= 0.
-
-        Parameters
-        ----------
-        noise
-            (N, noise) standard normal numbers.
-        pdg
-            (N,) kinds.
-        conditions
-            (N, 6) as `k4calofast.detector.crystals.CONDITIONS`, mirrored.
-
-        Returns
-        -------
-        Tensor
-            (N, cells) GeV; 0 or above the threshold. Row i depends on row i of the inputs alone,
-            in the exported graph bit by bit: sum cells with
-            `k4calofast.training.crystals.variables.sums`.
-        """
 
     def start_from(self, state: Mapping[str, Tensor]) -> None:
         """Take the networks of another training of this family, by the names of its state.
@@ -163,33 +145,20 @@ class Family(nn.Module, ABC):
     def method(self) -> str:
         """How it was trained, in words, for the card."""
 
-    def forward(self, noise: Tensor, conditions: Tensor, pdg: Tensor | None = None) -> Tensor:
-        """Generate showers: what the ONNX file does.
-
-        Parameters
-        ----------
-        noise
-            (N, noise) standard normal numbers.
-        conditions
-            (N, 6) as `k4calofast.detector.crystals.CONDITIONS`.
-        pdg
-            (N,) kinds; left out where the generator has one kind alone.
-
-        Returns
-        -------
-        Tensor
-            (N, rows, columns) GeV.
-        """
-        if pdg is None:
-            pdg = self.features.kinds[:1].expand(len(conditions))
-        conditions, other = mirrored(conditions)
-        energies = self.generate(noise, pdg, conditions)
-        return flipped(energies.reshape(-1, *self.shape.window), other)
+    @property
+    def threshold(self) -> float:
+        """GeV; its showers have no cells with less."""
+        return float(self.settings.threshold)
 
     @property
+    def block(self) -> int:
+        """Showers per inference call on a CPU."""
+        return int(self.settings.block)
+
+    @property
+    @abstractmethod
     def window(self) -> tuple[int, int] | tuple[int, int, int]:
         """Shape of its windows, as model cards have it."""
-        return self.shape.window
 
     def coverage(
         self, sample: Mapping[int, Mapping[str, Range]]
@@ -197,25 +166,15 @@ class Family(nn.Module, ABC):
         """Return the range of each condition, by kind, of a generator trained on such a sample."""
         return {pdg: dict(ranges) for pdg, ranges in sample.items()}
 
+    @abstractmethod
     def signature(self, count: int) -> Signature:
         """Return example inputs for so many showers, and the names of all inputs and outputs."""
-        inputs = {
-            "noise": torch.zeros(count, self.noise),
-            "conditions": torch.ones(count, len(CONDITIONS)),
-        }
-        if len(self.shape.kinds) > 1:
-            inputs["pdg"] = self.features.kinds[:1].repeat(count)
-        return Signature(inputs, {"energies": ("N", self.shape.window)})
 
     @property
     def title(self) -> str:
         """What it is, for people."""
         title: str = type(self.settings).title
         return title
-
-    def available(self, pdg: Tensor, conditions: Tensor) -> Tensor:
-        """Largest energies (N,) in GeV that showers can have."""
-        return available_energy(pdg, conditions[:, 0])
 
 
 class Stage(LightningModule, ABC):
@@ -240,7 +199,7 @@ class Stage(LightningModule, ABC):
     Attributes
     ----------
     chooses
-        Whether epochs can be judged by the showers the family generates during this stage.
+        Whether epochs of this stage can be judged by showers that are not trained on.
     average
         Moving average of the trained module's parameters; it takes their place in the end.
     """
@@ -258,7 +217,7 @@ class Stage(LightningModule, ABC):
         name: str,
         family: Family,
         trained: nn.Module,
-        sample: Sample,
+        sample: Any,
         steps: int,
         batch: int,
         rate: float,
@@ -311,8 +270,8 @@ class Stage(LightningModule, ABC):
         for mean, now in pairs:
             mean.lerp_(now, 1 - decay)
         buffers = zip(self.average.buffers(), self.trained.buffers(), strict=True)
-        for there, here in buffers:
-            there.copy_(here)
+        for kept, current in buffers:
+            kept.copy_(current)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from k4calofast import detector
 from k4calofast.exceptions import TrainingError
 from k4calofast.generator.card import ModelCard
+from k4calofast.showers.hints import Hints
 from k4calofast.showers.reading import read_with_provenance
+from k4calofast.training.families import FAMILIES, kind_of
+from k4calofast.training.kinds import Kind
 
 _ALIKE = (
     "detector",
-    "window",
     "simulation",
     "physics",
     "physics_data",
     "range_cut",
     "magnetic_field",
     "geometry",
-    "pitch",
 )
-"""What samples must have in common, those that say so."""
-
-Reader = Callable[[Path], tuple[Any, Any]]
-"""Reads a sample: showers, and where they come from."""
+"""What samples must have in common, of whatever kind; see `kinds.Kind.alike`, too."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +73,17 @@ class Joined:
         return card.model_copy(update={"training": noted})
 
 
-def read(file: Path, more: Sequence[Path], reader: Reader = read_with_provenance) -> Joined:
+def read(file: Path, more: Sequence[Path], kind: Kind, hints: Hints) -> Joined:
     """Read samples that are to be trained on together.
 
     Parameters
     ----------
     file, more
         The first sample, and others.
-    reader
-        For their kind: of showers in crystals, or in layers.
+    kind
+        Of calorimeters.
+    hints
+        What the samples do not say by themselves.
 
     Raises
     ------
@@ -91,24 +92,45 @@ def read(file: Path, more: Sequence[Path], reader: Reader = read_with_provenance
     TrainingError
         If they are not of one detector, simulation and window, or two have the same seed.
     """
-    read = [(one, *reader(one)) for one in (file, *more)]
-    parts = tuple(Part(one, len(showers), said) for one, showers, said in read)
+    read = [(sample, *read_sample(sample, kind, hints)) for sample in (file, *more)]
+    parts = tuple(Part(sample, len(showers), said) for sample, showers, said in read)
     for number, part in enumerate(parts):
         for before in parts[:number]:
-            _refuse_unlike(before, part)
+            _refuse_unlike(before, part, (*_ALIKE, *kind.alike))
     if len(read) == 1:
         return Joined(read[0][1], read[0][2], parts)
     coverage: dict[int, dict[str, tuple[float, float]]] = {}
     for part in parts:
         for pdg, ranges in part.provenance.coverage.items():
-            there = coverage.setdefault(pdg, dict(ranges))
+            joined = coverage.setdefault(pdg, dict(ranges))
             for name, (low, high) in ranges.items():
-                there[name] = (min(low, there[name][0]), max(high, there[name][1]))
+                joined[name] = (min(low, joined[name][0]), max(high, joined[name][1]))
     return Joined(
         type(read[0][1]).concatenate([showers for _, showers, _ in read]),
         parts[0].provenance.model_copy(update={"coverage": coverage}),
         parts,
     )
+
+
+def read_sample(file: Path, kind: Kind, hints: Hints) -> tuple[Any, Any]:
+    """Read showers of a kind of calorimeter, and where they come from.
+
+    Raises
+    ------
+    FileFormatError
+        If they cannot be read.
+    TrainingError
+        If they are of another kind.
+    """
+    showers, provenance = read_with_provenance(file, hints)
+    found = detector.load(provenance.detector).kind
+    if found != kind.name:
+        fitting = ", ".join(name for name in FAMILIES if kind_of(name) == found)
+        raise TrainingError(
+            f"{file} holds showers in {found}, and this family is for {kind.name}; for {found} "
+            f"there are {fitting}"
+        )
+    return showers, provenance
 
 
 def digest(file: Path) -> str:
@@ -122,19 +144,19 @@ def further(more: Sequence[Path]) -> dict[str, object]:
     return {"more": [digest(file) for file in more]} if more else {}
 
 
-def _refuse_unlike(one: Part, other: Part) -> None:
-    here, there = one.provenance, other.provenance
-    for name in _ALIKE:
-        a, b = (_without_seed(getattr(said, name, None)) for said in (here, there))
+def _refuse_unlike(first: Part, second: Part, alike: tuple[str, ...]) -> None:
+    for name in alike:
+        a, b = (_without_seed(getattr(part.provenance, name)) for part in (first, second))
         if a != b:
-            raise TrainingError(f"{one.file} and {other.file} differ in {name}: {a}, {b}")
-    if here.seed is not None and here.seed == there.seed:
+            raise TrainingError(f"{first.file} and {second.file} differ in {name}: {a}, {b}")
+    seed = first.provenance.seed
+    if seed is not None and seed == second.provenance.seed:
         raise TrainingError(
-            f"{other.file} has the seed of {one.file}, {here.seed}: further showers need another, "
+            f"{second.file} has the seed of {first.file}, {seed}: further showers need another, "
             "or they are the same ones"
         )
-    if one.file.samefile(other.file):
-        raise TrainingError(f"{other.file} is there twice")
+    if first.file.samefile(second.file):
+        raise TrainingError(f"{second.file} is there twice")
 
 
 def _without_seed(value: object) -> object:

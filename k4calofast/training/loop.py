@@ -11,6 +11,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from k4calofast import output
 from k4calofast.exceptions import TrainingError
-from k4calofast.training.crystals.choice import Judge
+from k4calofast.training.configuration import Settings
 from k4calofast.training.family import Stage
+from k4calofast.training.kinds import Judge
 from k4calofast.training.seeds import seed_of
 from k4calofast.training.workfolder import BEST, LAST, first_line, weights
 
@@ -35,6 +37,23 @@ Report = Callable[[str, int, int, float], None]
 
 Watch = Callable[[str, int, int, float], None]
 """Called after each epoch with the same, but the judge's figure where there is one."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How trainings run; the result is the same.
+
+    Attributes
+    ----------
+    device
+        ``cpu`` or ``cuda``.
+    report, watch
+        Called after each step and after each epoch; what they raise ends the training.
+    """
+
+    device: str = "cpu"
+    report: Report = lambda *_: None
+    watch: Watch = lambda *_: None
 
 
 def rows_of(count: int, batch: int, step: int, seed: int) -> Tensor:
@@ -62,16 +81,7 @@ def _order(count: int, seed: int) -> Tensor:
 
 
 def fit(
-    stage: Stage,
-    work: Path,
-    seed: int,
-    precision: str,
-    epoch: int,
-    patience: int,
-    device: str = "cpu",
-    judge: Judge | None = None,
-    report: Report = lambda *_: None,
-    watch: Watch = lambda *_: None,
+    stage: Stage, work: Path, settings: Settings, judge: Judge | None = None, run: Run | None = None
 ) -> None:
     """Run a stage to its end, from its last checkpoint if there is one.
 
@@ -81,25 +91,25 @@ def fit(
         What to train; its averages, or those of the best epoch, are in place afterwards.
     work
         Folder for checkpoints and logs.
-    seed, precision, epoch, patience
-        See `k4calofast.training.configuration.Settings`.
-    device
-        ``cpu`` or ``cuda``.
+    settings
+        Of the family.
     judge
         Says how good an epoch is, for stages that can be judged.
-    report, watch
-        Called after each step and after each epoch; what they raise ends the training.
+    run
+        How it runs.
 
     Raises
     ------
     TrainingError
         If a checkpoint is damaged, or the training diverges.
     """
+    run = run or Run()
     folder = work / stage.name
     folder.mkdir(parents=True, exist_ok=True)
     judge = judge if stage.chooses else None
-    course = _Course(stage, folder, seed, patience, judge, report, watch)
-    loader: DataLoader[Tensor] = DataLoader(_Rows(stage, epoch, seed), batch_size=None)
+    course = _Course(stage, folder, settings, judge, run)
+    rows = _Rows(stage, settings.epoch, settings.seed)
+    loader: DataLoader[Tensor] = DataLoader(rows, batch_size=None)
     with warnings.catch_warnings():
         # Hints for other ways of loading data and of logging.
         warnings.simplefilter("ignore")
@@ -111,10 +121,10 @@ def fit(
         ]
         manual = not stage.automatic_optimization
         trainer = Trainer(
-            accelerator="gpu" if device == "cuda" else "cpu",
+            accelerator="gpu" if run.device == "cuda" else "cpu",
             devices=1,
-            precision=precision,  # type: ignore[arg-type]
-            max_epochs=math.ceil(stage.steps / epoch),
+            precision=settings.precision,
+            max_epochs=math.ceil(stage.steps / settings.epoch),
             logger=loggers,
             callbacks=[course],
             enable_checkpointing=False,
@@ -160,17 +170,10 @@ class _Course(Callback):
     """Seeds steps, keeps averages, judges epochs, writes checkpoints."""
 
     def __init__(
-        self,
-        stage: Stage,
-        folder: Path,
-        seed: int,
-        patience: int,
-        judge: Judge | None,
-        report: Report,
-        watch: Watch,
+        self, stage: Stage, folder: Path, settings: Settings, judge: Judge | None, run: Run
     ) -> None:
-        self.stage, self.folder, self.seed, self.patience = stage, folder, seed, patience
-        self.judge, self.report, self.watch = judge, report, watch
+        self.stage, self.folder, self.settings = stage, folder, settings
+        self.judge, self.run = judge, run
         self.best, self.since, self.smoothed = math.inf, 0, math.nan
         self.started = False
 
@@ -190,7 +193,7 @@ class _Course(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        torch.manual_seed(seed_of(self.seed, self.stage.name, int(self.stage.steps_done)))
+        torch.manual_seed(seed_of(self.settings.seed, self.stage.name, int(self.stage.steps_done)))
 
     def on_train_batch_end(
         self,
@@ -210,14 +213,16 @@ class _Course(Callback):
         first = math.isnan(self.smoothed)
         self.smoothed = value if first else 0.99 * self.smoothed + 0.01 * value
         self.stage.log("loss", self.smoothed)
-        self.report(self.stage.name, int(self.stage.steps_done), self.stage.steps, self.smoothed)
+        self.run.report(
+            self.stage.name, int(self.stage.steps_done), self.stage.steps, self.smoothed
+        )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         figure = self.smoothed
         if self.judge is not None:
             with self.stage.averaged():
-                figure = self.judge(self.stage.family)
-            self.stage.log("chi2_ndf", figure)
+                figure = self.judge(self.stage)
+            self.stage.log(self.judge.figure, figure)
             self.since += 1
             if figure < self.best:
                 self.best, self.since = figure, 0
@@ -227,7 +232,7 @@ class _Course(Callback):
                 trainer.should_stop = True
         with output.NewFile(self.folder / LAST) as unfinished:
             trainer.save_checkpoint(unfinished)
-        self.watch(self.stage.name, int(self.stage.steps_done), self.stage.steps, figure)
+        self.run.watch(self.stage.name, int(self.stage.steps_done), self.stage.steps, figure)
 
     def conclude(self) -> None:
         """Put the averages in place, those of the best epoch if epochs were judged."""
@@ -243,7 +248,7 @@ class _Course(Callback):
         self.stage.conclude()
 
     def _is_over(self) -> bool:
-        return 0 < self.patience <= self.since
+        return 0 < self.settings.patience <= self.since
 
 
 def _remedy(folder: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class Reduced(StrEnum):
     """Names of the variants; see `k4calofast.training.reduction`."""
 
     FLOAT16 = "float16"

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from k4calofast import __version__
-from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import TrainingError
 from k4calofast.generator.card import (
     MODEL_FILE,
@@ -25,18 +23,16 @@ from k4calofast.generator.card import (
     digest,
 )
 from k4calofast.machine import processor
-from k4calofast.showers import layers
-from k4calofast.showers.crystals import CrystalProvenance
 from k4calofast.showers.provenance import Provenance
-from k4calofast.showers.reading import Hints, read_with_provenance
-from k4calofast.training import export, families, joining, loop, workfolder
+from k4calofast.showers.reading import Hints
+from k4calofast.training import export, families, joining, kinds, loop, workfolder
+from k4calofast.training.authorship import Authorship
 from k4calofast.training.configuration import Settings
-from k4calofast.training.crystals.choice import Judge
-from k4calofast.training.crystals.sample import Sample
-from k4calofast.training.family import Family, Shape
-from k4calofast.training.layers import origin
-from k4calofast.training.layers.sample import LayeredSample
-from k4calofast.training.refinement import Refined, RefinementSettings
+from k4calofast.training.family import Family
+from k4calofast.training.joining import Joined
+from k4calofast.training.kinds import Judge, Kind
+from k4calofast.training.loop import Run
+from k4calofast.training.refinement import RefinementSettings
 from k4calofast.training.seeds import seed_of
 from k4calofast.training.workfolder import TRAINED, History, WorkFolder
 
@@ -47,7 +43,71 @@ _FINISH = "train it again to its end, into the same work folder"
 """What to do where a trained family cannot be read."""
 
 
-def build(name: str, settings: Settings, shape: Shape) -> Family:
+@dataclass(frozen=True)
+class Task:
+    """What is trained on what: all that decides the result.
+
+    Attributes
+    ----------
+    family, settings
+        Name of the family, and its settings; of a refinement, the name of nothing.
+    sample
+        Showers, in any format that is read; where they come from goes into the card.
+    more
+        Further samples to train on, with other seeds.
+    choose
+        A sample with another seed, by which families that can do so choose their best epoch.
+    start
+        Work folder of an earlier training of the same networks, on another sample or region say,
+        to start from; of a refinement, that of the generator's training.
+    hints
+        What the samples do not say by themselves.
+    """
+
+    family: str
+    settings: Settings
+    sample: Path
+    more: Sequence[Path] = ()
+    choose: Path | None = None
+    start: Path | None = None
+    hints: Hints = Hints()  # noqa: RUF009 - it is frozen
+
+    def identity(self) -> dict[str, object]:
+        """Return what decides the result, but for further samples."""
+        return {
+            "sample": joining.digest(self.sample),
+            "family": self.family,
+            "settings": self.settings.model_dump(mode="json", exclude=_NOT_OF_THE_RESULT),
+            "start": None if self.start is None else str(self.start),
+            "choose": None if self.choose is None else str(self.choose),
+            "hints": {key: str(value) for key, value in asdict(self.hints).items()},
+            "version": __version__,
+        }
+
+
+@dataclass(frozen=True)
+class Product:
+    """Where the result goes, and what its card says of whose it is.
+
+    Attributes
+    ----------
+    model
+        Model folder to write; its last two parts are the model's name.
+    work
+        Folder for checkpoints and logs; a training that was killed goes on from there.
+    command
+        What the user typed, for the card.
+    authorship
+        Author, licence and version.
+    """
+
+    model: Path
+    work: Path
+    command: str = ""
+    authorship: Authorship = Authorship()  # noqa: RUF009 - it is frozen
+
+
+def build(name: str, settings: Settings, shape: Any) -> Family:
     """Return an untrained family."""
     made = families.load(name)
     torch.manual_seed(seed_of(settings.seed, "start"))
@@ -55,184 +115,117 @@ def build(name: str, settings: Settings, shape: Shape) -> Family:
     return family
 
 
-def train(
-    sample_file: Path,
-    output: Path,
-    work: Path,
-    name: str,
-    settings: Settings,
-    command: str,
-    report: loop.Report = lambda *_: None,
-    start: Path | None = None,
-    choose: Path | None = None,
-    device: str = "cpu",
-    hints: Hints | None = None,
-    watch: loop.Watch = lambda *_: None,
-    more: Sequence[Path] = (),
-) -> ModelCard:
+def train(task: Task, product: Product, run: Run | None = None) -> ModelCard:
     """Train and export a generator.
-
-    Parameters
-    ----------
-    sample_file
-        Showers, in any format that is read; where they come from goes into the card.
-    output
-        Model folder to write; its last two parts are the model's name.
-    work
-        Folder for checkpoints and logs; a training that was killed goes on from there.
-    name, settings
-        Of the family.
-    command
-        What the user typed, for the card.
-    start
-        Work folder of an earlier training of the same networks, on another sample or region say,
-        to start from.
-    choose
-        A sample with another seed, by which families that can do so choose their best epoch.
-    device
-        ``cpu`` or ``cuda``.
-    hints
-        What the samples do not say by themselves.
-    watch
-        Called after each epoch; see `k4calofast.training.loop`.
-    more
-        Further samples to train on, with other seeds.
 
     Raises
     ------
     FileFormatError, TrainingError
         If a sample cannot be read or used.
     """
-    check_destination(output)
-    with workfolder.opened(work) as place:
-        of_layers = families.kind_of(name) == "layers"
-        reader = layers.read if of_layers else partial(read_with_provenance, hints=hints)
-        joined = joining.read(sample_file, more, reader)
-        judge: Judge | None = None
-        sample: Sample | LayeredSample
-        if of_layers:
-            if choose is not None:
-                raise TrainingError(f"family '{name}' has no epochs to choose: leave --choose away")
-            shape = origin.shape_of(joined.provenance, settings)
-            sample = origin.sample_of(joined.showers, shape)
-        else:
-            shape = shape_of(joined.provenance)
-            sample = Sample.of(joined.showers, settings.threshold)
-        if choose is not None:
-            others, other = read_with_provenance(choose, hints)
-            for part in joined.parts:
-                refuse_trained_on(choose, other, part.file, part.provenance)
-            judge = Judge(Sample.of(others, settings.threshold), settings.seed)
-        identity = _identity(sample_file, name, settings, start, choose, hints)
-        spent = place.take_up(identity | joined.identity(), name, settings)
-        family = build(name, settings, shape)
-        seeds = [part.provenance.seed for part in joined.parts]
-        history = _history(command, family, spent, seeds)
-        if start is not None:
-            _start_from(family, start)
-            history = history.after(workfolder.notes(start))
-        history = _prepare(family, sample, history)
-        history = _run(family, sample, place, history, device, judge, report, watch)
-        content = export.to_onnx(family)
-        card = card_of(output, content, joined.provenance, family, len(sample), history)
-        card = joined.noted(card)
-        export.write_model(output, content, card)
-        return card
+    check_destination(product.model)
+    kind = kinds.of(families.kind_of(task.family))
+    with workfolder.opened(product.work) as place:
+        joined = joining.read(task.sample, task.more, kind, task.hints)
+        shape = kind.shape(joined.provenance, task.settings)
+        sample = kind.sample(joined.showers, shape, task.settings)
+        judge = None if task.choose is None else _judge(task, kind, joined, shape)
+        identity = task.identity() | joined.identity()
+        spent = place.take_up(identity, task.family, task.settings)
+        family = build(task.family, task.settings, shape)
+        history = _history(product.command, family, spent, joined)
+        if task.start is not None:
+            _start_from(family, task.start)
+            history = history.after(workfolder.notes(task.start))
+        history = _fit(family, sample, place, history, judge, run or Run())
+        return _exported(family, joined, history, product)
 
 
 def refine(
-    generator_work: Path,
-    sample_file: Path,
-    output: Path,
-    work: Path,
+    generator: Path,
+    sample: Path,
     settings: RefinementSettings,
-    command: str,
-    report: loop.Report = lambda *_: None,
-    device: str = "cpu",
+    product: Product,
+    run: Run | None = None,
 ) -> ModelCard:
     """Refine a trained generator and export both as one.
 
     Parameters
     ----------
-    generator_work
+    generator
         Work folder of the generator's training.
-    sample_file
+    sample
         A shower sample, that of the training say.
-    output, work, settings, command, report, device
-        As for `train`, of the refinement.
+    settings
+        Of the refinement.
+    product, run
+        As for `train`.
 
     Raises
     ------
     FileFormatError, TrainingError
         If there is no trained generator, or the sample cannot be read or used.
     """
-    check_destination(output)
-    with workfolder.opened(work) as place:
-        showers, provenance = read_with_provenance(sample_file)
-        name, generator = trained(generator_work, provenance)
-        earlier = workfolder.notes(generator_work)
-        identity = _identity(sample_file, f"refined {name}", settings, generator_work, None)
-        identity |= {"generator": earlier.identity}
+    check_destination(product.model)
+    name, of_generator = workfolder.settings(generator)
+    kind = kinds.of(families.kind_of(name))
+    with workfolder.opened(product.work) as place:
+        joined = joining.read(sample, (), kind, Hints())
+        trained_one = trained(generator, joined.provenance)[1]
+        earlier = workfolder.notes(generator)
+        task = Task(f"refined {name}", settings, sample, start=generator)
+        identity = task.identity() | {"generator": earlier.identity}
         spent = place.take_up(identity, "refined", settings)
-        sample = Sample.of(showers, generator.settings.threshold)
+        tensors = kind.sample(joined.showers, trained_one.shape, of_generator)
         torch.manual_seed(seed_of(settings.seed, "start"))
-        family = Refined(settings, generator)
-        history = _history(command, family, spent, [provenance.seed]).after(earlier)
-        history = _prepare(family, sample, history)
-        history = _run(family, sample, place, history, device, None, report)
-        content = export.to_onnx(family)
-        card = card_of(output, content, provenance, family, len(sample), history)
-        export.write_model(output, content, card)
-        return card
+        family = kind.refined(settings, trained_one)
+        history = _history(product.command, family, spent, joined).after(earlier)
+        history = _fit(family, tensors, place, history, None, run or Run())
+        return _exported(family, joined, history, product)
 
 
-def _prepare(family: Family, sample: Any, history: History) -> History:
-    """Let a family take its scales from the sample; return the history with the minutes spent."""
-    began = time.monotonic()
-    family.prepare(sample)
-    return history.at(history.minutes + (time.monotonic() - began) / 60)
+def _judge(task: Task, kind: Kind, joined: Joined, shape: Any) -> Judge:
+    """What epochs are judged by: showers that are not trained on."""
+    assert task.choose is not None  # noqa: S101 - for the type checker
+    showers, provenance = joining.read_sample(task.choose, kind, task.hints)
+    for part in joined.parts:
+        refuse_trained_on(task.choose, provenance, part.file, part.provenance)
+    return kind.judge(kind.sample(showers, shape, task.settings), task.settings.seed)
 
 
-def _run(
-    family: Family,
-    sample: Any,
-    place: WorkFolder,
-    history: History,
-    device: str,
-    judge: Judge | None,
-    report: loop.Report,
-    watch: loop.Watch = lambda *_: None,
+def _fit(
+    family: Family, sample: Any, place: WorkFolder, history: History, judge: Judge | None, run: Run
 ) -> History:
-    """Run all stages of a family, save it, and return the history with the minutes spent."""
-    began = time.monotonic()
+    """Train a family and keep it; return the history with the minutes spent."""
     spent = history.minutes
-    settings = family.settings
+    began = time.monotonic()
+
+    def so_far() -> History:
+        return history.at(spent + (time.monotonic() - began) / 60)
+
+    family.prepare(sample)
     for stage in family.stages(sample):
-        loop.fit(
-            stage,
-            place.folder,
-            settings.seed,
-            settings.precision,
-            settings.epoch,
-            settings.patience,
-            device,
-            judge,
-            report,
-            watch,
-        )
-        history = history.at(spent + (time.monotonic() - began) / 60)
-        place.note(history)
+        loop.fit(stage, place.folder, family.settings, judge, run)
+        place.note(so_far())
     family.eval()
     with torch.no_grad():
         family.finish(sample)
-    history = history.at(spent + (time.monotonic() - began) / 60)
+    history = so_far()
     place.note(history)
     place.keep(family.state_dict())
     return history
 
 
+def _exported(family: Family, joined: Joined, history: History, product: Product) -> ModelCard:
+    """Write a model folder, and return its card."""
+    content = export.to_onnx(family)
+    card = joined.noted(card_of(family, content, joined, history, product))
+    export.write_model(product.model, content, card)
+    return card
+
+
 def refuse_trained_on(
-    choose: Path, other: CrystalProvenance, sample_file: Path, provenance: CrystalProvenance
+    choose: Path, other: Provenance, sample: Path, provenance: Provenance
 ) -> None:
     """Refuse to choose by showers that are trained on.
 
@@ -243,27 +236,14 @@ def refuse_trained_on(
     """
     if other.seed is not None and other.seed == provenance.seed:
         raise TrainingError(
-            f"{choose} has the seed of {sample_file}, {other.seed}: "
+            f"{choose} has the seed of {sample}, {other.seed}: "
             "epochs are chosen by showers that are not trained on"
         )
-    if choose.samefile(sample_file):
+    if choose.samefile(sample):
         raise TrainingError(f"{choose} is trained on: epochs are chosen by other showers")
 
 
-def shape_of(provenance: CrystalProvenance) -> Shape:
-    """Return what a sample decides about a generator."""
-    kinds = provenance.coverage.values()
-    ranges = {
-        condition.name: (
-            min(kind[condition.name][0] for kind in kinds),
-            max(kind[condition.name][1] for kind in kinds),
-        )
-        for condition in CONDITIONS
-    }
-    return Shape(sorted(provenance.coverage), ranges, provenance.window, provenance.detector)
-
-
-def trained(work: Path, provenance: CrystalProvenance) -> tuple[str, Family]:
+def trained(work: Path, provenance: Provenance) -> tuple[str, Family]:
     """Return the name of a family and the family that was trained in a work folder.
 
     Raises
@@ -272,7 +252,8 @@ def trained(work: Path, provenance: CrystalProvenance) -> tuple[str, Family]:
         If there is none.
     """
     name, settings = workfolder.settings(work)
-    family = build(name, settings, shape_of(provenance))
+    shape = kinds.of(families.kind_of(name)).shape(provenance, settings)
+    family = build(name, settings, shape)
     weights = workfolder.weights(work / TRAINED, _FINISH)
     try:
         family.load_state_dict(weights)
@@ -294,76 +275,50 @@ def _start_from(family: Family, work: Path) -> None:
         ) from None
 
 
-def _history(
-    command: str, family: Family, minutes: float, samples: Sequence[int | None]
-) -> History:
-    """History of a training that goes on after so many minutes, on samples with these seeds."""
+def _history(command: str, family: Family, minutes: float, joined: Joined) -> History:
+    """History of a training that goes on after so many minutes."""
+    samples = (part.provenance.seed for part in joined.parts)
     seeds = tuple(seed for seed in samples if seed is not None)
     return History(command=command, method=family.method(), minutes=minutes, seeds=seeds)
 
 
-def _identity(
-    sample_file: Path,
-    name: str,
-    settings: Settings,
-    start: Path | None,
-    choose: Path | None,
-    hints: Hints | None = None,
-) -> dict[str, object]:
-    """What decides the result of a training."""
-    return {
-        "sample": joining.digest(sample_file),
-        "family": name,
-        "settings": settings.model_dump(mode="json", exclude=_NOT_OF_THE_RESULT),
-        "start": None if start is None else str(start),
-        "choose": None if choose is None else str(choose),
-        "hints": {key: str(value) for key, value in asdict(hints or Hints()).items()},
-        "version": __version__,
-    }
-
-
 def card_of(
-    output: Path,
-    content: bytes,
-    provenance: Provenance,
-    family: Family,
-    count: int,
-    history: History,
+    family: Family, content: bytes, joined: Joined, history: History, product: Product
 ) -> ModelCard:
     """Return the card of a generator that was just trained; its validation is still empty."""
-    settings = family.settings
+    provenance: Provenance = joined.provenance
     return ModelCard(
-        name="/".join(output.resolve().parts[-2:]),
-        version=__version__,
+        name="/".join(product.model.resolve().parts[-2:]),
+        version=product.authorship.version,
         description=(
             f"Energies in {' x '.join(map(str, family.window))} cells around where a particle "
             f"enters {provenance.detector}: {family.title}."
         ),
-        licence="Apache-2.0",
-        authors="The k4calofast developers",
+        licence=product.authorship.licence,
+        authors=product.authorship.author,
         file=MODEL_FILE,
         sha256=digest(content),
         detector=provenance.detector,
         interface=family.interface,
         window=family.window,
-        threshold=settings.threshold,
+        threshold=family.threshold,
         kinds=family.coverage(provenance.coverage),
         noise=family.noise,
         uniform=family.uniform,
-        block=settings.block,
+        block=family.block,
         blocks_per_call=family.blocks_per_call,
         training=Training(
             method=history.methods,
             command=history.commands,
-            showers=count,
+            showers=len(joined.showers),
             sample=f"{provenance.geometry}; {provenance.sampling}; seed "
             + ("unknown" if provenance.seed is None else str(provenance.seed)),
-            seed=settings.seed,
+            seed=family.settings.seed,
             simulation=provenance.simulation,
             physics=provenance.physics,
             physics_data=provenance.physics_data,
             software=f"k4calofast {__version__}, torch {torch.__version__}",
-            machine=_machine(),
+            machine=f"{torch.get_num_threads()} threads, {processor()}",
             minutes=round(history.all_minutes, 1),
             family=family.title,
             sample_seed=provenance.seed,
@@ -371,7 +326,3 @@ def card_of(
         ),
         validation={},
     )
-
-
-def _machine() -> str:
-    return f"{torch.get_num_threads()} threads, {processor()}"

@@ -13,16 +13,22 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from k4calofast import detector
 from k4calofast.exceptions import ModelError
+from k4calofast.generator import Model
 from k4calofast.generator.card import MODEL_FILE, ModelCard, digest, read_card, read_checked
-from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.training import export
-from k4calofast.training.precision import Kind
+from k4calofast.showers.reading import Hints
+from k4calofast.training import export, kinds
+from k4calofast.training.authorship import Authorship
+from k4calofast.training.joining import read_sample
+from k4calofast.training.objectives import measured
+from k4calofast.training.precision import Reduced
 
 _LARGE = 4096
 """Weights of a tensor from which half precision pays."""
@@ -30,12 +36,20 @@ _LARGE = 4096
 _SIDE = 100
 """Rows and columns of a matrix from which int8 pays."""
 
-_CALIBRATION = 4096
-_BLOCK = 64
+_BLOCKS = 64
+"""Blocks of showers that int8 is calibrated with, at most."""
+
+_MEASURED = 4096
+"""Showers by which models are compared, at most."""
 
 
 def reduce(
-    folder: Path, output: Path, kind: Kind, showers: CrystalShowers, command: str
+    folder: Path,
+    output: Path,
+    precision: Reduced,
+    sample: Path,
+    command: str,
+    whose: Authorship | None = None,
 ) -> ModelCard:
     """Write a variant of a model, and its card without validation.
 
@@ -43,38 +57,66 @@ def reduce(
     ----------
     folder, output
         Model folders: to read and to write.
-    kind
+    precision
         Which variant.
-    showers
-        Whose kinds and conditions int8 is calibrated with.
+    sample
+        Showers, with whose kinds and conditions int8 is calibrated.
     command
         What the user typed, for the card.
+    whose
+        Author, licence and version, where they were given; those that were not are the model's.
 
     Raises
     ------
+    FileFormatError
+        If the sample cannot be read.
     ModelError
         If there is no such model, or nothing in it to reduce.
     """
     card = read_card(folder)
     content = read_checked(folder, card)
-    reduced = _halved(content) if kind is Kind.FLOAT16 else _quantised(content, card, showers)
+    if precision is Reduced.FLOAT16:
+        reduced = _halved(content)
+    else:
+        kind = kinds.of(detector.load(card.detector).kind)
+        blocks = kind.inputs(card, *read_sample(sample, kind, Hints()))
+        reduced = _quantised(content, card, islice(blocks, _BLOCKS))
     training = card.training.model_copy(
         update={
-            "method": f"{card.training.method}; reduced to {kind}",
+            "method": f"{card.training.method}; reduced to {precision}",
             "command": f"{card.training.command} && {command}",
         }
     )
     update = {
         "name": "/".join(output.resolve().parts[-2:]),
-        "description": f"{card.description.rstrip('.')}, in {kind}.",
+        "description": f"{card.description.rstrip('.')}, in {precision}.",
         "file": MODEL_FILE,
         "sha256": digest(reduced),
         "training": training,
         "validation": {},
+        **(whose or Authorship()).stated(),
     }
     new = card.model_copy(update=update)
     export.write_model(output, reduced, new)
     return new
+
+
+def compared(folder: Path, output: Path, sample: Path) -> tuple[float, float]:
+    """Return chi2 of the total energy of a model and of its variant, over full simulation.
+
+    Raises
+    ------
+    FileFormatError, ModelError, TrainingError
+        If the sample or a model cannot be read, or they do not fit.
+    """
+    card = read_card(folder)
+    kind = kinds.of(detector.load(card.detector).kind)
+    showers, provenance = read_sample(sample, kind, Hints())
+    few = showers.take(slice(None, None, -(-len(showers) // _MEASURED)))
+    before, after = (
+        measured("chi2", Model(place, "cpu"), few, provenance) for place in (folder, output)
+    )
+    return before, after
 
 
 def _halved(content: bytes) -> bytes:
@@ -101,7 +143,7 @@ def _halved(content: bytes) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _quantised(content: bytes, card: ModelCard, showers: CrystalShowers) -> bytes:
+def _quantised(content: bytes, card: ModelCard, blocks: Iterator[dict[str, Any]]) -> bytes:
     import onnx
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -112,11 +154,8 @@ def _quantised(content: bytes, card: ModelCard, showers: CrystalShowers) -> byte
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Sample(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._blocks = _blocks(card, showers)
-
         def get_next(self) -> dict[str, Any] | None:
-            return next(self._blocks, None)
+            return next(blocks, None)
 
     graph = onnx.load_from_string(content).graph
     sizes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
@@ -150,16 +189,3 @@ def _quantised(content: bytes, card: ModelCard, showers: CrystalShowers) -> byte
 
 def _sizes(node: Any, sizes: dict[str, list[int]]) -> list[list[int]]:
     return [sizes[name] for name in node.input if name in sizes]
-
-
-def _blocks(card: ModelCard, showers: CrystalShowers) -> Iterator[dict[str, Any]]:
-    random = np.random.default_rng(0)
-    for start in range(0, min(len(showers), _CALIBRATION), _BLOCK):
-        part = showers.take(slice(start, start + _BLOCK))
-        block = {
-            "noise": random.standard_normal((len(part), card.noise)).astype(np.float32),
-            "conditions": part.conditions.astype(np.float32),
-        }
-        if len(card.kinds) > 1:
-            block["pdg"] = part.pdg.astype(np.int64)
-        yield block

@@ -10,28 +10,25 @@ away (K - 1) / K of what the classifier sees. All of it is in the exported graph
 
 from __future__ import annotations
 
-import math
+from abc import abstractmethod
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from pydantic import Field
 from torch import Tensor, nn
 
 from k4calofast.training.configuration import Settings
-from k4calofast.training.crystals.sample import Sample
-from k4calofast.training.crystals.variables import EDGE, LEAST_MISSING, Scale, above_edge
-from k4calofast.training.family import Family, Shape, Stage
+from k4calofast.training.family import Family, Stage
 from k4calofast.training.seeds import seed_of
 
-_GRID = 2048
-_UNLIT = -1.5
-_BLOCK = 4096
 _LARGEST_LOGIT = 3.0
 """Odds beyond e^3 are not believed: one candidate would always win."""
+
+_FARTHEST = 8.0
+"""Widths from the mean at which numbers are cut off."""
 
 
 class RefinementSettings(Settings):
@@ -65,139 +62,51 @@ class RefinementSettings(Settings):
 class Classifier(nn.Module):
     """Log odds that a shower is of the sample and not of the generator.
 
-    It sees kinds and conditions, each cell on the scale on which spectra are flat, the missing
-    energy likewise, and sums over cells from which the usual observables are made.
+    Parameters
+    ----------
+    size
+        Numbers that it sees of a shower.
+    settings
+        Of the refinement.
     """
 
     mean: Tensor
     spread: Tensor
-    sums: Tensor
-    cell: Tensor
-    missing: Tensor
 
-    def __init__(
-        self,
-        shape: Shape,
-        features: int,
-        threshold: float,
-        width: int,
-        layers: int,
-        dropout: float,
-    ) -> None:
+    def __init__(self, size: int, settings: RefinementSettings) -> None:
         super().__init__()
-        self.lowest = max(threshold, 1e-6)
-        self.register_buffer("sums", _sums_over_cells(shape.window))
-        self.register_buffer("cell", torch.zeros(_GRID + 1))
-        self.register_buffer("missing", torch.zeros(_GRID + 1))
-        size = features + 2 * shape.cells + 2 + _OBSERVABLES + 2 * sum(shape.window)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("spread", torch.ones(size))
-        sizes = [size] + [width] * layers
+        sizes = [size] + [settings.width] * settings.layers
         parts: list[nn.Module] = []
-        for one, other in pairwise(sizes):
-            parts += [nn.Linear(one, other), nn.SiLU(), nn.Dropout(dropout)]
-        self.layers = nn.Sequential(*parts, nn.Linear(width, 1))
+        for before, after in pairwise(sizes):
+            parts += [nn.Linear(before, after), nn.SiLU(), nn.Dropout(settings.dropout)]
+        self.layers = nn.Sequential(*parts, nn.Linear(settings.width, 1))
 
-    def fit(self, given: Tensor, sample: Sample) -> None:
-        """Take scales from a sample and the features of its conditions."""
-        energies = sample.energies.double().numpy()
-        missing = sample.available.double().numpy() - energies.sum(1)
-        for table, values, least in (
-            (self.cell, energies, self.lowest),
-            (self.missing, missing, LEAST_MISSING),
-        ):
-            scale = Scale()
-            scale.fit(values[values > least])
-            grid = np.exp(np.linspace(math.log(least), math.log(EDGE), _GRID + 1))
-            table.copy_(torch.from_numpy(scale.encode(grid)))
-        inputs = self.inputs(given, sample.energies, sample.available, sample.conditions[:, 0])
+    @abstractmethod
+    def inputs(self, seen: Tensor, *told: Tensor) -> Tensor:
+        """Return what the network sees (N, size); see `Refined`."""
+
+    def take_scales(self, seen: Tensor, *told: Tensor) -> None:
+        """Take scales from a sample."""
+        inputs = self.inputs(seen, *told)
         self.mean.copy_(inputs.mean(0))
         self.spread.copy_(inputs.std(0).clamp(min=0.05))
 
-    def inputs(
-        self, given: Tensor, energies: Tensor, available: Tensor, momentum: Tensor
-    ) -> Tensor:
-        """Return what the network sees (N, size)."""
-        zero, least = energies.new_zeros(()), energies.new_full((), 1e-9)
-        lit = (energies > 0).to(energies.dtype)
-        sums = energies @ self.sums
-        counts = lit @ self.sums[:, :1] / 20
-        large = (energies > _LIT).to(energies.dtype) @ self.sums[:, :1] / 20
-        total, e1, e9, e25, row, column, row2, column2 = (sums[:, i : i + 1] for i in range(8))
-        whole = torch.maximum(total, least)
-        centre = torch.cat([row, column], 1) / whole
-        variance = torch.maximum(torch.cat([row2, column2], 1) / whole - centre**2, least)
-        outside = 1 - e25 / whole
-        missing = available[:, None] - total
-        response = total / momentum[:, None]
-        seen = [
-            counts,
-            large,
-            response,
-            _log((1 - response).abs(), 1e-4),
-            e1 / whole,
-            e9 / whole,
-            e9 / torch.maximum(e25, least),
-            outside,
-            _log(outside, 1e-5),
-            centre,
-            variance.sqrt(),
-            _log(variance, 1e-4),
-        ]
-        bands = sums[:, 8:] / whole
-        number = self._encoded(self.missing, LEAST_MISSING, missing)
-        number = torch.where(missing > LEAST_MISSING, number, zero + _UNLIT)
-        cells = self._encoded(self.cell, self.lowest, energies)
-        cells = torch.where(energies > 0, cells, zero + _UNLIT)
-        tiny = _log(missing.clamp(max=1e-5), 1e-9)
-        logs = _log(bands, 1e-5)
-        return torch.cat([given, cells, lit, number, tiny, *seen, bands, logs], 1)
-
-    def forward(
-        self, given: Tensor, energies: Tensor, available: Tensor, momentum: Tensor
-    ) -> Tensor:
-        """Log odds (N,) of showers (N, cells) in GeV."""
-        with torch.autocast(energies.device.type, enabled=False):
-            inputs = self.inputs(given.float(), energies, available, momentum)
-            inputs = ((inputs - self.mean) / self.spread).clamp(-8.0, 8.0)
+    def forward(self, seen: Tensor, *told: Tensor) -> Tensor:
+        """Log odds (N,) of showers; see `Refined` for the arguments."""
+        with torch.autocast(seen.device.type, enabled=False):
+            inputs = self.inputs(seen, *(column.float() for column in told))
+            inputs = ((inputs - self.mean) / self.spread).clamp(-_FARTHEST, _FARTHEST)
         logits: Tensor = self.layers(inputs)
         return logits[:, 0]
-
-    @staticmethod
-    def _encoded(table: Tensor, least: float, energies: Tensor) -> Tensor:
-        """The scale of `variables`, read from a table over the logarithm."""
-        place = (energies.clamp(min=least) / least).log() * (_GRID / math.log(EDGE / least))
-        place = place.clamp(0.0, _GRID - 1e-3)
-        below = place.floor()
-        index = below.long()
-        ranked = table[index] + (place - below) * (table[1:] - table[:-1])[index]
-        return torch.where(energies < EDGE, ranked, above_edge(energies))
-
-
-_OBSERVABLES = 15
-_LIT = 1e-3
-"""GeV from which cells are counted apart."""
-
-
-def _log(values: Tensor, least: float) -> Tensor:
-    return values.clamp(min=least).log()
-
-
-def _sums_over_cells(window: tuple[int, int]) -> Tensor:
-    """Matrix (cells, sums): total, 1, 3 x 3, 5 x 5, moments, rows, columns."""
-    rows, columns = window
-    row = torch.arange(rows).repeat_interleave(columns) - rows // 2
-    column = torch.arange(columns).repeat(rows) - columns // 2
-    near = torch.maximum(row.abs(), column.abs())
-    masks = [torch.ones_like(row), near == 0, near <= 1, near <= 2]
-    moments = [row, column, row**2, column**2]
-    bands = [row == r - rows // 2 for r in range(rows)]
-    bands += [column == c - columns // 2 for c in range(columns)]
-    return torch.stack([part.float() for part in (*masks, *moments, *bands)], 1)
 
 
 class Refined(Family):
     """A generator and the classifier that picks among its candidates.
+
+    What a classifier sees of N showers are numbers (N, ...); what it is told of the particles,
+    columns of N.
 
     Parameters
     ----------
@@ -209,47 +118,40 @@ class Refined(Family):
 
     Settings = RefinementSettings
     settings: RefinementSettings
+    classifier: Classifier
 
     def __init__(self, settings: RefinementSettings, generator: Family) -> None:
         super().__init__(settings, generator.shape)
-        self.features.load_state_dict(generator.features.state_dict())
         self.generator = generator.requires_grad_(False)
-        self.noise = settings.candidates * generator.noise + 1
-        self.classifier = Classifier(
-            generator.shape,
-            self.features.size,
-            generator.settings.threshold,
-            settings.width,
-            settings.layers,
-            settings.dropout,
-        )
 
-    def prepare(self, sample: Sample) -> None:
-        few = sample.take(slice(0, 50_000))
-        given = self.features(few.pdg, few.conditions)
-        self.classifier.fit(given, few)
+    @abstractmethod
+    def told(self, sample: Any, rows: Tensor) -> tuple[Tensor, ...]:
+        """Return what the classifier is told of particles in these rows."""
 
-    def stages(self, sample: Sample) -> Iterator[Stage]:
+    @abstractmethod
+    def pool(self, sample: Any, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Generate showers of a sample's particles.
+
+        Returns
+        -------
+        tuple of Tensor
+            What the classifier sees of the sample's showers, and of those.
+        """
+
+    def stages(self, sample: Any) -> Iterator[Stage]:
+        """Yield the only training."""
         yield Telling(self, sample)
 
-    def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        count, size = self.settings.candidates, self.generator.noise
-        # All candidates of a block in one go: larger matrix products.
-        noises = torch.cat([noise[:, k * size : (k + 1) * size] for k in range(count)])
-        kinds, given = pdg.repeat(count), conditions.repeat(count, 1)
-        energies = self.generator.generate(noises, kinds, given)
-        odds = self._odds(energies, kinds, given)
-        uniform = 0.5 * (1 + torch.erf(noise[:, -1] / math.sqrt(2)))
-        # Not len(noise): the exported graph would keep the number of the example.
-        candidates = energies.reshape(count, -1, energies.shape[1])
-        return pick(candidates, odds.reshape(count, -1), uniform)
-
-    def _odds(self, energies: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        given = self.features(pdg, conditions)
-        available = self.available(pdg, conditions)
-        logits = self.classifier(given, energies, available, conditions[:, 0])
+    def odds(self, seen: Tensor, *told: Tensor) -> Tensor:
+        """Odds (N,) of candidates."""
+        logits = self.classifier(seen, *told)
         odds: Tensor = logits.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT).exp()
         return odds
+
+    @property
+    def threshold(self) -> float:
+        """The generator's."""
+        return self.generator.threshold
 
     @property
     def title(self) -> str:
@@ -257,6 +159,7 @@ class Refined(Family):
         return f"{self.generator.title}, refined"
 
     def method(self) -> str:
+        """See `Family.method`."""
         s = self.settings
         return (
             f"refined: of {s.candidates} candidates, one is drawn by "
@@ -296,8 +199,9 @@ class Telling(Stage):
     """A classifier learns to tell the sample's showers from the generator's."""
 
     family: Refined
+    weight_decay = 1e-2
 
-    def __init__(self, family: Refined, sample: Sample) -> None:
+    def __init__(self, family: Refined, sample: Any) -> None:
         s = family.settings
         super().__init__(
             "refinement",
@@ -308,35 +212,26 @@ class Telling(Stage):
             min(s.batch, len(sample)),
             s.learning_rate,
         )
-        self.weight_decay = 1e-2
-        self.pools: list[Tensor] = []
+        self.pools: list[tuple[Tensor, Tensor]] = []
 
     def loss(self, rows: Tensor) -> Tensor:
-        family, sample = self.family, self.sample
+        """See `Stage.loss`."""
+        family = self.family
         if not self.pools:
             # Not before it is needed: a finished training that is taken up again needs none.
             self.pools = [self._pool(number) for number in range(family.settings.pools)]
-        pool = self.pools[int(torch.randint(len(self.pools), ()))]
-        there = sample.take(rows)
-        energies = torch.cat([there.energies, pool[rows]])
-        given = family.features(there.pdg, there.conditions).repeat(2, 1)
-        available, momentum = there.available.repeat(2), there.conditions[:, 0].repeat(2)
-        found = family.classifier(given, energies, available, momentum)
+        both = self.pools[int(torch.randint(len(self.pools), ()))]
+        seen = torch.cat([showers[rows] for showers in both])
+        told = (torch.cat([column, column]) for column in family.told(self.sample, rows))
+        found = family.classifier(seen, *told)
         wanted = (torch.arange(len(found), device=self.device) < len(rows)).float()
         loss: Tensor = F.binary_cross_entropy_with_logits(found.float(), wanted)
         return loss
 
     @torch.no_grad()
-    def _pool(self, number: int) -> Tensor:
-        """Generate showers (N, cells) with the sample's conditions."""
-        family, sample = self.family, self.sample
+    def _pool(self, number: int) -> tuple[Tensor, Tensor]:
+        family = self.family
         random = torch.Generator().manual_seed(seed_of(family.settings.seed, "pool", number))
-        parts = []
         family.generator.eval()
         with torch.autocast(self.device.type, enabled=False):
-            for start in range(0, len(sample), _BLOCK):
-                part = sample.take(slice(start, start + _BLOCK))
-                noise = torch.randn((len(part), family.generator.noise), generator=random)
-                noise = noise.to(self.device)
-                parts.append(family.generator.generate(noise, part.pdg, part.conditions))
-        return torch.cat(parts)
+            return family.pool(self.sample, random)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from k4calofast.exceptions import TrainingError
+from k4calofast.exceptions import SteeringError, TrainingError
 from k4calofast.training.configuration import Configuration, Settings, mapping
 
 Choice = bool | int | float | str
@@ -66,6 +66,29 @@ def read(file: Path, family: str, base: Settings) -> Space:
     }
 
 
+def searched(file: Path | None, family: str, base: Settings, fixed: Sequence[str]) -> Space:
+    """Return the space in a file, or the default one without what is fixed.
+
+    Raises
+    ------
+    SteeringError
+        If a setting is fixed and searched, or nothing is searched.
+    TrainingError
+        See `read`.
+    """
+    if file is None:
+        found = default(family, base)
+        found = {name: tried for name, tried in found.items() if name not in fixed}
+    else:
+        found = read(file, family, base)
+    both = sorted(set(fixed) & set(found))
+    if both:
+        raise SteeringError(f"--set {both[0]}: is searched, by {file}")
+    if not found:
+        raise SteeringError(f"nothing to search for family {family}: give a --space")
+    return found
+
+
 def text(space: Space) -> str:
     """Return a space as YAML that `read` takes."""
     content = {
@@ -89,15 +112,15 @@ def chosen(family: str, base: Settings, values: Mapping[str, Choice]) -> Setting
 def _tried(
     family: str, base: Settings, name: str, value: Any, where: str
 ) -> Range | tuple[Choice, ...]:
-    def checked(one: Any) -> Choice:
-        values = base.model_dump() | {name: one}
+    def checked(given: Any) -> Choice:
+        values = base.model_dump() | {name: given}
         settings = Configuration(family, values, {name: where}).settings(type(base))
         found: Choice = settings.model_dump(mode="json")[name]
         return found
 
     said = f"{where}: {name}"
     if isinstance(value, list):
-        choices = tuple(checked(one) for one in value)
+        choices = tuple(checked(choice) for choice in value)
         if len(choices) != len(set(choices)) or not choices:
             raise TrainingError(f"{said}: choices must be there, each once")
         return choices
@@ -117,8 +140,8 @@ def _tried(
 def _allowed(family: str, base: Settings, name: str, tried: Range | tuple[Choice, ...]) -> bool:
     ends = (tried.low, tried.high) if isinstance(tried, Range) else tried
     try:
-        for one in ends:
-            chosen(family, base, {name: one})
+        for end in ends:
+            chosen(family, base, {name: end})
     except TrainingError:
         return False
     return True

@@ -8,7 +8,6 @@ killed goes on, from its last checkpoint, when the search does.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
@@ -25,21 +24,23 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from k4calofast import detector, output
-from k4calofast.exceptions import ModelError, TrainingError
+from k4calofast import output
+from k4calofast.exceptions import TrainingError
 from k4calofast.generator import Model
 from k4calofast.locks import locked
-from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.showers.reading import Hints, read_with_provenance
-from k4calofast.training import configuration, loop, recipe
+from k4calofast.showers.reading import Hints
+from k4calofast.training import configuration, families, joining, kinds, loop, recipe
 from k4calofast.training.configuration import Settings
+from k4calofast.training.kinds import Kind
+from k4calofast.training.objectives import measured
 from k4calofast.training.seeds import seed_of
 from k4calofast.training.space import Range, Space, chosen
 from k4calofast.training.workfolder import first_line
-from k4calofast.validation.crystals.readout import Crystals
 from k4calofast.validation.drawing import plotting
-from k4calofast.validation.objectives import OBJECTIVES, distance
-from k4calofast.validation.reference import Reference
+from k4calofast.validation.objectives import OBJECTIVES
+
+Reference = tuple[Any, Any]
+"""Showers by which trials are compared, and where they come from."""
 
 Progress = Callable[[], AbstractContextManager[loop.Report]]
 """Shows one training."""
@@ -74,13 +75,18 @@ class Search:
     family, base, space
         Whose settings, their values where they are not searched, and those that are.
     objective
-        One of `OBJECTIVES`.
+        One of `k4calofast.validation.objectives.OBJECTIVES`.
     seed
         Of what is tried; trainings have that of the settings.
     prune
         Whether to give up trainings that are worse than the median at the same place.
     device, hints, command
         As for `k4calofast.training.recipe.train`.
+
+    Raises
+    ------
+    TrainingError
+        If the kind of calorimeters that the family is for has no such objective.
     """
 
     sample: Path
@@ -95,7 +101,22 @@ class Search:
     hints: Hints = Hints()  # noqa: RUF009 - it is frozen
     command: str = ""
 
-    def reference(self) -> CrystalShowers:
+    def __post_init__(self) -> None:
+        known = [name for name in OBJECTIVES if name not in self.kind.without]
+        if self.objective not in known:
+            reason = self.kind.without.get(self.objective)
+            raise TrainingError(
+                f"no objective '{self.objective}' of family {self.family}"
+                + (f": {reason}" if reason else "")
+                + f"; there are {', '.join(known)}"
+            )
+
+    @property
+    def kind(self) -> Kind:
+        """Of calorimeters that the family is for."""
+        return kinds.of(families.kind_of(self.family))
+
+    def reference(self) -> Reference:
         """Read the showers that trials are compared by, after making sure that they may be.
 
         Raises
@@ -103,25 +124,21 @@ class Search:
         FileFormatError, TrainingError
             If a sample cannot be read, or both are the same.
         """
-        _, provenance = read_with_provenance(self.sample, self.hints)
-        showers, other = read_with_provenance(self.choose, self.hints)
+        _, provenance = joining.read_sample(self.sample, self.kind, self.hints)
+        showers, other = joining.read_sample(self.choose, self.kind, self.hints)
         recipe.refuse_trained_on(self.choose, other, self.sample, provenance)
-        # Evenly: samples may be ordered by kind.
-        chosen: CrystalShowers = showers.take(slice(None, None, -(-len(showers) // _MOST)))
-        return chosen
+        # Evenly: samples may be ordered by particle.
+        return showers.take(slice(None, None, -(-len(showers) // _MOST))), other
 
     def identity(self) -> dict[str, Any]:
         """What makes trials comparable."""
-        digests = {}
-        for name, file in (("sample", self.sample), ("choose", self.choose)):
-            with file.open("rb") as content:
-                digests[name] = hashlib.file_digest(content, "sha256").hexdigest()
         space = {
             name: asdict(tried) if isinstance(tried, Range) else list(tried)
             for name, tried in self.space.items()
         }
         identity = {
-            **digests,
+            "sample": joining.digest(self.sample),
+            "choose": joining.digest(self.choose),
             "family": self.family,
             "settings": self.base.model_dump(mode="json", exclude=set(self.space)),
             "space": space,
@@ -209,7 +226,7 @@ def tune(
         _keep_the_best(search, study, folders)
     _keep_the_best(search, study, folders)
     if not completed(study):
-        errors = [one.user_attrs.get("error") for one in study.get_trials(deepcopy=False)]
+        errors = [trial.user_attrs.get("error") for trial in study.get_trials(deepcopy=False)]
         raise TrainingError(f"no trial was completed; the last one said: {errors[-1]}")
     output.write(out / HISTORY, history(study, search.objective))
     return study
@@ -218,14 +235,14 @@ def tune(
 def completed(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Trials that were completed, the best first."""
     found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return sorted(found, key=lambda one: (one.value, one.number))
+    return sorted(found, key=lambda trial: (trial.value, trial.number))
 
 
 def history(study: optuna.Study, objective: str) -> bytes:
     """Draw the objective against the trial (PNG); trials without one are at the upper edge."""
     plt, mplhep = plotting()
-    done = sorted(completed(study), key=lambda one: one.number)
-    numbers, values = [one.number for one in done], [one.value for one in done]
+    done = sorted(completed(study), key=lambda trial: trial.number)
+    numbers, values = [trial.number for trial in done], [trial.value for trial in done]
     with plt.style.context(mplhep.style.ATLAS), plt.rc_context({"font.size": 9}):
         figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
         axes.plot(numbers, values, "o", color="black", label="completed")
@@ -235,7 +252,7 @@ def history(study: optuna.Study, objective: str) -> bytes:
             (TrialState.PRUNED, "x", "pruned"),
             (TrialState.FAIL, "v", "failed"),
         ):
-            gone = [one.number for one in study.get_trials(deepcopy=False, states=(state,))]
+            gone = [trial.number for trial in study.get_trials(deepcopy=False, states=(state,))]
             edge = axes.get_xaxis_transform()
             if gone:
                 height = [0.96] * len(gone)
@@ -264,10 +281,10 @@ class Median(optuna.pruners.BasePruner):  # type: ignore[misc]
         place = trial.last_step
         if place is None or place % _STAGE < _EARLIEST * _PARTS:
             return False
-        others = [_best_until(one, place) for one in completed(study)]
-        there = [one for one in others if one is not None]
-        here = _best_until(trial, place)
-        return len(there) >= _LEAST and here is not None and here > statistics.median(there)
+        others = [_best_until(other, place) for other in completed(study)]
+        figures = [figure for figure in others if figure is not None]
+        figure = _best_until(trial, place)
+        return len(figures) >= _LEAST and figure is not None and figure > statistics.median(figures)
 
 
 def _best_until(trial: optuna.trial.FrozenTrial, place: int) -> float | None:
@@ -338,9 +355,9 @@ def _study(search: Search, out: Path, storage: str | None, name: str) -> optuna.
             raise TrainingError(f"no study in this storage: {first_line(error)}") from None
         identity = search.identity()
         try:
-            there = study.user_attrs.setdefault("identity", identity)
-            study.set_user_attr("identity", there)
-            changed = [key for key in identity if there.get(key) != identity[key]]
+            known = study.user_attrs.setdefault("identity", identity)
+            study.set_user_attr("identity", known)
+            changed = [key for key in identity if known.get(key) != identity[key]]
             wrong = "" if changed else _wrong(study, search.space)
         except Exception as error:
             # What was edited by hand fails in Optuna, in SQLAlchemy, or in the database.
@@ -360,20 +377,20 @@ def _wrong(study: optuna.Study, space: Space) -> str:
     """What no search has written into a study; nothing if all is well."""
     if study.direction != optuna.study.StudyDirection.MINIMIZE:
         return "it does not minimise"
-    for one in study.get_trials(deepcopy=False):
-        for name, value in one.params.items():
+    for trial in study.get_trials(deepcopy=False):
+        for name, value in trial.params.items():
             tried = space.get(name, ())
             if not (
                 tried.low <= value <= tried.high if isinstance(tried, Range) else value in tried
             ):
-                return f"trial {one.number} has {name} {value!r}"
-        if one.state == TrialState.COMPLETE:
-            if set(one.params) != set(space):
-                return f"trial {one.number} lacks settings"
-            if one.value is None or not math.isfinite(one.value):
-                return f"trial {one.number} has the figure {one.value}"
-            if not isinstance(one.user_attrs.get("minutes"), int | float):
-                return f"trial {one.number} says not how long it took"
+                return f"trial {trial.number} has {name} {value!r}"
+        if trial.state == TrialState.COMPLETE:
+            if set(trial.params) != set(space):
+                return f"trial {trial.number} lacks settings"
+            if trial.value is None or not math.isfinite(trial.value):
+                return f"trial {trial.number} has the figure {trial.value}"
+            if not isinstance(trial.user_attrs.get("minutes"), int | float):
+                return f"trial {trial.number} says not how long it took"
     return ""
 
 
@@ -398,7 +415,7 @@ def _run(
     study: optuna.Study,
     trial: optuna.Trial,
     folders: _Folders,
-    reference: CrystalShowers,
+    reference: Reference,
     progress: Progress,
 ) -> str:
     """Train with a trial's settings, say how good that is, and return a line about it."""
@@ -406,20 +423,13 @@ def _run(
     try:
         settings = search.suggest(trial)
         with progress() as report:
-            card = recipe.train(
-                search.sample,
-                model,
-                folders.work(trial.number),
-                search.family,
-                settings,
-                search.command,
-                report,
-                choose=search.choose,
-                device=search.device,
-                hints=search.hints,
-                watch=_Watch(trial, search.prune),
+            task = recipe.Task(
+                search.family, settings, search.sample, choose=search.choose, hints=search.hints
             )
-        value = measured(search.objective, Model(model, "cpu"), reference)
+            product = recipe.Product(model, folders.work(trial.number), search.command)
+            run = loop.Run(search.device, report, _Watch(trial, search.prune))
+            card = recipe.train(task, product, run)
+        value = measured(search.objective, Model(model, "cpu"), *reference)
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
         return f"trial {trial.number}: pruned"
@@ -434,30 +444,14 @@ def _run(
     return f"trial {trial.number}: {search.objective} {value:.4g}, {said}"
 
 
-def measured(objective: str, model: Model, reference: CrystalShowers) -> float:
-    """Return how far a generator is from a reference.
-
-    Raises
-    ------
-    TrainingError
-        If that is no number.
-    """
-    card = model.card
-    readout = Crystals(detector.load_crystals(card.detector), card.threshold)
-    try:
-        return distance(objective, model, Reference(reference, "", readout))
-    except ModelError as error:
-        raise TrainingError(str(error)) from None
-
-
 def _keep_the_best(search: Search, study: optuna.Study, folders: _Folders) -> None:
     """Write the best settings, and remove the folders of all other trials that are over."""
     known = study.get_trials(deepcopy=False)
-    done = [one for one in known if one.state == TrialState.COMPLETE]
-    best = min(done, key=lambda one: (one.value, one.number), default=None)
-    for one in known:
-        if one.state.is_finished() and one is not best:
-            folders.remove(one.number)
+    done = [trial for trial in known if trial.state == TrialState.COMPLETE]
+    best = min(done, key=lambda trial: (trial.value, trial.number), default=None)
+    for trial in known:
+        if trial.state.is_finished() and trial is not best:
+            folders.remove(trial.number)
     if best is not None:
         text = configuration.text(search.family, search.settings(best))
         output.write(folders.out / BEST, text)

@@ -123,10 +123,10 @@ class WorkFolder:
         """
         minutes = 0.0
         if (self.folder / IDENTITY).exists():
-            there = notes(self.folder)
-            minutes = there.minutes
-            if there.identity != identity:
-                changed = [key for key in identity if there.identity.get(key) != identity[key]]
+            known = notes(self.folder)
+            minutes = known.minutes
+            if known.identity != identity:
+                changed = [key for key in identity if known.identity.get(key) != identity[key]]
                 raise TrainingError(
                     f"{self.folder} is of a training with another {', '.join(changed)}; "
                     "remove it, or choose another --work folder"
@@ -211,17 +211,17 @@ def settings(folder: Path) -> tuple[str, Settings]:
     """
     file = folder / CONFIGURATION
     found = configuration.read(None, file, [], "")
-    here = found.settings(settings_of(found.family))
-    there = notes(folder).identity.get("settings")
-    values = here.model_dump(mode="json")
-    if not isinstance(there, dict) or any(
-        name in values and values[name] != value for name, value in there.items()
+    settings = found.settings(settings_of(found.family))
+    noted = notes(folder).identity.get("settings")
+    values = settings.model_dump(mode="json")
+    if not isinstance(noted, dict) or any(
+        name in values and values[name] != value for name, value in noted.items()
     ):
         raise TrainingError(
             f"{file}: was changed after the training, whose settings {IDENTITY} has; put them "
             "back, or train again in another folder"
         )
-    return found.family, here
+    return found.family, settings
 
 
 def weights(file: Path, remedy: str) -> dict[str, torch.Tensor]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from k4calofast.showers import crystals
+from k4calofast.training.crystals.kind import KIND
 from k4calofast.training.crystals.sample import Sample
-from k4calofast.training.recipe import shape_of
 
 GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
 
@@ -116,4 +116,4 @@ def sample() -> Sample:
 
 @pytest.fixture(scope="session")
 def shape():
-    return shape_of(crystals.read(GEANT4)[1])
+    return KIND.shape(crystals.read(GEANT4)[1], None)

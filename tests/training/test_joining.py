@@ -11,9 +11,11 @@ from k4calofast.cli.commands import app
 from k4calofast.exceptions import ModelError, TrainingError
 from k4calofast.generator.card import read_card
 from k4calofast.showers import crystals
-from k4calofast.showers.reading import Source
+from k4calofast.showers.reading import Hints, Source
 from k4calofast.training import joining, recipe
+from k4calofast.training.crystals.kind import KIND
 from k4calofast.training.families import settings_of
+from k4calofast.training.recipe import Product, Task
 from k4calofast.validation.reference import refuse_unfit
 
 
@@ -29,12 +31,12 @@ def more(geant4, tmp_path):
 
 
 def test_samples_are_joined(geant4, more):
-    joined = joining.read(geant4, [more])
+    joined = joining.read(geant4, [more], KIND, Hints())
     showers, provenance = crystals.read(geant4)
     assert len(joined.showers) == len(showers) + 300
     assert (joined.showers.energies[-300:] == showers.energies[:300]).all()
     assert joined.provenance == provenance
-    alone = joining.read(geant4, [])
+    alone = joining.read(geant4, [], KIND, Hints())
     assert alone.identity() == {}
     assert len(alone.showers) == len(showers)
 
@@ -57,29 +59,29 @@ def test_the_card_says_of_all_samples_and_none_is_a_reference(geant4, more, smal
         with pytest.raises(ModelError, match="has the seed of the sample"):
             refuse_unfit(card, more, Source(card.detector, card.training.simulation, seed))
     refuse_unfit(card, more, Source(card.detector, card.training.simulation, 8))
-    work = output.with_name("f.work")
+    product = Product(output, output.with_name("f.work"))
     settings = settings_of("library")(**values)
     with pytest.raises(TrainingError, match="epochs are chosen by showers that are not trained on"):
-        recipe.train(geant4, output, work, "library", settings, "again", choose=more, more=[more])
+        recipe.train(Task("library", settings, geant4, [more], choose=more), product)
     other = tmp_path / "other.h5"
     showers, provenance = crystals.read(more)
     crystals.write(other, [showers], provenance.model_copy(update={"seed": 8}))
     with pytest.raises(TrainingError, match="another more"):
-        recipe.train(geant4, output, work, "library", settings, "again", more=[other])
+        recipe.train(Task("library", settings, geant4, [other]), product)
 
 
 def test_samples_that_do_not_belong_together_are_refused(geant4, more, tmp_path):
     showers, provenance = crystals.read(more)
-    for name, value in (
-        ("physics", "another"),
-        ("detector", "CLD_ECAL_barrel"),
-        ("magnetic_field", -0.9),
+    for name, value, error in (
+        ("physics", "another", "differ in physics"),
+        ("detector", "CLD_ECAL_barrel", "holds showers in layers, and this family is for crystals"),
+        ("magnetic_field", -0.9, "differ in magnetic_field"),
     ):
         other = tmp_path / "other.h5"
         crystals.write(other, [showers], provenance.model_copy(update={name: value}))
-        with pytest.raises(TrainingError, match=f"differ in {name}"):
-            joining.read(geant4, [other])
+        with pytest.raises(TrainingError, match=error):
+            joining.read(geant4, [other], KIND, Hints())
     with pytest.raises(TrainingError, match="has the seed of"):
-        joining.read(geant4, [more, shutil.copy(more, tmp_path / "copy.h5")])
+        joining.read(geant4, [more, shutil.copy(more, tmp_path / "copy.h5")], KIND, Hints())
     with pytest.raises(TrainingError, match="has the seed of"):
-        joining.read(geant4, [geant4])
+        joining.read(geant4, [geant4], KIND, Hints())

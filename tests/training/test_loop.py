@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from k4calofast.exceptions import TrainingError
-from k4calofast.training.crystals.choice import Judge, chi2_ndf
+from k4calofast.training.crystals.choice import ResponseJudge
 from k4calofast.training.loop import rows_of
+from k4calofast.training.response import chi2_ndf
 
 
 def test_every_shower_comes_once_before_any_comes_again():
@@ -19,9 +22,10 @@ def test_every_shower_comes_once_before_any_comes_again():
 
 
 def test_chi2_is_one_for_a_permuted_sample_and_grows_with_a_shift(sample):
-    totals = sample.energies.sum(1)
-    assert chi2_ndf(sample, totals) == 0
-    assert 1.5 < chi2_ndf(sample, totals * 1.05) < chi2_ndf(sample, totals * 1.2)
+    given, totals = (sample.pdg, sample.conditions[:, 0]), sample.energies.sum(1)
+    assert chi2_ndf(*given, totals, totals) == 0
+    little, more = (chi2_ndf(*given, totals, totals * factor) for factor in (1.05, 1.2))
+    assert 1.5 < little < more
 
 
 def test_a_judge_uses_the_same_noise_for_every_epoch(sample):
@@ -32,6 +36,6 @@ def test_a_judge_uses_the_same_noise_for_every_epoch(sample):
         def generate(self, noise, *_):
             return noise.abs()
 
-    echo = Echo()
-    echo.features.kinds = torch.zeros(1)
-    assert Judge(sample, 1)(echo) == Judge(sample, 1)(echo)
+    stage = SimpleNamespace(family=Echo())
+    stage.family.features.kinds = torch.zeros(1)
+    assert ResponseJudge(sample, 1)(stage) == ResponseJudge(sample, 1)(stage)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from k4calofast.generator.card import read_card
 from k4calofast.showers import crystals
 from k4calofast.training import recipe, workfolder
 from k4calofast.training.families import FAMILIES, kind_of, settings_of
+from k4calofast.training.loop import Run
+from k4calofast.training.recipe import Product, Task
 
 K4CALOFAST = Path(sys.executable).with_name("k4calofast")
 
@@ -30,7 +33,8 @@ def made(request, geant4, small, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     settings = settings_of(request.param)(epoch=20, **small[request.param])
     output, work = folder / "barrel" / request.param, folder / "work"
-    recipe.train(geant4, output, work, request.param, settings, "k4calofast train ...")
+    product = Product(output, work, "k4calofast train ...")
+    recipe.train(Task(request.param, settings, geant4), product)
     return output, work, request.param
 
 
@@ -100,10 +104,10 @@ def test_a_training_killed_in_the_middle_goes_on_to_the_same_weights(made, geant
             seen.add(stage)
             raise Killed
 
-    arguments = (geant4, tmp_path / "barrel" / name, tmp_path / "work", name, settings, "again")
+    product = Product(tmp_path / "barrel" / name, tmp_path / "work", "again")
     for _ in range(10):
         try:
-            recipe.train(*arguments, kill)
+            recipe.train(Task(name, settings, geant4), product, Run(report=kill))
             break
         except Killed:
             continue
@@ -112,15 +116,15 @@ def test_a_training_killed_in_the_middle_goes_on_to_the_same_weights(made, geant
     if seen:
         other = settings.model_copy(update={"seed": 7})
         with pytest.raises(TrainingError, match="another settings"):
-            recipe.train(*arguments[:4], other, "other")
+            recipe.train(Task(name, other, geant4), product)
 
 
-def test_a_generator_of_one_kind_needs_no_kind(geant4, small):
+def test_a_generator_of_one_kind_needs_no_kind(shape, small):
     import onnx
 
     from k4calofast.training import export
 
-    shape = recipe.shape_of(crystals.read(geant4)[1])._replace(kinds=[22])
+    shape = replace(shape, kinds=[22])
     settings = settings_of("flow_matching")(**small["flow_matching"])
     generator = recipe.build("flow_matching", settings, shape)
     graph = onnx.load_from_string(export.to_onnx(generator)).graph
@@ -132,8 +136,9 @@ def test_a_training_starts_from_another(geant4, small, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     slow = {"steps": 1, "distillation_steps": 1, "learning_rate": 1e-9, "distillation_rate": 1e-9}
     settings = settings_of(name)(**small[name] | slow)
-    recipe.train(geant4, output, first, name, settings.model_copy(update={"seed": 1}), "first")
-    recipe.train(geant4, output, second, name, settings, "second", start=first)
+    other = settings.model_copy(update={"seed": 1})
+    recipe.train(Task(name, other, geant4), Product(output, first, "first"))
+    recipe.train(Task(name, settings, geant4, start=first), Product(output, second, "second"))
     there, here = (
         torch.load(work / workfolder.TRAINED, weights_only=True) for work in (first, second)
     )
@@ -143,15 +148,17 @@ def test_a_training_starts_from_another(geant4, small, tmp_path):
     assert training.command == "first && second"
     assert "; then " in training.method
     assert training.more_seeds == ()
+    task = Task(name, settings, geant4, start=tmp_path)
     with pytest.raises(TrainingError, match="so nothing trained"):
-        recipe.train(geant4, output, tmp_path / "third", name, settings, "", start=tmp_path)
+        recipe.train(task, Product(output, tmp_path / "third"))
 
 
 def test_epochs_are_not_chosen_by_what_is_trained_on(geant4, small, tmp_path):
     settings = settings_of("flow_matching")(**small["flow_matching"])
     output = tmp_path / "b" / "f"
+    task = Task("flow_matching", settings, geant4, choose=geant4)
     with pytest.raises(TrainingError, match="has the seed of"):
-        recipe.train(geant4, output, tmp_path, "flow_matching", settings, "", choose=geant4)
+        recipe.train(task, Product(output, tmp_path))
 
 
 def test_the_command_line_trains(geant4, small, tmp_path):

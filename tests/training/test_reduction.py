@@ -9,7 +9,7 @@ from k4calofast.exceptions import ModelError
 from k4calofast.generator import Model, find_model
 from k4calofast.generator.card import read_card
 from k4calofast.showers import crystals
-from k4calofast.training.precision import Kind
+from k4calofast.training.precision import Reduced
 from k4calofast.training.reduction import reduce
 
 
@@ -20,7 +20,7 @@ def flow():
 
 def test_half_precision_weights_halve_the_file_and_move_showers_little(flow, geant4, tmp_path):
     showers, _ = crystals.read(geant4)
-    card = reduce(flow, tmp_path / "b" / "half", Kind.FLOAT16, showers, "k4calofast reduce ...")
+    card = reduce(flow, tmp_path / "b" / "half", Reduced.FLOAT16, geant4, "k4calofast reduce ...")
     assert (tmp_path / "b" / "half" / card.file).stat().st_size < 0.55 * (
         (flow / "model.onnx").stat().st_size
     )
@@ -37,7 +37,7 @@ def test_half_precision_weights_halve_the_file_and_move_showers_little(flow, gea
 
 def test_int8_showers_do_not_depend_on_their_neighbours(flow, geant4, tmp_path):
     showers, _ = crystals.read(geant4)
-    reduce(flow, tmp_path / "b" / "int8", Kind.INT8, showers, "")
+    reduce(flow, tmp_path / "b" / "int8", Reduced.INT8, geant4, "")
     model = Model(tmp_path / "b" / "int8", "cpu")
     assert read_card(tmp_path / "b" / "int8").name == "b/int8"
     few = showers.take(slice(0, 60))
@@ -55,6 +55,7 @@ def test_a_model_without_large_weights_cannot_be_reduced(geant4, small, tmp_path
 
     settings = settings_of("library")(**small["library"])
     output = tmp_path / "b" / "f"
-    recipe.train(geant4, output, tmp_path / "w", "library", settings, "")
+    task = recipe.Task("library", settings, geant4)
+    recipe.train(task, recipe.Product(output, tmp_path / "w"))
     with pytest.raises(ModelError, match="no hidden layers"):
-        reduce(output, tmp_path / "b" / "g", Kind.INT8, crystals.read(geant4)[0], "")
+        reduce(output, tmp_path / "b" / "g", Reduced.INT8, geant4, "")

@@ -15,8 +15,10 @@ from k4calofast.generator import Model
 from k4calofast.generator.card import read_card
 from k4calofast.showers import crystals
 from k4calofast.training import export, recipe, workfolder
+from k4calofast.training.crystals.refinement import RefinedCrystals
 from k4calofast.training.families import settings_of
-from k4calofast.training.refinement import Refined, RefinementSettings, Telling, pick
+from k4calofast.training.recipe import Product, Task
+from k4calofast.training.refinement import RefinementSettings, Telling, pick
 
 SMALL = RefinementSettings(steps=40, epoch=20, width=16, batch=128, pools=1)
 
@@ -25,7 +27,8 @@ SMALL = RefinementSettings(steps=40, epoch=20, width=16, batch=128, pools=1)
 def generator_work(geant4, small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("generator")
     settings = settings_of("flow_matching")(**small["flow_matching"])
-    recipe.train(geant4, folder / "b" / "f", folder / "work", "flow_matching", settings, "first")
+    product = Product(folder / "b" / "f", folder / "work", "first")
+    recipe.train(Task("flow_matching", settings, geant4), product)
     return folder / "work"
 
 
@@ -58,7 +61,7 @@ def test_the_classifier_finds_a_generator_that_is_off(geant4, generator_work):
 
     sample = Sample.of(showers, 5e-5)
     torch.manual_seed(1)
-    refined = Refined(SMALL, generator)
+    refined = RefinedCrystals(SMALL, generator)
     refined.prepare(sample)
     stage = Telling(refined, sample)
     optimizer = torch.optim.Adam(refined.classifier.parameters(), 3e-3)
@@ -73,16 +76,14 @@ def test_the_classifier_finds_a_generator_that_is_off(geant4, generator_work):
     refined.eval()
     rows = torch.arange(500)
     with torch.no_grad():
-        given = refined.features(sample.pdg[rows], sample.conditions[rows])
-        rest = (sample.available[rows], sample.conditions[rows, 0])
-        there = refined.classifier(given, sample.energies[rows], *rest)
-        here = refined.classifier(given, stage.pools[0][rows], *rest)
-    assert float(there.mean()) > float(here.mean()) + 1
+        told = refined.told(sample, rows)
+        of_sample, of_pool = (refined.classifier(seen[rows], *told) for seen in stage.pools[0])
+    assert float(of_sample.mean()) > float(of_pool.mean()) + 1
 
 
 def test_a_refined_model_runs_like_any_other(geant4, generator_work, tmp_path):
     output, work = tmp_path / "b" / "refined", tmp_path / "work"
-    recipe.refine(generator_work, geant4, output, work, SMALL, "second")
+    recipe.refine(generator_work, geant4, SMALL, Product(output, work, "second"))
     card = read_card(output)
     assert card.training.command == "first && second"
     assert card.noise == 2 * 122 + 1
@@ -110,7 +111,7 @@ def test_a_refined_model_runs_like_any_other(geant4, generator_work, tmp_path):
     assert (is_one[0] | is_one[1]).mean() > 0.95
     assert 0.1 < is_one[0].mean() < 0.9
     # Again: from the last checkpoint, to the same.
-    recipe.refine(generator_work, geant4, output, work, SMALL, "second")
+    recipe.refine(generator_work, geant4, SMALL, Product(output, work, "second"))
     assert (output / card.file).read_bytes() == first
     assert json.loads((work / workfolder.IDENTITY).read_text())["minutes"] > 0
 

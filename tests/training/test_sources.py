@@ -20,6 +20,7 @@ from k4calofast.showers.crystals import besiii_raw, calochallenge
 from k4calofast.showers.reading import Hints, read_with_provenance
 from k4calofast.training import recipe
 from k4calofast.training.families import settings_of
+from k4calofast.training.recipe import Product, Task
 
 FULLSIM = Path(__file__).resolve().parents[2] / "options" / "input" / "fullsim.edm4hep.root"
 NAMES = [condition.name for condition in CONDITIONS]
@@ -135,7 +136,8 @@ def test_a_generator_is_trained_on_a_full_simulation_in_edm4hep(tmp_path):
 
 def test_the_card_knows_the_samples_seed_and_the_family(geant4, settings, tmp_path):
     output = tmp_path / "barrel" / "flow"
-    recipe.train(geant4, output, tmp_path / "work", "flow_matching", settings, "")
+    task = Task("flow_matching", settings, geant4)
+    recipe.train(task, Product(output, tmp_path / "work"))
     training = read_card(output).training
     assert (training.sample_seed, training.seed) == (1001, 0)
     assert training.family == settings.title
@@ -143,20 +145,22 @@ def test_the_card_knows_the_samples_seed_and_the_family(geant4, settings, tmp_pa
 
 def test_one_file_is_not_trained_on_and_chosen_by(challenge, settings, tmp_path):
     file = challenge()
-    arguments = (tmp_path / "b" / "f", tmp_path / "work", "flow_matching", settings, "")
+    task = Task("flow_matching", settings, file, choose=file)
     with pytest.raises(TrainingError, match="is trained on: epochs are chosen by other showers"):
-        recipe.train(file, *arguments, choose=file)
+        recipe.train(task, Product(tmp_path / "b" / "f", tmp_path / "work"))
 
 
 def test_other_hits_are_another_training(settings, tmp_path):
-    arguments = (tmp_path / "b" / "f", tmp_path / "work", "flow_matching", settings, "")
+    product = Product(tmp_path / "b" / "f", tmp_path / "work")
     hints = Hints(hits="EMCBarrelCollectionFull")
-    recipe.train(FULLSIM, *arguments, hints=hints)
+    task = Task("flow_matching", settings, FULLSIM, hints=hints)
+    recipe.train(task, product)
     copy = tmp_path / "copy.root"
     copy.write_bytes(FULLSIM.read_bytes())
-    recipe.train(copy, *arguments, hints=hints)
+    recipe.train(replace(task, sample=copy), product)
+    hints = replace(hints, detector="BESIII_EMC_barrel")
     with pytest.raises(TrainingError, match="of a training with another hints"):
-        recipe.train(FULLSIM, *arguments, hints=replace(hints, detector="BESIII_EMC_barrel"))
+        recipe.train(replace(task, hints=hints), product)
 
 
 def test_what_the_challenge_leaves_open_is_not_trained_on(tmp_path):

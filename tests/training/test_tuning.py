@@ -110,9 +110,8 @@ def test_a_training_that_fails_is_a_failed_trial(search, tmp_path, monkeypatch):
     def train(*_: object, **__: object) -> None:
         raise TrainingError("the loss is nan at step 7")
 
-    def some(*arguments: object, **options: object) -> object:
-        settings = arguments[4]
-        return (train if settings.channels in fails else real)(*arguments, **options)
+    def some(task: recipe.Task, *arguments: object, **options: object) -> object:
+        return (train if task.settings.channels in fails else real)(task, *arguments, **options)
 
     real = recipe.train
     monkeypatch.setattr(recipe, "train", some)

@@ -18,6 +18,7 @@ from k4calofast.exceptions import TrainingError
 from k4calofast.showers import crystals
 from k4calofast.training import recipe, workfolder
 from k4calofast.training.families import settings_of
+from k4calofast.training.loop import Run
 
 SETTINGS = {"latent": 8, "channels": 4, "hidden": 8, "steps": 8, "batch": 8, "precision": "32-true"}
 
@@ -28,7 +29,8 @@ class Killed(Exception):  # noqa: N818 - it is no error
 
 def train(geant4, work, report=lambda *_: None):
     settings = settings_of("gan")(epoch=2, **SETTINGS)
-    return recipe.train(geant4, work.with_name("model"), work, "gan", settings, "train", report)
+    product = recipe.Product(work.with_name("model"), work, "train")
+    return recipe.train(recipe.Task("gan", settings, geant4), product, Run(report=report))
 
 
 @pytest.fixture(scope="module")

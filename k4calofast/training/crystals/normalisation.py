@@ -36,8 +36,8 @@ from k4calofast.training.crystals.variables import (
     SPAN,
     ShowerVariables,
     above_edge,
-    sums,
 )
+from k4calofast.training.sums import sums
 
 Name = Literal["incident", "total", "shower"]
 

@@ -118,17 +118,18 @@ class Spectra(nn.Module):
             rows = point == k
             for ring in range(self.rings):
                 columns = self.ring == ring
-                here = numbers[rows][:, columns].double().numpy().ravel()
-                there = energies[rows][:, columns].double().numpy().ravel()
+                generated = numbers[rows][:, columns].double().numpy().ravel()
+                reference = energies[rows][:, columns].double().numpy().ravel()
                 kind = k * self.rings + ring
                 table = self.tables[kind * _ENTRIES : (kind + 1) * _ENTRIES]
                 table.copy_(common)
-                lit = int((there > 0).sum())
-                if lit < _LEAST or lit == len(there):
+                lit = int((reference > 0).sum())
+                if lit < _LEAST or lit == len(reference):
                     continue
-                cut = float(np.quantile(here, 1 - lit / len(there)))
+                cut = float(np.quantile(generated, 1 - lit / len(reference)))
                 self.cuts[kind] = cut
-                matched = _matched(here[here > cut], there[there > 0], _places(cut))
+                both = generated[generated > cut], reference[reference > 0]
+                matched = _matched(*both, _places(cut))
                 table.copy_(torch.from_numpy(matched))
 
     def _point(self, available: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from k4calofast.arrays import Floats
 from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.sums import sums
 
 EDGE = 3e-3
 """GeV: below, energies are ranked."""
@@ -45,7 +46,6 @@ LEAST_MISSING = 1e-6
 
 _WEIGHT_OF_MISSING = 5.0
 _LEAST_BOUND = 5.5
-_SUM_COLUMNS = 16
 _KNOTS = 512
 _TABLE = 2048
 _GAP, _LOWEST = 256, -4.5
@@ -216,10 +216,10 @@ class ShowerVariables(nn.Module):
             (self.cell, slice(0, -1), energies, self.threshold),
             (self.missing, slice(-1, None), missing[:, None], LEAST_MISSING),
         ):
-            there = values > least
-            spreaded = np.maximum(spread(values[there]), least)
+            lit = values > least
+            spreaded = np.maximum(spread(values[lit]), least)
             scale.fit(spreaded)
-            numbers[:, columns][there] = scale.encode(spreaded)
+            numbers[:, columns][lit] = scale.encode(spreaded)
         result = torch.from_numpy(numbers)
         filled = self._filled(result, torch.Generator().manual_seed(seed))
         none = missing <= LEAST_MISSING
@@ -311,12 +311,3 @@ def rescaled(energies: Tensor, total: Tensor) -> Tensor:
         torch.where(use_large, of_large, of_all)[:, None],
     )
     return energies * factor
-
-
-def sums(energies: Tensor) -> Tensor:
-    """Sums (N,) of rows (N, cells), the same bit by bit wherever a row is.
-
-    ONNX Runtime's ReduceSum adds in an order that depends on the alignment of the row in memory;
-    its matrix product does not.
-    """
-    return (energies @ energies.new_ones(energies.shape[1], _SUM_COLUMNS))[:, 0]

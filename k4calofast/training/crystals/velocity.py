@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
+
+Bounded = Callable[[Tensor], Tensor]
+"""Keeps numbers where the network knows them: `ShowerVariables.bounded`."""
 
 
 class Context(NamedTuple):
@@ -97,3 +101,9 @@ class Velocity(nn.Module):
 def _clock_features(time: Tensor) -> Tensor:
     waves = [wave(math.pi * n * time) for n in (1, 2, 4) for wave in (torch.sin, torch.cos)]
     return torch.cat([time, time**2, *waves], 1)
+
+
+def weighted(found: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """Mean squared error, with a weight per number."""
+    loss: Tensor = ((found.float() - wanted) ** 2 * weight).mean()
+    return loss

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
-from k4calofast.training.crystals.variables import sums
 from k4calofast.training.layers.profile import LATENTS, normal
+from k4calofast.training.sums import sums
 
 _SHIFT = 0.3
 """MIPs: logarithms of energies are taken above this."""
@@ -341,7 +341,7 @@ class Development(nn.Module):
         layer = torch.arange(self.layers, device=energies.device)
         hidden = self._hidden(state, self._given(context))
         left = state.left[..., 0]
-        lit, there = energies > 0, left > 0
+        lit, reached = energies > 0, left > 0
         rest = F.pad(left[:, 1:], (0, 1))
         last = lit & (rest <= 0)
         of_part = Mixture.of(self.part(hidden))
@@ -355,8 +355,8 @@ class Development(nn.Module):
             torch.where(last, of_part.weight[..., _LAST], of_part.weight[..., _EMPTY]),
         )
         # The last of all takes what is left, whatever the network says.
-        there = there & (layer < self.layers - 1)
-        loss = loss - (chance * there).sum()
+        reached = reached & (layer < self.layers - 1)
+        loss = loss - (chance * reached).sum()
 
         part = energies[..., None] / state.left.clamp(min=_LEAST)
         of_hits = Mixture.of(self._of_hits(hidden, energies[..., None], part))
@@ -394,13 +394,13 @@ class Development(nn.Module):
         mean, width = self._trend(momentum, slope, electron)
         drawn = draw(self.total(context), _OF_WHOLE, evenly[0], normal[0]).value
         total = (mean[:, None] + width[:, None] * drawn).exp() * momentum[:, None]
-        nothing, one = torch.zeros_like(total), torch.ones_like(total)
+        nothing, all_of_it = torch.zeros_like(total), torch.ones_like(total)
         state = State.first(total)
         energies, hits = [], []
         for layer, given in enumerate(self._given(context).unbind(1)):
             hidden = self._hidden(state, given)
             place = 1 + 2 * layer
-            take, keep = one, nothing
+            take, keep = all_of_it, nothing
             if layer < self.layers - 1:
                 chosen, logit = draw(
                     self.part(hidden), _ENDS + self.components, evenly[place], normal[place]
@@ -531,8 +531,8 @@ def _counted(mixture: Mixture, count: Tensor) -> Tensor:
     high, low = (count + 0.5).log(), (count - 0.5).log()
     middle = count.log()
     above, below = ((edge - mixture.mean) / mixture.width for edge in (high, low))
-    one = count < 2
-    exact = normal(above) - torch.where(one, torch.zeros(()), normal(below))
+    lowest = count < 2
+    exact = normal(above) - torch.where(lowest, torch.zeros(()), normal(below))
     # Of one minus one nothing is left; where the density is even, so is the probability.
     thin = _density(middle, mixture.mean, mixture.width) + (high - low).log()
     logarithm = torch.where(exact > _FINE, exact.clamp(min=_FINE).log(), thin)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from k4calofast.training.crystals.variables import sums
+from k4calofast.training.sums import sums
 
 _CLASSES = (1.5, 2.5, 3.5, 5.5, 8.5, 12.5, 20.5, 36.5, 64.5, 128.5)
 """Borders of the number of hits in the layer."""
@@ -203,16 +203,14 @@ class HitEnergies(nn.Module):
             self.chances.fit(number, chances[rows])
             column = self.chances(of_layer[rows], chances[rows])
             for k in range(_CHANCES):
-                here = rows[column == k]
-                of_chances = self._spectrum(expected[here], way[here], energy[here], of_class)
+                alike = rows[column == k]
+                of_chances = self._spectrum(expected[alike], way[alike], energy[alike], of_class)
                 kind = number * _CHANCES + k
-                self.expected.fit(kind, expected[here])
-                place = self.expected(torch.full_like(here, kind), expected[here])
+                self.expected.fit(kind, expected[alike])
+                place = self.expected(torch.full_like(alike, kind), expected[alike])
                 for j in range(_EXPECTED):
-                    there = here[place == j]
-                    spectrum = self._spectrum(
-                        expected[there], way[there], energy[there], of_chances
-                    )
+                    hits = alike[place == j]
+                    spectrum = self._spectrum(expected[hits], way[hits], energy[hits], of_chances)
                     table = kind * _EXPECTED + j
                     self.proportional[table] = spectrum.proportional
                     self.quantiles.put(table, spectrum.table)
@@ -322,15 +320,15 @@ class Hottest(nn.Module):
             self.means.fit(number, mean[rows])
             place = self.means(of_layer[rows], mean[rows])
             for k in range(_MEANS):
-                here, kind = rows[place == k], number * _MEANS + k
-                self.peaks.fit(kind, peak[here])
-                near = self.peaks(torch.full_like(here, kind), peak[here])
-                enough = len(here) >= _FEWEST
-                of_mean = self.shares.spectrum(share[here]) if enough else of_all
+                alike, kind = rows[place == k], number * _MEANS + k
+                self.peaks.fit(kind, peak[alike])
+                near = self.peaks(torch.full_like(alike, kind), peak[alike])
+                enough = len(alike) >= _FEWEST
+                of_mean = self.shares.spectrum(share[alike]) if enough else of_all
                 for j in range(_PEAKS):
-                    there = share[here[near == j]]
-                    enough = len(there) >= _FEWEST
-                    found = self.shares.spectrum(there) if enough else of_mean
+                    shares = share[alike[near == j]]
+                    enough = len(shares) >= _FEWEST
+                    found = self.shares.spectrum(shares) if enough else of_mean
                     self.shares.put(kind * _PEAKS + j, found)
         kept = several[of]
         of, relative, energy = of[kept], relative[kept], energy[kept]

@@ -33,8 +33,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from k4calofast.training.configuration import Precision, Settings
-from k4calofast.training.crystals.variables import sums
-from k4calofast.training.family import Family, Range, Shape, Signature, Stage
+from k4calofast.training.family import Family, Range, Signature, Stage
+from k4calofast.training.layers.choice import ByLikelihood
 from k4calofast.training.layers.development import TRENDS, Developed, Development, trends
 from k4calofast.training.layers.energies import (
     HitDelays,
@@ -58,10 +58,11 @@ from k4calofast.training.layers.sample import (
     POSITRON,
     Cells,
     LayeredSample,
-    Layers,
+    Shape,
     mirrors,
 )
 from k4calofast.training.seeds import seed_of
+from k4calofast.training.sums import sums
 
 _AT_ONCE = 64
 """Showers whose cells are looked at together."""
@@ -132,6 +133,32 @@ class Grids(NamedTuple):
         # What is small was lost in the difference.
         probability = torch.where(self.chances < _SMALL, self.chances, self.probability)
         return dense * self.energy / least(probability)
+
+
+Hits = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Shower, place, energy and delay of hits, (D,) each; showers in ascending order."""
+
+
+class Incident(NamedTuple):
+    """N particles and their cells, mirrored.
+
+    Attributes
+    ----------
+    momentum
+        (N,) GeV.
+    slope
+        (N, 2) tangents of angle_t and angle_z.
+    electron
+        (N,) 1 for electrons, 0 for photons.
+    t, z
+        (N, layers, window) mm: centres of columns and rows, less where the line crosses.
+    """
+
+    momentum: Tensor
+    slope: Tensor
+    electron: Tensor
+    t: Tensor
+    z: Tensor
 
 
 class Picked(NamedTuple):
@@ -223,9 +250,9 @@ class Layered(Family):
     """Layers one after the other, hits from mixtures."""
 
     Settings = LayeredSettings
+    interface = "hits"
     # Layers one after the other are many small operations: many showers share them.
     blocks_per_call = 8
-    interface = "hits"
     settings: LayeredSettings
     features: Inside
     remains: Tensor
@@ -236,8 +263,7 @@ class Layered(Family):
     def __init__(self, settings: LayeredSettings, shape: Shape) -> None:
         super().__init__(settings, shape)
         s = settings
-        assert shape.layers is not None  # noqa: S101 - for the type checker
-        self.layers: Layers = shape.layers
+        self.layers = shape.layers
         count = len(self.layers)
         self.development = Development(count, self.features.size, s.width, s.parts)
         self.profile = Profile(count, s.profile_width, s.components)
@@ -259,15 +285,15 @@ class Layered(Family):
         }.items():
             self.register_buffer(name, start)
 
-    def _features(self, shape: Shape) -> nn.Module:
-        return Inside(shape.kinds, *shape.ranges["momentum"])
+    def _features(self) -> Inside:
+        return Inside(self.shape.kinds, *self.shape.ranges["momentum"])
 
     # --- training ---------------------------------------------------------------------------
 
-    def prepare(self, sample: LayeredSample) -> None:  # type: ignore[override]
+    def prepare(self, sample: LayeredSample) -> None:
         """Nothing: all scales come from showers as cells see them."""
 
-    def stages(self, sample: LayeredSample) -> Iterator[Stage]:  # type: ignore[override]
+    def stages(self, sample: LayeredSample) -> Iterator[Stage]:
         shown, rows = self._shown(sample)
         given = (sample.momentum[rows], sample.slope[rows], electrons(sample, rows))
         self.development.fit_scales(shown, *given)
@@ -278,20 +304,26 @@ class Layered(Family):
     def _shown(self, sample: LayeredSample) -> tuple[Developed, Tensor]:
         """What cells see of all showers, from several places; and which shower each is."""
         generator = torch.Generator().manual_seed(seed_of(self.settings.seed, "phases"))
-        parts = []
-        for rows in _portions(len(sample), _VIEWS):
-            cells = self._cells_anywhere(sample, rows, generator)
-            shown = self.shown(cells, len(rows), sample.slope[rows])
-            # What is outside the windows belongs to the shower, in proportion.
-            total = shown.energies.sum(1, keepdim=True).clamp(min=1e-6)
-            energies = shown.energies * (1 + cells.outside[:, None] / total)
-            parts.append(shown._replace(energies=energies))
+        parts = [
+            self.seen_anywhere(sample, rows, generator) for rows in _portions(len(sample), _VIEWS)
+        ]
         shown = Developed(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
         return shown, torch.arange(len(sample)).repeat(_VIEWS)
 
-    def _cells_anywhere(
-        self, sample: LayeredSample, rows: Tensor, generator: torch.Generator
+    def seen_anywhere(
+        self, sample: LayeredSample, rows: Tensor, generator: torch.Generator | None = None
+    ) -> Developed:
+        """Layers of showers (n,), as cells that lie at random places see them."""
+        cells = self.cells_anywhere(sample, rows, generator)
+        shown = self.shown(cells, len(rows), sample.slope[rows])
+        # What is outside the windows belongs to the shower, in proportion.
+        total = shown.energies.sum(1, keepdim=True).clamp(min=1e-6)
+        return shown._replace(energies=shown.energies * (1 + cells.outside[:, None] / total))
+
+    def cells_anywhere(
+        self, sample: LayeredSample, rows: Tensor, generator: torch.Generator | None
     ) -> Cells:
+        """Cells with energy of showers (n,), which lie at random places."""
         return self.cells(
             sample, rows, torch.randint(0, PHASES, (len(rows), 2), generator=generator)
         )
@@ -340,7 +372,7 @@ class Layered(Family):
         lead_of_layers: list[tuple[Tensor, ...]] = []
         lead_of_hits, energies, delays = [], [], []
         for rows in _portions(len(sample), _VIEWS):
-            cells = self._cells_anywhere(sample, rows, generator)
+            cells = self.cells_anywhere(sample, rows, generator)
             slope = sample.slope[rows]
             shown = self.shown(cells, len(rows), slope)
             of = cells.shower * count + cells.layer
@@ -369,7 +401,7 @@ class Layered(Family):
         self.energies.fit(*_joined(energies))
         self.delays.fit(*_joined(delays))
 
-    def finish(self, sample: LayeredSample) -> None:  # type: ignore[override]
+    def finish(self, sample: LayeredSample) -> None:
         """Take the spectra of hits, and learn what of the latent numbers is not chance."""
         self._fit_tables(sample)
         self._calibrate(sample)
@@ -402,7 +434,7 @@ class Layered(Family):
         found = []
         for start in range(0, len(few), _AT_ONCE):
             rows = few[start : start + _AT_ONCE]
-            cells = self._cells_anywhere(sample, rows, generator)
+            cells = self.cells_anywhere(sample, rows, generator)
             shown = self.shown(cells, len(rows), sample.slope[rows])
             latents = shown.latents
             if again:
@@ -422,15 +454,25 @@ class Layered(Family):
     ) -> Cells:
         """Draw the hits of showers again, given their layers."""
         size = self.settings.window
-        t, z = (cells.middle[:, :, axis, None] + self._ruler for axis in (0, 1))
+        incident = self.incident(sample, rows, cells)
         count = self.uniform - self.development.uniform
         uniform = torch.rand((len(rows), count), generator=generator)
-        given = (sample.momentum[rows], sample.slope[rows], electrons(sample, rows))
-        shower, place, energy, delay = self._hits(shown, *given, t, z, uniform)
+        shower, place, energy, delay = self._hits(shown, *incident, uniform)
         row, of_row = place % size, place // size
         column, layer = of_row % size, of_row // size
-        x, y = t[shower, layer, column], z[shower, layer, row]
+        x, y = incident.t[shower, layer, column], incident.z[shower, layer, row]
         return Cells(shower, layer, column, row, energy, x, y, delay, cells.middle, cells.outside)
+
+    def incident(self, sample: LayeredSample, rows: Tensor, cells: Cells) -> Incident:
+        """Return the particles of a sample in these rows, and where their cells lie."""
+        t, z = (cells.middle[:, :, axis, None] + self._ruler for axis in (0, 1))
+        return Incident(sample.momentum[rows], sample.slope[rows], electrons(sample, rows), t, z)
+
+    def as_hits(self, cells: Cells) -> Hits:
+        """Return cells with energy as hits are generated."""
+        size = self.settings.window
+        place = (cells.layer * size + cells.column) * size + cells.row
+        return cells.shower, place, cells.energy, cells.delay
 
     @property
     def _ruler(self) -> Tensor:
@@ -440,11 +482,7 @@ class Layered(Family):
 
     # --- generating -------------------------------------------------------------------------
 
-    def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        """Not how showers in layers are made: see `forward`."""
-        raise NotImplementedError
-
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         noise: Tensor,
         uniform: Tensor,
@@ -452,7 +490,7 @@ class Layered(Family):
         t: Tensor,
         z: Tensor,
         pdg: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> Hits:
         """Generate N showers: what the ONNX file does.
 
         Parameters
@@ -473,14 +511,38 @@ class Layered(Family):
         """
         if pdg is None:
             pdg = self.features.kinds[:1].expand(len(conditions))
+        hits = self.generate(noise, uniform, *self.mirrored(conditions, t, z, pdg))
+        return hits[0], hits[1], hits[2] * self.layers.mip, hits[3]
+
+    @staticmethod
+    def mirrored(conditions: Tensor, t: Tensor, z: Tensor, pdg: Tensor) -> Incident:
+        """Return particles and their cells as `mirrors` says."""
         across, along = mirrors(pdg, conditions[:, 2])
         signs = torch.stack([1.0 - 2.0 * across.float(), 1.0 - 2.0 * along.float()], 1)
         slope = conditions[:, 1:3].tan() * signs
         t, z = t * signs[:, :1, None], z * signs[:, 1:, None]
-        momentum = conditions[:, 0]
-        given = (momentum, slope, (pdg != PHOTON).to(noise.dtype))
+        return Incident(conditions[:, 0], slope, (pdg != PHOTON).to(conditions.dtype), t, z)
+
+    def generate(
+        self,
+        noise: Tensor,
+        uniform: Tensor,
+        momentum: Tensor,
+        slope: Tensor,
+        electron: Tensor,
+        t: Tensor,
+        z: Tensor,
+    ) -> Hits:
+        """Generate N mirrored showers: shower, place, energy (MIPs) and delay (ns) of D hits.
+
+        Parameters
+        ----------
+        noise, uniform, t, z
+            As for `forward`; see `Incident` for the others.
+        """
         first = self.development.uniform
-        features = self.features(given[2], momentum, slope)
+        given = (momentum, slope, electron)
+        features = self.features(electron, momentum, slope)
         shown = self.development(noise, uniform[:, :first], features, *given)
         rest = (*given, t, z, uniform[:, first:])
         parts = []
@@ -490,11 +552,11 @@ class Layered(Family):
         for number in range(blocks):
             start = number * block
             stop = start + block if number < blocks - 1 else None
-            of_part = Developed(*(one[start:stop] for one in shown))
-            part = self._hits(of_part, *(one[start:stop] for one in rest))
+            of_part = Developed(*(column[start:stop] for column in shown))
+            part = self._hits(of_part, *(column[start:stop] for column in rest))
             parts.append((part[0] + start, *part[1:]))
         shower, place, energy, delay = (torch.cat(column) for column in zip(*parts, strict=True))
-        return shower, place, energy * self.layers.mip, delay
+        return shower, place, energy, delay
 
     def _along_rulers(self, mixtures: Mixtures, t: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Twice the shares (R, K, S) of each component in columns, and in rows."""
@@ -541,12 +603,8 @@ class Layered(Family):
         along_rows = probability.matmul(triangle)
         ends = along_rows[:, :, size - 1 :].flatten(1).matmul(triangle)
         each = least(ends[:, -1]) / least(hits)
-        count = hits.long()
-        after = count.cumsum(0)
-        number = torch.arange(count.sum() + 1, device=probability.device)  # type: ignore[call-overload]
-        of = torch.zeros_like(number).scatter_add(0, after, torch.ones_like(after)).cumsum(0)
-        of, number = of[:-1], number[:-1]
-        in_layer = (number - (after - count).gather(0, of)).to(start.dtype)
+        of, number, in_layer = counted_out(hits.long())
+        in_layer = in_layer.to(start.dtype)
         passes = (in_layer + (1 - start).gather(0, of)) * each.gather(0, of)
         column = _searched(ends.flatten(), of * size, size, passes)
         before = torch.cat([torch.zeros_like(ends[:, :1]), ends[:, :-1]], 1)
@@ -569,7 +627,7 @@ class Layered(Family):
         t: Tensor,
         z: Tensor,
         uniform: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> Hits:
         """Draw hits: shower, place, energy (MIPs) and delay (ns)."""
         s, count = self.settings, len(self.layers)
         usual = self.development.usual_of(shown, momentum)
@@ -747,7 +805,7 @@ def shares(mixtures: Mixtures, cells: Cells, of: Tensor, cell: float) -> tuple[T
     return least((there.energy * inside).sum(1)), least((there.hits * inside).sum(1))
 
 
-class Developing(Stage):
+class Developing(ByLikelihood):
     """Layers by the likelihood of their energies and numbers of hits."""
 
     family: Layered
@@ -758,7 +816,7 @@ class Developing(Stage):
             "development",
             family,
             family.development,
-            sample,  # type: ignore[arg-type]
+            sample,
             s.steps,
             s.batch,
             s.learning_rate,
@@ -771,15 +829,20 @@ class Developing(Stage):
         return len(self.shown.energies)
 
     def loss(self, rows: Tensor) -> Tensor:
-        family, shown = self.family, Developed(*(part[rows] for part in self.shown))
-        sample: LayeredSample = self.sample  # type: ignore[assignment]
-        rows = rows % len(sample)
+        shown = Developed(*(part[rows] for part in self.shown))
+        return self._of(self.sample, rows % len(self.sample), shown)
+
+    def unlikelihood(self, sample: LayeredSample, rows: Tensor) -> Tensor:
+        return self._of(sample, rows, self.family.seen_anywhere(sample, rows))
+
+    def _of(self, sample: LayeredSample, rows: Tensor, shown: Developed) -> Tensor:
+        family = self.family
         given = (sample.momentum[rows], sample.slope[rows], electrons(sample, rows))
         features = family.features(given[2], given[0], given[1])
         return family.development.unlikelihood(shown, features, *given)
 
 
-class Profiling(Stage):
+class Profiling(ByLikelihood):
     """Mixtures by the likelihood of hits, and of energy."""
 
     family: Layered
@@ -791,15 +854,17 @@ class Profiling(Stage):
             "profile",
             family,
             family.profile,
-            sample,  # type: ignore[arg-type]
+            sample,
             s.profile_steps,
             s.profile_batch,
             s.profile_rate,
         )
 
     def loss(self, rows: Tensor) -> Tensor:
+        return self.unlikelihood(self.sample, rows)
+
+    def unlikelihood(self, sample: LayeredSample, rows: Tensor) -> Tensor:
         family = self.family
-        sample: LayeredSample = self.sample  # type: ignore[assignment]
         phase = torch.randint(0, PHASES, (len(rows), 2))
         cells = family.cells(sample, rows, phase)
         slope = sample.slope[rows]
@@ -840,6 +905,15 @@ def _ways(slope: Tensor, layers: int) -> Tensor:
     """Way (n L,) through layers, over that along the normal."""
     way: Tensor = torch.sqrt(1 + slope[:, 0] ** 2 + slope[:, 1] ** 2).repeat_interleave(layers)
     return way
+
+
+def counted_out(count: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Whose each is, of as many (D,) as owners (R,) have; its number, among all and its owner's."""
+    after = count.cumsum(0)
+    number = torch.arange(count.sum() + 1, device=count.device)  # type: ignore[call-overload]
+    of = torch.zeros_like(number).scatter_add(0, after, torch.ones_like(after)).cumsum(0)
+    of, number = of[:-1], number[:-1]
+    return of, number, number - (after - count).gather(0, of)
 
 
 def _orderly(order: Tensor) -> Tensor:

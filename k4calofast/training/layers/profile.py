@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
-from k4calofast.training.crystals.variables import sums
+from k4calofast.training.sums import sums
 
 NARROWEST, WIDEST = 1.0, 60.0
 """Widths (mm) that the mixture's components start from."""

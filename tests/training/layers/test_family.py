@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -23,8 +23,6 @@ from k4calofast.noise import normal_noise, uniform_noise
 from k4calofast.properties import CaloFastSimProperties
 from k4calofast.showers import layers
 from k4calofast.training import recipe, workfolder
-from k4calofast.training.families import settings_of
-from k4calofast.training.layers import origin
 from k4calofast.training.layers.energies import (
     HitEnergies,
     Hottest,
@@ -32,50 +30,21 @@ from k4calofast.training.layers.energies import (
     _hottest,
     without_hottest,
 )
-
-GEANT4 = Path(__file__).resolve().parents[2] / "data" / "layered_showers.h5"
-SMALL = {
-    "window": 21,
-    "profile_width": 24,
-    "profile_steps": 60,
-    "profile_batch": 16,
-    "components": 4,
-    "width": 32,
-    "parts": 3,
-    "steps": 400,
-    "batch": 64,
-    "learning_rate": 5e-3,
-    "numbers": 256,
-    "epoch": 40,
-}
-
-
-def train(folder: Path, **changes) -> tuple[Path, Path]:
-    settings = settings_of("layered")(**SMALL | changes)
-    output, work = folder / "barrel" / "layered", folder / "work"
-    recipe.train(GEANT4, output, work, "layered", settings, "k4calofast train ...")
-    return output, work
+from k4calofast.training.layers.kind import KIND
+from k4calofast.training.loop import Run
+from k4calofast.training.recipe import Product, Task
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> tuple[Path, Path]:
-    return train(tmp_path_factory.mktemp("layered"))
+def family(made, geant4_layers):
+    _, provenance = layers.read(geant4_layers)
+    return recipe.trained(made[1], provenance)[1]
 
 
 @pytest.fixture(scope="module")
-def family(made):
-    _, work = made
-    _, provenance = layers.read(GEANT4)
-    chosen = settings_of("layered")(**SMALL)
-    family = recipe.build("layered", chosen, origin.shape_of(provenance, chosen))
-    family.load_state_dict(torch.load(work / workfolder.TRAINED, weights_only=True))
-    return family.eval()
-
-
-@pytest.fixture(scope="module")
-def sample(family):
-    showers, _ = layers.read(GEANT4)
-    return origin.sample_of(showers, family.shape)
+def sample(family, geant4_layers):
+    showers, _ = layers.read(geant4_layers)
+    return KIND.sample(showers, family.shape, family.settings)
 
 
 def test_cells_hold_what_pixels_hold(sample):
@@ -92,10 +61,10 @@ def test_cells_hold_what_pixels_hold(sample):
         assert (cells.delay >= 0).all()
 
 
-def test_mirrored_showers_are_the_same_showers(sample):
+def test_mirrored_showers_are_the_same_showers(sample, geant4_layers):
     """The sample is seen at angle_z >= 0; a shower and its mirror image make the same cells."""
     assert (sample.slope[:, 1] >= 0).all()
-    showers, _ = layers.read(GEANT4)
+    showers, _ = layers.read(geant4_layers)
     mirrored = layers.LayerShowers(
         **{
             name: getattr(showers, name)
@@ -285,7 +254,9 @@ def test_a_shower_does_not_depend_on_its_neighbours(made):
             )
 
 
-def test_a_training_that_was_killed_goes_on_to_the_same_result(made, tmp_path):
+def test_a_training_that_was_killed_goes_on_to_the_same_result(
+    made, geant4_layers, small_layers, tmp_path
+):
     calls = []
 
     def killed(stage, step, *_):
@@ -293,11 +264,11 @@ def test_a_training_that_was_killed_goes_on_to_the_same_result(made, tmp_path):
         if stage == "development" and step == 90:
             raise RuntimeError
 
-    chosen = settings_of("layered")(**SMALL)
-    arguments = (GEANT4, tmp_path / "barrel" / "layered", tmp_path / "work", "layered", chosen, "x")
+    task = Task("layered", small_layers, geant4_layers)
+    product = Product(tmp_path / "barrel" / "layered", tmp_path / "work")
     with pytest.raises(RuntimeError):
-        recipe.train(*arguments, report=killed)
-    recipe.train(*arguments)
+        recipe.train(task, product, Run(report=killed))
+    recipe.train(task, product)
     again = torch.load(tmp_path / "work" / workfolder.TRAINED, weights_only=True)
     once = torch.load(made[1] / workfolder.TRAINED, weights_only=True)
     assert set(again) == set(once)
@@ -358,10 +329,10 @@ def test_events_become_hits_of_the_detector_that_keep_all_rules(made, shot):
     np.testing.assert_array_equal(again.contributions.time, parts.time)
 
 
-def test_samples_that_do_not_belong_together_are_refused(tmp_path):
-    chosen = settings_of("layered")(**SMALL)
-    arguments = (GEANT4, tmp_path / "m" / "x", tmp_path / "w", "layered", chosen, "x")
-    with pytest.raises(TrainingError, match="seed"):
-        recipe.train(*arguments, more=[GEANT4])
-    with pytest.raises(TrainingError, match="--choose"):
-        recipe.train(*arguments, choose=GEANT4)
+def test_samples_that_do_not_belong_together_are_refused(geant4_layers, small_layers, tmp_path):
+    product = Product(tmp_path / "m" / "x", tmp_path / "w")
+    task = Task("layered", small_layers, geant4_layers)
+    with pytest.raises(TrainingError, match="has the seed of"):
+        recipe.train(replace(task, more=[geant4_layers]), product)
+    with pytest.raises(TrainingError, match="epochs are chosen by showers that are not trained on"):
+        recipe.train(replace(task, choose=geant4_layers), product)

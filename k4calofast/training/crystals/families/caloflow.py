@@ -38,10 +38,11 @@ from zuko.nn import MaskedLinear
 from zuko.transforms import MonotonicRQSTransform
 
 from k4calofast.training.configuration import Settings
+from k4calofast.training.crystals.family import CrystalFamily
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.spectra import Spectra, match_spectra
 from k4calofast.training.crystals.variables import ShowerVariables
-from k4calofast.training.family import Family, Shape, Stage
+from k4calofast.training.family import Shape, Stage
 
 BOUND, BOUND_OF_ENERGY = 10.0, 5.0
 """Splines reach from minus this to this; numbers are scaled to lie within. The energy's are more
@@ -117,7 +118,7 @@ class CaloFlowSettings(Settings):
         return sample_with
 
 
-class CaloFlow(Family):
+class CaloFlow(CrystalFamily):
     """A flow of the energy, and one of the cells."""
 
     Settings = CaloFlowSettings

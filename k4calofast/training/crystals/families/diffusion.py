@@ -34,12 +34,12 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from k4calofast.training.configuration import Settings
-from k4calofast.training.crystals.families.flow_matching import Bounded, weighted
+from k4calofast.training.crystals.family import CrystalFamily
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.spectra import Spectra, match_spectra
 from k4calofast.training.crystals.variables import ShowerVariables
-from k4calofast.training.crystals.velocity import Velocity
-from k4calofast.training.family import Family, Shape, Stage
+from k4calofast.training.crystals.velocity import Bounded, Velocity, weighted
+from k4calofast.training.family import Shape, Stage
 
 Guess = Callable[[Tensor, Tensor], Tensor]
 """v (N, dimension) at points (N, dimension) and a time (1, 1)."""
@@ -103,7 +103,7 @@ class DiffusionSettings(Settings):
         return eta
 
 
-class Diffusion(Family):
+class Diffusion(CrystalFamily):
     """A guess of shower and noise in every mixture of the two."""
 
     Settings = DiffusionSettings

@@ -10,7 +10,7 @@ arXiv:2202.00512): that is the fast generator of this package.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import torch
@@ -18,15 +18,13 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from k4calofast.training.configuration import Settings
+from k4calofast.training.crystals.family import CrystalFamily
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.spectra import Spectra, match_spectra
 from k4calofast.training.crystals.variables import ShowerVariables
-from k4calofast.training.crystals.velocity import Context, Velocity
-from k4calofast.training.family import Family, Shape, Stage
+from k4calofast.training.crystals.velocity import Bounded, Context, Velocity, weighted
+from k4calofast.training.family import Shape, Stage
 from k4calofast.training.seeds import seed_of
-
-Bounded = Callable[[Tensor], Tensor]
-"""Keeps numbers where the network knows them: `ShowerVariables.bounded`."""
 
 
 class FlowMatchingSettings(Settings):
@@ -81,7 +79,7 @@ class FlowMatchingSettings(Settings):
         return self
 
 
-class FlowMatching(Family):
+class FlowMatching(CrystalFamily):
     """A velocity for every point between noise and showers, and a student that jumps."""
 
     Settings = FlowMatchingSettings
@@ -273,12 +271,6 @@ def regression(network: Velocity, states: list[Tensor], given: Tensor, weight: T
     starts = torch.arange(jumps, device=given.device).repeat_interleave(len(given)) / jumps
     found = network(before, starts[:, None], network.of(given.repeat(jumps, 1)))
     return weighted(found, (after - before) * jumps, weight)
-
-
-def weighted(found: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
-    """Mean squared error, with a weight per number."""
-    loss: Tensor = ((found.float() - wanted) ** 2 * weight).mean()
-    return loss
 
 
 def jumped(

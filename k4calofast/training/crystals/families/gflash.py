@@ -43,9 +43,11 @@ from k4calofast.detector.crystals import CrystalBarrel
 from k4calofast.exceptions import TrainingError
 from k4calofast.training.configuration import Settings
 from k4calofast.training.crystals.bins import Bins
+from k4calofast.training.crystals.family import CrystalFamily
 from k4calofast.training.crystals.sample import Sample
-from k4calofast.training.crystals.variables import rescaled, sums
-from k4calofast.training.family import Family, Shape, Stage
+from k4calofast.training.crystals.variables import rescaled
+from k4calofast.training.family import Shape, Stage
+from k4calofast.training.sums import sums
 
 RADIATION_LENGTH, MOLIERE_RADIUS = 18.6, 35.7
 """Of CsI (mm): Particle Data Group, Atomic and nuclear properties of materials."""
@@ -134,7 +136,7 @@ class GFlashSettings(Settings):
     matched: int = Field(default=60_000, ge=1)
 
 
-class GFlash(Family):
+class GFlash(CrystalFamily):
     """Profiles in depth and radius, integrated over crystals, with fluctuations.
 
     Attributes
@@ -221,11 +223,11 @@ class GFlash(Family):
         parameters = self.parameters_of(pdg, conditions[:, 0])
         shares = self.shares(parameters, noise[:, :6], conditions)
         shares = shares / sums(shares).clamp(min=1e-9)[:, None]
-        there = shares > _LEAST_SHARE
+        present = shares > _LEAST_SHARE
         log_total = total.clamp(min=1e-9).log()[:, None]
         log_count = log_total + shares.clamp(min=_LEAST_SHARE).log() - parameters["spot"][:, None]
         drawn = gamma_logarithm(self.gamma, log_count, noise[:, 7:])
-        drawn = torch.where(there, drawn, 2 * _NOTHING * torch.ones(()))
+        drawn = torch.where(present, drawn, 2 * _NOTHING * torch.ones(()))
         whole = sums(drawn.exp()).clamp(min=1e-20).log()
         return drawn + log_total - whole[:, None]
 
@@ -347,15 +349,15 @@ class GFlash(Family):
     def _tabulate(self, sample: Sample) -> None:
         """Take the quantiles of the missing energy."""
         kinds = self.features.kinds
-        there = [torch.nonzero(sample.pdg == kind)[:, 0] for kind in kinds]
-        fewest = min(map(len, there))
+        of_kinds = [torch.nonzero(sample.pdg == kind)[:, 0] for kind in kinds]
+        fewest = min(map(len, of_kinds))
         if fewest < self.settings.bin:
             raise TrainingError(
                 f"{fewest} showers of a kind are fewer than one bin of {self.settings.bin}"
             )
         depth = int(math.log2(fewest / self.settings.bin))
         count = fewest >> depth << depth
-        chosen = sample.take(torch.cat([rows[:count] for rows in there]))
+        chosen = sample.take(torch.cat([rows[:count] for rows in of_kinds]))
         missing = (1 - chosen.energies.double().sum(1) / chosen.available).clamp(0.0, 1.0)
         self.bins = Bins(kinds, depth)
         rows = self.bins.fit(chosen.pdg, chosen.conditions, missing.sqrt()[:, None])
@@ -380,9 +382,9 @@ class GFlash(Family):
                 noise = torch.randn((s.batch, self.noise), generator=generator)
                 logarithms = self.logarithms(noise, total, part.pdg, part.conditions)
                 drawn.append(seen(logarithms.exp(), part.available, s.threshold))
-            there = seen(part.energies, part.available, s.threshold)
+            reference = seen(part.energies, part.available, s.threshold)
             optimizer.zero_grad()
-            loss = energy_score(drawn[0], drawn[1], there)
+            loss = energy_score(drawn[0], drawn[1], reference)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
 
@@ -410,14 +412,14 @@ class GFlash(Family):
         for number in range(_REGIONS):
             # Of a sample at a few momenta, some regions have no showers: the nearest one's serve.
             rows = region == filled[np.abs(filled - number).argmin()]
-            there = np.sort(energies[rows][energies[rows] > 0])
-            if len(there) == 0:
+            reference = np.sort(energies[rows][energies[rows] > 0])
+            if len(reference) == 0:
                 continue
-            here = np.sort(logarithms[rows], axis=None)[-len(there) :]
+            generated = np.sort(logarithms[rows], axis=None)[-len(reference) :]
             # Some thousand quantiles: more would only be chance.
-            ranks = np.unique(np.linspace(0, len(there) - 1, 2000).astype(np.int64))
-            shift = np.log(there[ranks]) - here[ranks]
-            self.spectra[number] = torch.from_numpy(np.interp(grid, here[ranks], shift))
+            ranks = np.unique(np.linspace(0, len(reference) - 1, 2000).astype(np.int64))
+            shift = np.log(reference[ranks]) - generated[ranks]
+            self.spectra[number] = torch.from_numpy(np.interp(grid, generated[ranks], shift))
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
         # How many bins there are, the sample decided.
@@ -534,14 +536,14 @@ def seen(energies: Tensor, available: Tensor, threshold: float) -> Tensor:
     return torch.cat([shares, 0.1 * lit], 1)
 
 
-def energy_score(one: Tensor, other: Tensor, there: Tensor) -> Tensor:
-    """Mean energy score of two draws (N, numbers) each, for showers that are as `there`."""
+def energy_score(first: Tensor, second: Tensor, reference: Tensor) -> Tensor:
+    """Mean energy score of two draws (N, numbers) each, for showers of full simulation."""
 
     def distance(a: Tensor, b: Tensor) -> Tensor:
         return ((a - b) ** 2).sum(1).clamp(min=1e-12).sqrt()
 
-    near = (distance(one, there) + distance(other, there)) / 2
-    return (near - distance(one, other) / 2).mean()
+    near = (distance(first, reference) + distance(second, reference)) / 2
+    return (near - distance(first, second) / 2).mean()
 
 
 def borders(shape: Shape) -> dict[str, Floats]:
@@ -598,14 +600,14 @@ def borders(shape: Shape) -> dict[str, Floats]:
     }
 
 
-def _lines(corners: Floats, there: npt.NDArray[np.bool_]) -> Floats:
+def _lines(corners: Floats, present: npt.NDArray[np.bool_]) -> Floats:
     """Lines (cells + 1, 2) between the cells of a row, a and b of a + b d; see `borders`.
 
     Parameters
     ----------
     corners
         (cells, 8, 2) along the row and in depth, four of the front and four of the back.
-    there
+    present
         (cells,) whether there is a crystal.
     """
     order = corners[:, :4, 0].argsort(1)
@@ -618,7 +620,7 @@ def _lines(corners: Floats, there: npt.NDArray[np.bool_]) -> Floats:
         slope = (back[:, 0] - front[:, 0]) / (back[:, 1] - front[:, 1])
         sides.append(np.stack([front[:, 0] - slope * front[:, 1], slope], 1))
     low, high = sides
-    first, last = np.flatnonzero(there)[[0, -1]]
+    first, last = np.flatnonzero(present)[[0, -1]]
     lines = np.empty((len(corners) + 1, 2))
     lines[1:-1] = (high[:-1] + low[1:]) / 2
     lines[: first + 1], lines[last + 1 :] = low[first], high[last]

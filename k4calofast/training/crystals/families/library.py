@@ -26,9 +26,10 @@ from torch import Tensor
 from k4calofast.exceptions import TrainingError
 from k4calofast.training.configuration import Settings
 from k4calofast.training.crystals.bins import Bins
+from k4calofast.training.crystals.family import CrystalFamily
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.variables import rescaled
-from k4calofast.training.family import Family, Shape, Stage
+from k4calofast.training.family import Shape, Stage
 
 _LEVELS = 512
 """Energies that a stored cell can have; times the cells of a window, they fill 16 bits."""
@@ -59,7 +60,7 @@ class LibrarySettings(Settings):
     bin: int = Field(default=16, ge=1)
 
 
-class Library(Family):
+class Library(CrystalFamily):
     """Stored showers, in bins of kind and conditions.
 
     Attributes
@@ -99,8 +100,8 @@ class Library(Family):
 
     def prepare(self, sample: Sample) -> None:
         kinds = self.features.kinds.tolist()
-        there = [torch.nonzero(sample.pdg == kind)[:, 0] for kind in kinds]
-        most = min(self.settings.showers // len(kinds), *(len(rows) for rows in there))
+        of_kinds = [torch.nonzero(sample.pdg == kind)[:, 0] for kind in kinds]
+        most = min(self.settings.showers // len(kinds), *(len(rows) for rows in of_kinds))
         depth = int(math.log2(max(most // self.settings.bin, 1)))
         count = self.settings.bin << depth
         if count > most:
@@ -108,7 +109,7 @@ class Library(Family):
                 f"{most} showers of each kind are fewer than one bin of {self.settings.bin}"
             )
         generator = torch.Generator().manual_seed(self.settings.seed)
-        chosen = [rows[torch.randperm(len(rows), generator=generator)[:count]] for rows in there]
+        chosen = [rows[torch.randperm(len(rows), generator=generator)[:count]] for rows in of_kinds]
         sample = sample.take(torch.cat(chosen))
         self.bins = Bins(self.features.kinds, depth)
         order = self.bins.fit(sample.pdg, sample.conditions, _targets(sample)).flatten()

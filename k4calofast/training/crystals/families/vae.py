@@ -34,12 +34,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from k4calofast.training.configuration import Settings
-from k4calofast.training.crystals.families.gan import squared_slope
-from k4calofast.training.crystals.families.pixelcnn import MissingEnergy, MissingStage
+from k4calofast.training.crystals.adversarial import squared_slope
+from k4calofast.training.crystals.missing import Missing, MissingEnergy, MissingStage
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.spectra import Spectra, match_spectra
 from k4calofast.training.crystals.variables import CUT, EMPTY, EMPTY_WIDTH, ShowerVariables
-from k4calofast.training.family import Family, Shape, Stage
+from k4calofast.training.family import Shape, Stage
 
 _UNIT = 5.0
 """Scale of numbers, for networks."""
@@ -391,7 +391,7 @@ class PostProcessor(nn.Module):
         return torch.where(numbers > CUT, corrected, numbers)
 
 
-class VAE(Family):
+class VAE(Missing):
     """Latent numbers from a density, cells from spectra that they decide."""
 
     Settings = VAESettings
@@ -428,15 +428,7 @@ class VAE(Family):
         if s.post_steps:
             yield PostStage(self, sample, self._numbers, self._missing)
         # Last, as epochs are chosen by the response, which cells that are not trained would spoil.
-        yield MissingStage(
-            self,
-            self.missing,
-            sample,
-            self._missing,
-            s.missing_steps,
-            s.missing_batch,
-            s.missing_rate,
-        )
+        yield MissingStage(self, sample, self._missing)
 
     def finish(self, sample: Sample) -> None:
         match_spectra(self, sample, self.settings.matched, self.settings.seed + 2)
@@ -712,13 +704,11 @@ class PostStage(_Stage):
         momentum = family.features(self.sample.pdg[rows], self.sample.conditions[rows])
         momentum = 3 * momentum[:, len(family.shape.kinds) :][:, :1]
         loss = torch.zeros((), device=self.device)
-        for there, here in self.views(real, fake):
-            loss = loss + discrepancy(
-                torch.cat([there, momentum], 1), torch.cat([here, momentum], 1)
-            )
+        for pair in self.views(real, fake):
+            loss = loss + discrepancy(*(torch.cat([side, momentum], 1) for side in pair))
         available = self.sample.available[rows]
         sums = shares(family, torch.where(before > CUT, made, before), available).sum(1)
-        wrong = sums - given.total / available
+        wrong: Tensor = sums - given.total / available
         # As near as possible to what it was, and right on the whole.
         return loss + wrong.mean().square() + 0.05 * (made - before).square().mean()
 

@@ -26,7 +26,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from pydantic import Field
 from torch import Tensor, nn
 
-from k4calofast.training.crystals.families.gan import (
+from k4calofast.training.crystals.adversarial import (
     Adversarial,
     AdversarialSettings,
     Contest,

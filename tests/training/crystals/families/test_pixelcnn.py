@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -54,7 +55,7 @@ def test_a_cell_depends_on_cells_before_it_alone(family, sample):
 def test_likelihoods_of_all_showers_sum_to_one(shape, small, sample):
     """Of a window of four cells, in three classes."""
     settings = PixelCNN.Settings(**small["pixelcnn"] | {"classes": 3, "missing_classes": 3})
-    family = recipe.build("pixelcnn", settings, shape._replace(window=(2, 2)))
+    family = recipe.build("pixelcnn", settings, replace(shape, window=(2, 2)))
     family.cell.fit(family.variables.cell, 18.0)
     family.missing.classes.fit(family.variables.missing, 18.0)
     _lively(family)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from k4calofast.training import loop, recipe
-from k4calofast.training.crystals.choice import Judge
+from k4calofast.training.crystals.choice import ResponseJudge
 from k4calofast.training.crystals.families.wgan_gp import Dense, WganGpSettings, gradient_penalty
 
 
@@ -59,11 +59,11 @@ def test_the_loss_is_the_difference_of_means_where_the_slope_is_one(small, shape
 def test_the_generator_has_one_step_per_several_of_the_critic(
     small, shape, sample, tmp_path, steps, learned
 ):
-    family = made(small, shape, steps=steps, critic_steps=5)
+    family = made(small, shape, steps=steps, critic_steps=5, epoch=steps)
     family.prepare(sample)
     before = copy.deepcopy(family.state_dict())
     (stage,) = family.stages(sample)
-    loop.fit(stage, tmp_path, 0, "32-true", steps, 0)
+    loop.fit(stage, tmp_path, family.settings)
     same = {
         network: torch.equal(now.first.weight, before[f"{network}.first.weight"])
         for network, now in (("critic", family.critic), ("generator", family.generator))
@@ -72,19 +72,22 @@ def test_the_generator_has_one_step_per_several_of_the_critic(
 
 
 def test_the_best_epoch_is_chosen(small, shape, sample, tmp_path):
-    family = made(small, shape, steps=40)
+    family = made(small, shape, steps=40, epoch=10)
     family.prepare(sample)
-    judge = Judge(sample, 0)
+    judge = ResponseJudge(sample, 0)
     (stage,) = family.stages(sample)
     figures = []
 
-    def judged(one):
-        figures.append(judge(one))
-        return figures[-1]
+    class Judged:
+        figure = judge.figure
 
-    loop.fit(stage, tmp_path, 0, "32-true", 10, 0, judge=judged)
+        def __call__(self, stage):
+            figures.append(judge(stage))
+            return figures[-1]
+
+    loop.fit(stage, tmp_path, family.settings, Judged())
     assert len(set(figures)) > 1
-    assert judge(family) == pytest.approx(min(figures))
+    assert judge(stage) == pytest.approx(min(figures))
 
 
 def test_a_start_from_another_training_has_its_critic_too(small, shape):
