@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ import numpy.typing as npt
 from k4calofast.arrays import Floats
 from k4calofast.exceptions import MissingExtraError
 from k4calofast.fullsim.physics_data import PhysicsData
+
+Result = TypeVar("Result", covariant=True)
 
 PHYSICS = "G4EmStandardPhysics"
 RANGE_CUT = 0.7
@@ -54,7 +56,7 @@ class Volumes(Protocol):
 
 
 @dataclass(frozen=True)
-class Deposits:
+class CellEnergies:
     """Energies deposited in N events: one row per event and cell.
 
     Attributes
@@ -163,7 +165,66 @@ class Geant4:
         self._manager.BeamOn(len(events))
 
 
-class Simulation:
+class Collected(Protocol[Result]):
+    """What is kept of the events of a batch."""
+
+    def clear(self, progress: Callable[[int], None] | None) -> None:
+        """Begin a batch; `progress` is called with the number of events done, now and then."""
+
+    def result(self) -> Result:
+        """Return what there is of the batch."""
+
+
+class SingleParticles(Generic[Result]):
+    """A Geant4 with one particle per event.
+
+    Parameters
+    ----------
+    data, seed, construction
+        See `Geant4`.
+    action
+        Makes the user action that fills what is collected, given the module.
+    collected
+        What is kept.
+    """
+
+    def __init__(
+        self,
+        data: PhysicsData,
+        seed: int,
+        construction: Callable[[Any, list[Any]], Any],
+        action: Callable[[Any], Any],
+        collected: Collected[Result],
+    ) -> None:
+        self._collected = collected
+        self._geant4 = Geant4(data, seed, construction, lambda g4: [action(g4)])
+        self.version = self._geant4.version
+
+    def run(
+        self,
+        pdg: npt.NDArray[np.int32],
+        position: Floats,
+        momentum: Floats,
+        progress: Callable[[int], None] | None = None,
+    ) -> Result:
+        """Simulate N particles.
+
+        Parameters
+        ----------
+        pdg
+            (N,) PDG numbers.
+        position, momentum
+            (N, 3) mm and GeV at the start.
+        progress
+            Called with the number of events done, now and then.
+        """
+        self._collected.clear(progress)
+        rows = zip(pdg.tolist(), position.tolist(), momentum.tolist(), strict=True)
+        self._geant4.shoot(*([ParticleGun(*row)] for row in rows))
+        return self._collected.result()
+
+
+class Simulation(SingleParticles[CellEnergies]):
     """Energies in the cells of one detector; there can be one in a process.
 
     Parameters
@@ -175,37 +236,14 @@ class Simulation:
     """
 
     def __init__(self, volumes: Volumes, data: PhysicsData, seed: int) -> None:
-        self._collected = _Collected()
-        self._geant4 = Geant4(
+        collected = _Collected()
+        super().__init__(
             data,
             seed,
             lambda g4, keep: _detector_construction(g4, volumes, keep),
-            lambda g4: [_collect(g4, self._collected)],
+            lambda g4: _collect(g4, collected),
+            collected,
         )
-        self.version = self._geant4.version
-
-    def run(
-        self,
-        pdg: npt.NDArray[np.int32],
-        position: Floats,
-        momentum: Floats,
-        progress: Callable[[int], None] | None = None,
-    ) -> Deposits:
-        """Simulate N particles, one per event.
-
-        Parameters
-        ----------
-        pdg
-            (N,) PDG numbers.
-        position, momentum
-            (N, 3) mm and GeV at the start.
-        progress
-            Called with the number of events done, every hundred events.
-        """
-        self._collected.clear(progress)
-        rows = zip(pdg.tolist(), position.tolist(), momentum.tolist(), strict=True)
-        self._geant4.shoot(*([ParticleGun(*row)] for row in rows))
-        return self._collected.deposits()
 
 
 class _Primaries:
@@ -231,10 +269,10 @@ class _Collected:
         if self.progress is not None and len(self.counts) % 100 == 0:
             self.progress(len(self.counts))
 
-    def deposits(self) -> Deposits:
+    def result(self) -> CellEnergies:
         event = np.repeat(np.arange(len(self.counts)), self.counts)
         mev = np.array(self.energies, np.float64)
-        return Deposits(event, np.array(self.cells, np.int64), mev * 1e-3)
+        return CellEnergies(event, np.array(self.cells, np.int64), mev * 1e-3)
 
 
 def field_along_z(g4: Any, tesla: float, keep: list[Any]) -> None:

@@ -41,15 +41,16 @@ materials:
 """
 
 SMALL = {
-    "window": 11,
-    "components": 3,
+    "window": 7,
+    "components": 2,
     "profile_width": 16,
-    "profile_steps": 30,
+    "profile_steps": 10,
+    "profile_batch": 8,
     "width": 16,
     "parts": 2,
-    "steps": 40,
-    "batch": 32,
-    "numbers": 128,
+    "steps": 10,
+    "batch": 16,
+    "numbers": 64,
     "candidates": 1,
 }
 """Settings of a training of seconds: of a generator that is bad, but one of this calorimeter."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from k4calofast.arrays import Floats
 from k4calofast.detector.crystals import CrystalBarrel
-from k4calofast.fullsim.simulation import Deposits
+from k4calofast.fullsim.simulation import CellEnergies
 from k4calofast.incidence.transport import turned
 
 
@@ -86,7 +86,7 @@ class CrystalSector:
         return turned(vectors, -2 * np.pi * column / self.barrel.n_columns)
 
     def in_window(
-        self, deposits: Deposits, cells: npt.NDArray[np.int64], shape: tuple[int, int]
+        self, deposits: CellEnergies, cells: npt.NDArray[np.int64], shape: tuple[int, int]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Sort deposits into windows around the cells that were hit.
 

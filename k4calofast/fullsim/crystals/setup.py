@@ -13,34 +13,22 @@ from k4calofast.detector import Calorimeter
 from k4calofast.exceptions import SteeringError
 from k4calofast.fullsim.crystals import besiii
 from k4calofast.fullsim.physics_data import PhysicsData
-from k4calofast.fullsim.sampling import Chunk, Coverage, log_uniform, on_request
+from k4calofast.fullsim.sampling import Chunk, log_uniform, on_request
 from k4calofast.fullsim.simulation import Simulation
 from k4calofast.showers.crystals import CrystalProvenance, CrystalShowers, write
 
 
 @dataclass(frozen=True)
 class CrystalWindows:
-    """Showers in windows of BESIII's crystals."""
+    """Showers in windows of BESIII's crystals; a `k4calofast.fullsim.kinds.Setup`."""
+
+    coverage = besiii.COVERAGE
+    usual_momenta, usual_chunk = besiii.MOMENTA, 2000
 
     @property
     def detector(self) -> str:
         """Name of the calorimeter."""
         return besiii.sector().barrel.name
-
-    @property
-    def coverage(self) -> dict[int, Coverage]:
-        """Ranges that conditions may fill, of each kind of particle."""
-        return besiii.COVERAGE
-
-    @property
-    def usual_momenta(self) -> tuple[float, float]:
-        """GeV."""
-        return besiii.MOMENTA
-
-    @property
-    def usual_chunk(self) -> int:
-        """Showers of one start of Geant4."""
-        return 2000
 
     @property
     def elements(self) -> tuple[int, ...]:
@@ -55,7 +43,7 @@ class CrystalWindows:
         data: PhysicsData,
         progress: Callable[[int], None],
     ) -> tuple[CrystalShowers, str]:
-        """Simulate one chunk; see `Setup`."""
+        """Simulate one chunk; see `k4calofast.fullsim.kinds.Setup`."""
         drawn = particles(chunk, rng)
         sector = besiii.sector()
         simulation = Simulation(sector, data, seed)
@@ -80,7 +68,7 @@ class CrystalWindows:
         parts: Iterator[CrystalShowers],
         origin: Callable[[], dict[str, Any]],
     ) -> None:
-        """Write a sample; see `Setup`."""
+        """Write a sample; see `k4calofast.fullsim.kinds.Setup`."""
         sector = besiii.sector()
 
         def provenance() -> CrystalProvenance:

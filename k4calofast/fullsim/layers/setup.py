@@ -85,6 +85,8 @@ class LayerStacks:
     angle_z: float | None = None
     angle_t_range: tuple[float, float] | None = None
 
+    usual_momenta, usual_chunk = USUAL_MOMENTA, 200
+
     @property
     def detector(self) -> str:
         """Name of the barrel."""
@@ -94,16 +96,6 @@ class LayerStacks:
     def coverage(self) -> dict[int, Coverage]:
         """Ranges that conditions may fill, of each kind of particle."""
         return dict.fromkeys(KINDS, coverage(self.description))
-
-    @property
-    def usual_momenta(self) -> tuple[float, float]:
-        """GeV."""
-        return USUAL_MOMENTA
-
-    @property
-    def usual_chunk(self) -> int:
-        """Showers of one start of Geant4."""
-        return 200
 
     @property
     def stack(self) -> LayerStack:

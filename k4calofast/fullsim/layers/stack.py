@@ -22,7 +22,7 @@ from k4calofast.arrays import Floats
 from k4calofast.detector.description import BarrelDescription
 from k4calofast.exceptions import FullSimulationError, UnknownDetectorError
 from k4calofast.fullsim.physics_data import PhysicsData
-from k4calofast.fullsim.simulation import Geant4, ParticleGun, field_along_z
+from k4calofast.fullsim.simulation import SingleParticles, field_along_z
 
 HALF_WIDTH = 1500.0
 """mm along t and z; a particle that enters at 50 degrees crosses the stack within 300 mm."""
@@ -37,100 +37,12 @@ _MOST_LAYERS = 256  # they are counted in uint8
 _FARTHEST = np.iinfo(np.int16)
 _REPORT = 10  # showers; each may take a second
 
-_SYMBOLS = [
-    "H",
-    "He",
-    "Li",
-    "Be",
-    "B",
-    "C",
-    "N",
-    "O",
-    "F",
-    "Ne",
-    "Na",
-    "Mg",
-    "Al",
-    "Si",
-    "P",
-    "S",
-    "Cl",
-    "Ar",
-    "K",
-    "Ca",
-    "Sc",
-    "Ti",
-    "V",
-    "Cr",
-    "Mn",
-    "Fe",
-    "Co",
-    "Ni",
-    "Cu",
-    "Zn",
-    "Ga",
-    "Ge",
-    "As",
-    "Se",
-    "Br",
-    "Kr",
-    "Rb",
-    "Sr",
-    "Y",
-    "Zr",
-    "Nb",
-    "Mo",
-    "Tc",
-    "Ru",
-    "Rh",
-    "Pd",
-    "Ag",
-    "Cd",
-    "In",
-    "Sn",
-    "Sb",
-    "Te",
-    "I",
-    "Xe",
-    "Cs",
-    "Ba",
-    "La",
-    "Ce",
-    "Pr",
-    "Nd",
-    "Pm",
-    "Sm",
-    "Eu",
-    "Gd",
-    "Tb",
-    "Dy",
-    "Ho",
-    "Er",
-    "Tm",
-    "Yb",
-    "Lu",
-    "Hf",
-    "Ta",
-    "W",
-    "Re",
-    "Os",
-    "Ir",
-    "Pt",
-    "Au",
-    "Hg",
-    "Tl",
-    "Pb",
-    "Bi",
-    "Po",
-    "At",
-    "Rn",
-    "Fr",
-    "Ra",
-    "Ac",
-    "Th",
-    "Pa",
-    "U",
-]
+_ELEMENTS = """
+H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br
+Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er
+Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U
+"""
+_SYMBOLS = _ELEMENTS.split()
 """Of the elements, by rising atomic number from 1."""
 
 
@@ -264,8 +176,11 @@ class Pixels:
     time: npt.NDArray[np.float32]
 
 
-class StackSimulation:
+class StackSimulation(SingleParticles[Pixels]):
     """Deposits in the silicon of a stack; there can be one in a process.
+
+    Positions and momenta are along n, t and z; energy so far away that its cells cannot be numbered
+    is a `FullSimulationError`.
 
     Parameters
     ----------
@@ -276,42 +191,14 @@ class StackSimulation:
     """
 
     def __init__(self, stack: LayerStack, data: PhysicsData, seed: int) -> None:
-        self._collected = _Collected(stack)
-        self._geant4 = Geant4(
+        collected = _Collected(stack)
+        super().__init__(
             data,
             seed,
-            lambda g4, keep: _construction(g4, stack, self._collected.steps, keep),
-            lambda g4: [_collect(g4, self._collected)],
+            lambda g4, keep: _construction(g4, stack, collected.steps, keep),
+            lambda g4: _collect(g4, collected),
+            collected,
         )
-        self.version = self._geant4.version
-
-    def run(
-        self,
-        pdg: npt.NDArray[np.int32],
-        position: Floats,
-        momentum: Floats,
-        progress: Callable[[int], None] | None = None,
-    ) -> Pixels:
-        """Simulate N particles, one per event.
-
-        Parameters
-        ----------
-        pdg
-            (N,) PDG numbers.
-        position, momentum
-            (N, 3) mm and GeV at the start, along n, t and z.
-        progress
-            Called with the number of showers done, every ten showers.
-
-        Raises
-        ------
-        FullSimulationError
-            If there is energy so far away that its cells cannot be numbered.
-        """
-        self._collected.clear(progress)
-        rows = zip(pdg.tolist(), position.tolist(), momentum.tolist(), strict=True)
-        self._geant4.shoot(*([ParticleGun(*row)] for row in rows))
-        return self._collected.pixels()
 
 
 class _Collected:
@@ -339,7 +226,7 @@ class _Collected:
         if self._progress is not None and len(self._showers) % _REPORT == 0:
             self._progress(len(self._showers))
 
-    def pixels(self) -> Pixels:
+    def result(self) -> Pixels:
         if any(self._beyond):
             shower = int(np.argmax(self._beyond))
             raise FullSimulationError(

@@ -29,7 +29,6 @@ from k4calofast.detector import besiii
 from k4calofast.events.reading import readable
 from k4calofast.exceptions import FileFormatError, MissingCollectionError
 from k4calofast.showers.base import impossible
-from k4calofast.showers.crystals.deposits import nearest_arrival
 from k4calofast.showers.crystals.windows import CrystalShowers, in_windows
 
 _UNREADABLE = "cannot be read as a raw file of BESIII"
@@ -225,6 +224,30 @@ def _arrivals(particles: ak.Array, row: Indices, enters: Indices) -> Indices:
     arrival[row[enters]] = enters
     child = np.flatnonzero(parent >= 0)
     return nearest_arrival(arrival, child, parent[child])[row]
+
+
+def nearest_arrival(arrival: Indices, child: Indices, parent: Indices) -> Indices:
+    """Pass the numbers of arrivals on to the particles that stem from them.
+
+    Parameters
+    ----------
+    arrival
+        (N,) number of each particle's arrival, -1 for those that do not arrive.
+    child, parent
+        (R,) relations between the particles.
+
+    Returns
+    -------
+    npt.NDArray
+        (N,) number of the arrival of the particle itself, or else of its nearest ancestor that
+        arrives; -1 where there is none.
+    """
+    found = arrival.copy()
+    while True:
+        new = np.flatnonzero((found[child] < 0) & (found[parent] >= 0))
+        if not new.size:
+            return found
+        found[child[new]] = found[parent[new]]
 
 
 def origin(file: Path) -> str:

@@ -22,7 +22,7 @@ from k4calofast.events.reading import EventSource
 from k4calofast.exceptions import FileFormatError, InvalidEventError, MissingCollectionError
 from k4calofast.incidence import arrive
 from k4calofast.showers.crystals import CrystalShowers, edm4hep
-from k4calofast.showers.crystals.deposits import nearest_arrival
+from k4calofast.showers.crystals.besiii_raw import nearest_arrival
 from k4calofast.showers.crystals.windows import in_windows
 from k4calofast.steering.algorithms.algorithm import hit_fields
 
