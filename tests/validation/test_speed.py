@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 import pytest
 
@@ -29,19 +31,21 @@ def test_a_shower_alone_costs_as_much_as_a_block(model, conditions):
 
 def test_one_core_is_used_whatever_the_model_uses(model, conditions, monkeypatch):
     used = []
-    energies = Model.energies
+    generate = Model.generate
 
     def watched(self, *arguments):
         used.append(self.threads)
-        return energies(self, *arguments)
+        return generate(self, *arguments)
 
-    monkeypatch.setattr(Model, "energies", watched)
+    monkeypatch.setattr(Model, "generate", watched)
     assert model.threads == 2
     measured_by(model, conditions, (1,), np.median, 0.01)
     assert set(used) == {1}
 
 
 def test_batches_that_take_too_long_are_left_out(model, conditions, monkeypatch):
+    milliseconds = count(0, 4)
+    monkeypatch.setattr(speed, "process_time", lambda: 1e-3 * next(milliseconds))
     monkeypatch.setattr(speed, "_LONGEST", 1e-2)
     measured = measured_by(model, conditions, (1, 16, 4096), np.median, 0.01)
     assert [one.batch for one in measured.timings] == [1, 16]
