@@ -1,5 +1,5 @@
 """Training generators on shower samples, and exporting them (extra `training`).
 
-`sample` → `variables` (what the network sees of a shower) → `network` → `flow` (flow matching)
-→ `distillation` (a few long steps instead of many short ones) → `export` (ONNX and card).
+What all families share is here; `crystals` and `layers` have what is a kind's own (`kinds`). A
+`recipe` joins samples, trains a family's stages in one `loop`, and exports it to ONNX with a card.
 """
