@@ -18,6 +18,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import argparse
 import resource
 import tempfile
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 
@@ -67,8 +68,6 @@ def of_the_chain(name: str, momentum: float, events: int) -> tuple[float, dict[s
 
 def of_geant4(detector: str, momentum: float, count: int) -> float:
     """Seconds per photon along the normal, without the start of Geant4."""
-    from multiprocessing import get_context
-
     # Geant4 can be started once per process.
     with get_context("spawn").Pool(1) as pool:
         return float(pool.apply(_timed, (detector, momentum, count)))
@@ -76,12 +75,13 @@ def of_geant4(detector: str, momentum: float, count: int) -> float:
 
 def _timed(detector: str, momentum: float, count: int) -> float:
     from k4calofast.detector.description import describe
-    from k4calofast.fullsim.layers.stack import LayerStack, StackSimulation
+    from k4calofast.fullsim.layers.stack import LayerStack, Silicon
     from k4calofast.fullsim.physics_data import find_or_make
+    from k4calofast.fullsim.simulation import Simulation
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     stack = LayerStack(describe(detector), 0.5)
-    simulation = StackSimulation(stack, find_or_make(stack.elements, None), 1)
+    simulation = Simulation(stack, find_or_make(stack.elements), 1, Silicon(stack))
     start, way = np.zeros((count, 3)), np.zeros((count, 3))
     start[:, 0], way[:, 0] = -0.01, momentum
     kinds = np.full(count, 22, np.int32)

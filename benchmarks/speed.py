@@ -17,6 +17,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import argparse
 import tempfile
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 
@@ -24,6 +25,10 @@ import numpy as np
 
 from k4calofast.detector import besiii
 from k4calofast.detector.crystals import CONDITIONS
+from k4calofast.fullsim.crystals.setup import CrystalWindows
+from k4calofast.fullsim.physics_data import PhysicsData, find_or_make
+from k4calofast.fullsim.production import plan, simulate
+from k4calofast.fullsim.sampling import Chunk
 from k4calofast.generator import Model, find_model
 from k4calofast.properties import CaloFastSimProperties, CaloParticleGunProperties
 from k4calofast.showers.crystals import CrystalShowers
@@ -90,17 +95,11 @@ def of_the_chain(name: str, events: int, particles: int) -> tuple[float, int, di
 
 def of_geant4(showers: int) -> dict[float, float]:
     """Seconds per shower, all kinds together, by momentum."""
-    from multiprocessing import get_context
-
-    from k4calofast.fullsim.crystals.setup import CrystalWindows
-    from k4calofast.fullsim.physics_data import find_or_make
-    from k4calofast.fullsim.production import plan
-
-    data = find_or_make(CrystalWindows().elements, None)
+    data = find_or_make(CrystalWindows().elements)
     seconds = {}
     for momentum in MOMENTA:
-        # Geant4 reports every 100 showers; two reports are the least.
-        count = max(300, showers // len(MOMENTA) // len(KINDS))
+        # Geant4 reports every 10 showers; two reports are the least.
+        count = max(30, showers // len(MOMENTA) // len(KINDS))
         spent = 0.0
         for chunk in plan(KINDS, ((momentum, momentum),), count, count):
             # Geant4 can be started once per process.
@@ -110,11 +109,8 @@ def of_geant4(showers: int) -> dict[float, float]:
     return seconds
 
 
-def _timed(chunk: object, data: object) -> float:
+def _timed(chunk: Chunk, data: PhysicsData) -> float:
     """Seconds per shower, without the start of Geant4."""
-    from k4calofast.fullsim.crystals.setup import CrystalWindows
-    from k4calofast.fullsim.production import simulate
-
     # Geant4's banners are not part of the table.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     marks: list[tuple[float, int]] = []

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from k4calofast.events.columns import Contributions, Hits, Particles
 from k4calofast.fullsim.crystals import besiii
 from k4calofast.fullsim.physics_data import PhysicsData
-from k4calofast.fullsim.simulation import Simulation
+from k4calofast.fullsim.simulation import EnergyPerCell, Simulation
 from k4calofast.generator.generated import Generated
 from k4calofast.hits import Deposits, EnergyBalance, assemble
 from k4calofast.incidence import Fate, arrive
@@ -62,7 +62,7 @@ def simulate_events(particles: Particles, data: PhysicsData, seed: int) -> Fully
     arrivals = arrivals.take(known)
     pdg = particles.pdg[arrivals.particle]
     direction = arrivals.momentum / arrivals.conditions[:, :1]
-    deposits = Simulation(sector, data, seed).run(
+    deposits = Simulation(sector, data, seed, EnergyPerCell()).run(
         pdg,
         sector.to_sector(arrivals.cell, arrivals.position - besiii.START_GAP * direction),
         sector.to_sector(arrivals.cell, arrivals.momentum),

@@ -1,21 +1,16 @@
-"""One Geant4 in one process: single particles in, energies per cell out.
-
-Scoring stays in C++ (G4MultiFunctionalDetector with G4PSEnergyDeposit on the copy numbers
-of the cells); Python is entered once per event.
-"""
+"""One Geant4 in one process: particles in, what they deposit out."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from k4calofast.arrays import Floats
+from k4calofast.arrays import Floats, Indices, Ints
 from k4calofast.exceptions import MissingExtraError
 from k4calofast.fullsim.physics_data import PhysicsData
 
@@ -25,6 +20,41 @@ PHYSICS = "G4EmStandardPhysics"
 RANGE_CUT = 0.7
 """mm, Geant4's default."""
 
+_REPORT = 10  # showers; each may take a second
+
+
+class World:
+    """A box of air in Geant4, and what is in it: Python must not forget it while Geant4 runs.
+
+    Parameters
+    ----------
+    g4
+        The module `geant4_pybind`.
+    half_lengths
+        Of the box along x, y and z (mm).
+    """
+
+    def __init__(self, g4: Any, *half_lengths: float) -> None:
+        self.g4, self.nist = g4, g4.G4NistManager.Instance()
+        self._kept: list[Any] = []
+        air = self.nist.FindOrBuildMaterial("G4_AIR")
+        self._volume = self.volume(g4.G4Box("world", *half_lengths), air)
+        self.placed = g4.G4PVPlacement(
+            None, g4.G4ThreeVector(), self._volume, "world", None, False, 0, False
+        )
+
+    def volume(self, solid: Any, material: Any) -> Any:
+        """Make a logical volume."""
+        made = self.g4.G4LogicalVolume(solid, material, solid.GetName())
+        self._kept += [solid, material, made]
+        return made
+
+    def place(self, volume: Any, *where: Any, copy: int = 0) -> None:
+        """Place a volume by a transformation, or by a rotation (None for none) and a position."""
+        name = volume.GetName()
+        placed = self.g4.G4PVPlacement(*where, volume, name, self._volume, False, copy, False)
+        self._kept.append(placed)
+
 
 class Volumes(Protocol):
     """A detector to be built in Geant4."""
@@ -33,43 +63,8 @@ class Volumes(Protocol):
     def magnetic_field(self) -> float:
         """Along z (T)."""
 
-    @property
-    def elements(self) -> tuple[int, ...]:
-        """Atomic numbers of all its materials."""
-
-    def construct(self, g4: Any, keep: list[Any]) -> tuple[Any, list[Any]]:
-        """Build it.
-
-        Parameters
-        ----------
-        g4
-            The module `geant4_pybind`.
-        keep
-            Everything that Python must not forget while Geant4 runs goes in here.
-
-        Returns
-        -------
-        world, sensitive
-            The world's physical volume, and the logical volumes that count energy by the
-            copy number of their placements.
-        """
-
-
-@dataclass(frozen=True)
-class CellEnergies:
-    """Energies deposited in N events: one row per event and cell.
-
-    Attributes
-    ----------
-    event, cell
-        (rows,) number of the event in its batch, copy number of the cell.
-    energy
-        (rows,) GeV.
-    """
-
-    event: npt.NDArray[np.int64]
-    cell: npt.NDArray[np.int64]
-    energy: Floats
+    def construct(self, g4: Any) -> tuple[World, list[Any]]:
+        """Build it with the module `geant4_pybind`; return the world and the sensitive volumes."""
 
 
 def require_geant4() -> None:
@@ -101,7 +96,7 @@ def load_geant4(data: PhysicsData) -> Any:
 
 
 @dataclass(frozen=True)
-class ParticleGun:
+class Primary:
     """A particle at its start: PDG number, position (mm), momentum (GeV)."""
 
     pdg: int
@@ -114,34 +109,35 @@ class Geant4:
 
     Parameters
     ----------
+    volumes
+        The detector.
     data
         The tables that Geant4 reads.
     seed
         Same seed, same particles: same result, bit for bit.
-    construction
-        Makes the G4VUserDetectorConstruction, given the module and a list of what Python must
-        not forget.
-    actions
-        Makes further user actions, given the module.
+    action
+        Makes the user action that watches, given the module `geant4_pybind`.
+    sensor
+        Makes the sensitive detector, if there are sensitive volumes.
     """
 
     def __init__(
         self,
+        volumes: Volumes,
         data: PhysicsData,
         seed: int,
-        construction: Callable[[Any, list[Any]], Any],
-        actions: Callable[[Any], list[Any]],
+        action: Callable[[Any], Any],
+        sensor: Callable[[Any], Any] | None = None,
     ) -> None:
         g4 = load_geant4(data)
-        self._keep: list[Any] = []
-        self._primaries = _Primaries()
+        self._events: Iterator[list[Primary]] = iter(())
         manager = g4.G4RunManagerFactory.CreateRunManager(g4.G4RunManagerType.Serial)
         g4.G4Random.setTheEngine(g4.MixMaxRng())
         ui = g4.G4UImanager.GetUIpointer()
         parts = [
-            construction(g4, self._keep),
+            _construction(g4, volumes, sensor),
             _physics_list(g4),
-            _action_initialization(g4, self._primaries, actions, self._keep),
+            _actions(g4, lambda: next(self._events), action),
         ]
         for part in parts:
             manager.SetUserInitialization(part)
@@ -155,57 +151,56 @@ class Geant4:
         manager.Initialize()
         first, second = np.random.SeedSequence(seed).generate_state(2)
         ui.ApplyCommand(f"/random/setSeeds {first % 900_000_000} {second % 900_000_000}")
-        self._keep += [manager, ui, *parts]
+        self._kept = [ui, *parts]
         self._manager = manager
         self.version = str(g4.G4Version).replace("$Name:", "").strip(" $")
 
-    def shoot(self, *events: list[ParticleGun]) -> None:
+    def shoot(self, *events: list[Primary]) -> None:
         """Simulate events, each of which starts with some particles."""
-        self._primaries.load(events)
+        self._events = iter(events)
         self._manager.BeamOn(len(events))
 
 
-class Collected(Protocol[Result]):
+class Scoring(Protocol[Result]):
     """What is kept of the events of a batch."""
 
-    def clear(self, progress: Callable[[int], None] | None) -> None:
-        """Begin a batch; `progress` is called with the number of events done, now and then."""
+    def sensor(self, g4: Any) -> Any:
+        """Make the sensitive detector."""
+
+    def clear(self) -> None:
+        """Begin a batch."""
+
+    def end_event(self, g4: Any, event: Any) -> None:
+        """Take over what the sensitive detector has of an event."""
 
     def result(self) -> Result:
         """Return what there is of the batch."""
 
 
-class SingleParticles(Generic[Result]):
+class Simulation(Generic[Result]):
     """A Geant4 with one particle per event.
 
     Parameters
     ----------
-    data, seed, construction
+    volumes, data, seed
         See `Geant4`.
-    action
-        Makes the user action that fills what is collected, given the module.
-    collected
+    scoring
         What is kept.
     """
 
     def __init__(
-        self,
-        data: PhysicsData,
-        seed: int,
-        construction: Callable[[Any, list[Any]], Any],
-        action: Callable[[Any], Any],
-        collected: Collected[Result],
+        self, volumes: Volumes, data: PhysicsData, seed: int, scoring: Scoring[Result]
     ) -> None:
-        self._collected = collected
-        self._geant4 = Geant4(data, seed, construction, lambda g4: [action(g4)])
+        self._scoring = scoring
+        self._geant4 = Geant4(volumes, data, seed, self._event_action, scoring.sensor)
         self.version = self._geant4.version
 
     def run(
         self,
-        pdg: npt.NDArray[np.int32],
+        pdg: Ints,
         position: Floats,
         momentum: Floats,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int], None] = lambda _: None,
     ) -> Result:
         """Simulate N particles.
 
@@ -218,87 +213,87 @@ class SingleParticles(Generic[Result]):
         progress
             Called with the number of events done, now and then.
         """
-        self._collected.clear(progress)
+        self._scoring.clear()
+        self._done, self._progress = 0, progress
         rows = zip(pdg.tolist(), position.tolist(), momentum.tolist(), strict=True)
-        self._geant4.shoot(*([ParticleGun(*row)] for row in rows))
-        return self._collected.result()
+        self._geant4.shoot(*([Primary(*row)] for row in rows))
+        return self._scoring.result()
+
+    def _event_action(self, g4: Any) -> Any:
+        class EventAction(g4.G4UserEventAction):  # type: ignore[misc]
+            def EndOfEventAction(_, event: Any) -> None:  # noqa: N802, N805 - Geant4's name
+                self._scoring.end_event(g4, event)
+                self._done += 1
+                if self._done % _REPORT == 0:
+                    self._progress(self._done)
+
+        return EventAction()
 
 
-class Simulation(SingleParticles[CellEnergies]):
-    """Energies in the cells of one detector; there can be one in a process.
+@dataclass(frozen=True)
+class CellEnergies:
+    """Energies deposited in N events: one row per event and cell.
 
-    Parameters
+    Attributes
     ----------
-    volumes
-        The detector.
-    data, seed
-        See `Geant4`.
+    event, cell
+        (rows,) number of the event in its batch, copy number of the cell.
+    energy
+        (rows,) GeV.
     """
 
-    def __init__(self, volumes: Volumes, data: PhysicsData, seed: int) -> None:
-        collected = _Collected()
-        super().__init__(
-            data,
-            seed,
-            lambda g4, keep: _detector_construction(g4, volumes, keep),
-            lambda g4: _collect(g4, collected),
-            collected,
-        )
+    event: Indices
+    cell: Indices
+    energy: Floats
 
 
-class _Primaries:
-    """The particles of the current batch, handed to Geant4 event by event."""
+class EnergyPerCell:
+    """Energies by the copy numbers of the sensitive volumes: a `Scoring` that stays in C++.
 
-    def load(self, events: Sequence[list[ParticleGun]]) -> None:
-        self.events, self.next = events, 0
+    Python is entered once per event.
+    """
 
+    def sensor(self, g4: Any) -> Any:
+        """Make the sensitive detector."""
+        detector = g4.G4MultiFunctionalDetector("calorimeter")
+        self._scorer = g4.G4PSEnergyDeposit("energy", 0)
+        detector.RegisterPrimitive(self._scorer)
+        return detector
 
-class _Collected:
-    """The energies of the current batch."""
+    def clear(self) -> None:
+        """Begin a batch."""
+        self._events: list[dict[int, float]] = []
 
-    def clear(self, progress: Callable[[int], None] | None) -> None:
-        self.counts: list[int] = []
-        self.cells: list[int] = []
-        self.energies: list[float] = []
-        self.progress = progress
-
-    def add(self, energies: dict[int, float]) -> None:
-        self.counts.append(len(energies))
-        self.cells.extend(energies.keys())
-        self.energies.extend(energies.values())
-        if self.progress is not None and len(self.counts) % 100 == 0:
-            self.progress(len(self.counts))
+    def end_event(self, g4: Any, event: Any) -> None:
+        """Take over the sums of an event."""
+        number = g4.G4SDManager.GetSDMpointer().GetCollectionID("calorimeter/energy")
+        self._events.append(dict(event.GetHCofThisEvent().GetHC(number)))
 
     def result(self) -> CellEnergies:
-        event = np.repeat(np.arange(len(self.counts)), self.counts)
-        mev = np.array(self.energies, np.float64)
-        return CellEnergies(event, np.array(self.cells, np.int64), mev * 1e-3)
+        """Return the energies of the batch."""
+        counts = [len(event) for event in self._events]
+        cell = np.array([cell for event in self._events for cell in event], np.int64)
+        mev = np.array([mev for event in self._events for mev in event.values()], np.float64)
+        return CellEnergies(np.repeat(np.arange(len(counts)), counts), cell, mev * 1e-3)
 
 
-def field_along_z(g4: Any, tesla: float, keep: list[Any]) -> None:
-    """Put a uniform field into the world."""
-    field = g4.G4UniformMagField(g4.G4ThreeVector(0, 0, tesla * g4.tesla))
-    manager = g4.G4TransportationManager.GetTransportationManager().GetFieldManager()
-    manager.SetDetectorField(field)
-    manager.CreateChordFinder(field)
-    keep.extend([field, manager])
-
-
-def _detector_construction(g4: Any, volumes: Volumes, keep: list[Any]) -> Any:
+def _construction(g4: Any, volumes: Volumes, sensor: Callable[[Any], Any] | None) -> Any:
     class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
         def Construct(self) -> Any:  # noqa: N802 - Geant4's name
-            world, self.sensitive = volumes.construct(g4, keep)
-            return world
+            self.world, self.sensitive = volumes.construct(g4)
+            return self.world.placed
 
         def ConstructSDandField(self) -> None:  # noqa: N802
-            detector = g4.G4MultiFunctionalDetector("calorimeter")
-            scorer = g4.G4PSEnergyDeposit("energy", 0)
-            detector.RegisterPrimitive(scorer)
-            g4.G4SDManager.GetSDMpointer().AddNewDetector(detector)
-            for volume in self.sensitive:
-                self.SetSensitiveDetector(volume, detector)
-            keep.extend([detector, scorer])
-            field_along_z(g4, volumes.magnetic_field, keep)
+            if sensor is not None:
+                self.sensor = sensor(g4)
+                g4.G4SDManager.GetSDMpointer().AddNewDetector(self.sensor)
+                for volume in self.sensitive:
+                    self.SetSensitiveDetector(volume, self.sensor)
+            along_z = g4.G4ThreeVector(0, 0, volumes.magnetic_field * g4.tesla)
+            self.field = g4.G4UniformMagField(along_z)
+            self.manager = g4.G4TransportationManager.GetTransportationManager().GetFieldManager()
+            self.manager.SetDetectorField(self.field)
+            self.manager.CreateChordFinder(self.field)
 
     return Construction()
 
@@ -313,22 +308,18 @@ def _physics_list(g4: Any) -> Any:
     return PhysicsList()
 
 
-def _action_initialization(
-    g4: Any, primaries: _Primaries, actions: Callable[[Any], list[Any]], keep: list[Any]
-) -> Any:
+def _actions(g4: Any, next_event: Callable[[], list[Primary]], action: Callable[[Any], Any]) -> Any:
     class Gun(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.gun = g4.G4ParticleGun(1)
             self.pdg = 0
 
-        def GeneratePrimaries(self, event: Any) -> None:  # noqa: N802
-            particles = primaries.events[primaries.next]
-            primaries.next += 1
-            for particle in particles:
+        def GeneratePrimaries(self, event: Any) -> None:  # noqa: N802 - Geant4's name
+            for particle in next_event():
                 self.shoot(particle, event)
 
-        def shoot(self, particle: ParticleGun, event: Any) -> None:
+        def shoot(self, particle: Primary, event: Any) -> None:
             if particle.pdg != self.pdg:
                 self.pdg = particle.pdg
                 table = g4.G4ParticleTable.GetParticleTable()
@@ -347,23 +338,8 @@ def _action_initialization(
     class Actions(g4.G4VUserActionInitialization):  # type: ignore[misc]
         def Build(self) -> None:  # noqa: N802
             # Created here, after the physics list, as Geant4 demands.
-            for action in (Gun(), *actions(g4)):
-                keep.append(action)
-                self.SetUserAction(action)
+            self.made = [Gun(), action(g4)]
+            for made in self.made:
+                self.SetUserAction(made)
 
     return Actions()
-
-
-def _collect(g4: Any, collected: _Collected) -> Any:
-    class Collect(g4.G4UserEventAction):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.collection = -1
-
-        def EndOfEventAction(self, event: Any) -> None:  # noqa: N802
-            if self.collection < 0:
-                manager = g4.G4SDManager.GetSDMpointer()
-                self.collection = manager.GetCollectionID("calorimeter/energy")
-            collected.add(dict(event.GetHCofThisEvent().GetHC(self.collection)))
-
-    return Collect()

@@ -8,12 +8,12 @@ and secondaries with more than `KEPT_ENERGY`, with endpoints and status bits.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from k4calofast.arrays import Indices
 from k4calofast.detector import besiii
 from k4calofast.events.columns import Particles
 from k4calofast.events.edm4hep import (
@@ -24,7 +24,7 @@ from k4calofast.events.edm4hep import (
     STOPPED_BIT,
 )
 from k4calofast.fullsim.physics_data import PhysicsData
-from k4calofast.fullsim.simulation import Geant4, ParticleGun, field_along_z
+from k4calofast.fullsim.simulation import Geant4, Primary, World
 
 KEPT_ENERGY = 1e-3
 """GeV of kinetic energy from which secondaries are kept; ddsim's default."""
@@ -64,136 +64,113 @@ WORLD = 1500.0
 
 
 @dataclass
-class Tracks:
-    """MCParticles of one event, a list per member."""
+class Track:
+    """An MCParticle of one event; ``process`` is what ended it."""
 
-    pdg: list[int] = field(default_factory=list)
-    generator_status: list[int] = field(default_factory=list)
-    simulator_status: list[int] = field(default_factory=list)
-    charge: list[float] = field(default_factory=list)
-    time: list[float] = field(default_factory=list)
-    mass: list[float] = field(default_factory=list)
-    vertex: list[tuple[float, ...]] = field(default_factory=list)
-    endpoint: list[tuple[float, ...]] = field(default_factory=list)
-    momentum: list[tuple[float, ...]] = field(default_factory=list)
-    momentum_at_endpoint: list[tuple[float, ...]] = field(default_factory=list)
-    parent: list[int] = field(default_factory=list)
-    """Index of each particle's parent, -1 for none."""
+    parent: int
+    """Its parent's number in the event, -1 for none."""
+    pdg: int
+    charge: float
+    mass: float
+    time: float
+    vertex: tuple[float, ...]
+    momentum: tuple[float, ...]
+    endpoint: tuple[float, ...] = ()
+    momentum_at_endpoint: tuple[float, ...] = ()
+    process: str = ""
+    generator_status: int = 0
+    simulator_status: int = 0
 
-    def __len__(self) -> int:
-        return len(self.pdg)
+    @property
+    def kinetic_energy(self) -> float:
+        """GeV, at the start."""
+        return float(np.hypot(np.linalg.norm(self.momentum), self.mass)) - self.mass
 
 
 class TrackerSimulation:
     """Geant4 with layers and a field, but no calorimeter; there can be one in a process."""
 
     def __init__(self, data: PhysicsData, seed: int, layers: tuple[Layer, ...] = BESIII) -> None:
-        self._recorder = _Recorder()
-        self._geant4 = Geant4(
-            data,
-            seed,
-            lambda g4, keep: _construction(g4, keep, layers),
-            lambda g4: [_tracking(g4, self._recorder)],
-        )
+        self._tracks: dict[int, Track] = {}
+        self._geant4 = Geant4(_Cylinders(layers), data, seed, lambda g4: _watch(g4, self._tracks))
 
-    def simulate(self, particles: Particles) -> Iterator[Tracks]:
+    def simulate(self, particles: Particles) -> Iterator[list[Track]]:
         """Yield the MCParticles of each event; its input's final particles are the primaries."""
         for first, last in zip(particles.offsets[:-1], particles.offsets[1:], strict=True):
             rows = np.arange(first, last)
             rows = rows[particles.generator_status[rows] == 1]
-            self._recorder.clear()
+            columns = (particles.pdg, particles.vertex, particles.momentum)
+            self._tracks.clear()
             self._geant4.shoot(
-                [
-                    ParticleGun(
-                        int(particles.pdg[row]),
-                        tuple(particles.vertex[row]),
-                        tuple(particles.momentum[row]),
-                    )
-                    for row in rows
-                ]
+                [Primary(*row) for row in zip(*(c[rows].tolist() for c in columns), strict=True)]
             )
-            yield self._recorder.tracks(len(rows))
+            yield _kept(self._tracks, len(rows))
 
 
-def columns(events: list[Tracks]) -> tuple[Particles, tuple[npt.NDArray[np.int64], ...]]:
+_INTEGERS = {"pdg", "generator_status", "simulator_status"}
+_REALS = {"charge", "time", "mass", "vertex", "endpoint", "momentum", "momentum_at_endpoint"}
+
+
+def columns(events: list[list[Track]]) -> tuple[Particles, tuple[Indices, Indices]]:
     """MCParticles of events as columns, and the children and parents (indices in the event)."""
-
-    def member(name: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        return np.array([value for tracks in events for value in getattr(tracks, name)], dtype)
-
-    parent = member("parent", np.int64)
-    own = np.concatenate([np.arange(len(tracks)) for tracks in events])
-    offsets = np.cumsum([0] + [len(tracks) for tracks in events])
+    tracks = [track for event in events for track in event]
+    members: dict[str, Any] = {
+        name: np.array([getattr(track, name) for track in tracks], type_)
+        for names, type_ in ((_INTEGERS, np.int32), (_REALS, np.float64))
+        for name in names
+    }
+    parent = np.array([track.parent for track in tracks], np.int64)
+    own = np.concatenate([np.arange(len(event)) for event in events])
+    offsets = np.cumsum([0] + [len(event) for event in events])
     first = np.repeat(offsets[:-1], np.diff(offsets))
-    return Particles(
-        offsets=offsets,
-        pdg=member("pdg", np.int32),
-        generator_status=member("generator_status", np.int32),
-        simulator_status=member("simulator_status", np.int32),
-        charge=member("charge", np.float64),
-        time=member("time", np.float64),
-        mass=member("mass", np.float64),
-        vertex=member("vertex", np.float64),
-        endpoint=member("endpoint", np.float64),
-        momentum=member("momentum", np.float64),
-        momentum_at_endpoint=member("momentum_at_endpoint", np.float64),
-        parent=(parent + first)[parent >= 0],
-        child=(own + first)[parent >= 0],
-    ), (own, parent)
+    has = parent >= 0
+    relations = {"parent": (parent + first)[has], "child": (own + first)[has]}
+    return Particles(offsets=offsets, **members, **relations), (own, parent)
 
 
-class _Recorder:
-    """Tracks of the current event, as Geant4 goes through them."""
-
-    def clear(self) -> None:
-        self.begun: dict[int, tuple[Any, ...]] = {}
-        self.ended: dict[int, tuple[Any, ...]] = {}
-
-    def tracks(self, primaries: int) -> Tracks:
-        tracks, index = Tracks(), dict[int, int]()
-        for number in sorted(self.begun):
-            parent, pdg, charge, mass, time, vertex, momentum = self.begun[number]
-            endpoint, momentum_at_endpoint, process = self.ended[number]
-            p2 = sum(p * p for p in momentum)
-            primary = number <= primaries
-            if not primary and np.sqrt(p2 + mass**2) - mass < KEPT_ENERGY:
-                continue
-            # The nearest ancestor that is kept.
-            while parent and parent not in index:
-                parent = self.begun[parent][0]
-            status = 0 if primary else 1 << CREATED_IN_SIMULATION_BIT
-            if max(map(abs, endpoint)) > WORLD - _ON_WORLD:
-                status |= 1 << LEFT_DETECTOR_BIT
-            elif process != "Transportation":
-                status |= 1 << DECAYED_IN_TRACKER_BIT
-            if not any(momentum_at_endpoint):
-                status |= 1 << STOPPED_BIT
-            if parent and np.linalg.norm(np.subtract(vertex, self.ended[parent][0])) > 1e-3:
-                status |= 1 << NOT_PARENTS_ENDPOINT_BIT
-            index[number] = len(tracks)
-            tracks.parent.append(index.get(parent, -1))
-            tracks.pdg.append(pdg)
-            tracks.generator_status.append(1 if primary else 0)
-            tracks.simulator_status.append(status)
-            tracks.charge.append(charge)
-            tracks.time.append(time)
-            tracks.mass.append(mass)
-            tracks.vertex.append(vertex)
-            tracks.endpoint.append(endpoint)
-            tracks.momentum.append(momentum)
-            tracks.momentum_at_endpoint.append(momentum_at_endpoint)
-        return tracks
+def _kept(tracks: dict[int, Track], primaries: int) -> list[Track]:
+    """Tracks of one event, by Geant4's numbers, as ddsim keeps them."""
+    kept, place = list[Track](), dict[int, int]()
+    for number, track in sorted(tracks.items()):
+        primary = number <= primaries
+        if not primary and track.kinetic_energy < KEPT_ENERGY:
+            continue
+        # The nearest ancestor that is kept.
+        parent = track.parent
+        while parent and parent not in place:
+            parent = tracks[parent].parent
+        status = 0 if primary else 1 << CREATED_IN_SIMULATION_BIT
+        if max(map(abs, track.endpoint)) > WORLD - _ON_WORLD:
+            status |= 1 << LEFT_DETECTOR_BIT
+        elif track.process != "Transportation":
+            status |= 1 << DECAYED_IN_TRACKER_BIT
+        if not any(track.momentum_at_endpoint):
+            status |= 1 << STOPPED_BIT
+        if parent and np.linalg.norm(np.subtract(track.vertex, tracks[parent].endpoint)) > 1e-3:
+            status |= 1 << NOT_PARENTS_ENDPOINT_BIT
+        place[number] = len(kept)
+        kept.append(
+            replace(
+                track,
+                parent=place.get(parent, -1),
+                generator_status=int(primary),
+                simulator_status=status,
+            )
+        )
+    return kept
 
 
 def _triple(vector: Any, unit: float = 1.0) -> tuple[float, float, float]:
     return (vector.x * unit, vector.y * unit, vector.z * unit)
 
 
-def _tracking(g4: Any, recorder: _Recorder) -> Any:
+def _watch(g4: Any, tracks: dict[int, Track]) -> Any:
+    """Follow the tracks of an event, by Geant4's numbers."""
+
     class Tracking(g4.G4UserTrackingAction):  # type: ignore[misc]
         def PreUserTrackingAction(self, track: Any) -> None:  # noqa: N802 - Geant4's name
             definition = track.GetDefinition()
-            recorder.begun[track.GetTrackID()] = (
+            tracks[track.GetTrackID()] = Track(
                 track.GetParentID(),
                 definition.GetPDGEncoding(),
                 definition.GetPDGCharge(),
@@ -204,40 +181,31 @@ def _tracking(g4: Any, recorder: _Recorder) -> Any:
             )
 
         def PostUserTrackingAction(self, track: Any) -> None:  # noqa: N802
+            ended = tracks[track.GetTrackID()]
             process = track.GetStep().GetPostStepPoint().GetProcessDefinedStep()
-            recorder.ended[track.GetTrackID()] = (
-                _triple(track.GetPosition()),
-                _triple(track.GetMomentum(), _GEV),
-                process.GetProcessName() if process else "Transportation",
-            )
+            ended.endpoint = _triple(track.GetPosition())
+            ended.momentum_at_endpoint = _triple(track.GetMomentum(), _GEV)
+            ended.process = process.GetProcessName() if process else "Transportation"
 
     return Tracking()
 
 
-def _construction(g4: Any, keep: list[Any], layers: tuple[Layer, ...]) -> Any:
-    class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
-        def Construct(self) -> Any:  # noqa: N802
-            nist = g4.G4NistManager.Instance()
-            air = nist.FindOrBuildMaterial("G4_AIR")
-            solid = g4.G4Box("world", WORLD, WORLD, WORLD)
-            world = g4.G4LogicalVolume(solid, air, "world")
-            nowhere = g4.G4ThreeVector()
-            placed = g4.G4PVPlacement(None, nowhere, world, "world", None, False, 0, False)
-            keep.extend([nist, air, solid, world, placed])
-            for layer in layers:
-                material = nist.FindOrBuildMaterial(layer.material)
-                if layer.density is not None:
-                    density = layer.density * g4.mg / g4.cm3
-                    material = nist.BuildMaterialWithNewDensity(layer.name, layer.material, density)
-                tube = g4.G4Tubs(
-                    layer.name, layer.inner, layer.outer, layer.half_length, 0, 2 * np.pi
-                )
-                volume = g4.G4LogicalVolume(tube, material, layer.name)
-                place = g4.G4PVPlacement(None, nowhere, volume, layer.name, world, False, 0, False)
-                keep.extend([material, tube, volume, place])
-            return placed
+@dataclass(frozen=True)
+class _Cylinders:
+    """Layers in BESIII's field, a `k4calofast.fullsim.simulation.Volumes`."""
 
-        def ConstructSDandField(self) -> None:  # noqa: N802
-            field_along_z(g4, besiii.MAGNETIC_FIELD, keep)
+    layers: tuple[Layer, ...]
+    magnetic_field = besiii.MAGNETIC_FIELD
 
-    return Construction()
+    def construct(self, g4: Any) -> tuple[World, list[Any]]:
+        world = World(g4, WORLD, WORLD, WORLD)
+        for layer in self.layers:
+            material = world.nist.FindOrBuildMaterial(layer.material)
+            if layer.density is not None:
+                density = layer.density * g4.mg / g4.cm3
+                own = (layer.name, layer.material, density)
+                material = world.nist.BuildMaterialWithNewDensity(*own)
+            size = (layer.inner, layer.outer, layer.half_length)
+            tube = g4.G4Tubs(layer.name, *size, 0, 2 * np.pi)
+            world.place(world.volume(tube, material), None, g4.G4ThreeVector())
+        return world, []

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from k4calofast.arrays import Floats
+from k4calofast.arrays import Floats, Floats32, Indices
 from k4calofast.detector.crystals import CrystalBarrel
-from k4calofast.fullsim.simulation import CellEnergies
+from k4calofast.fullsim.simulation import CellEnergies, World
 from k4calofast.incidence.transport import turned
+from k4calofast.showers.crystals.windows import in_windows
 
 
 @dataclass(frozen=True)
@@ -45,73 +45,39 @@ class CrystalSector:
         """Along z (T)."""
         return self.barrel.magnetic_field
 
-    def construct(self, g4: Any, keep: list[Any]) -> tuple[Any, list[Any]]:
+    def construct(self, g4: Any) -> tuple[World, list[Any]]:
         """Build the sector around column 0; see `k4calofast.fullsim.simulation.Volumes`."""
-        nist = g4.G4NistManager.Instance()
-        air = nist.FindOrBuildMaterial("G4_AIR")
-        material = nist.FindOrBuildMaterial(self.material)
         side = self.barrel.outer_radius + 50.0
-        world_solid = g4.G4Box("world", side, side, self.barrel.half_length + 50.0)
-        world_volume = g4.G4LogicalVolume(world_solid, air, "world")
-        world = g4.G4PVPlacement(
-            None, g4.G4ThreeVector(), world_volume, "world", None, False, 0, False
-        )
-        keep += [nist, air, material, world_solid, world_volume, world]
+        world = World(g4, side, side, self.barrel.half_length + 50.0)
+        material = world.nist.FindOrBuildMaterial(self.material)
         sensitive = []
         half = self.columns // 2
         for ring in range(self.barrel.n_rings):
             origin, rotation, half_depth, outline = _block(self.barrel.corners[ring, 0])
             corners = g4.G4TwoVectorVector([g4.G4TwoVector(x, y) for x, y in outline])
-            solid = g4.G4GenericTrap(f"crystal{ring}", half_depth, corners)
-            volume = g4.G4LogicalVolume(solid, material, f"crystal{ring}")
-            keep += [corners, solid, volume]
+            volume = world.volume(g4.G4GenericTrap(f"crystal{ring}", half_depth, corners), material)
             sensitive.append(volume)
             for column in range(-half, half + 1):
-                turn = 2 * np.pi * column / self.barrel.n_columns
-                around_z = _turn(turn)
+                around_z = _turn(2 * np.pi * column / self.barrel.n_columns)
                 place = g4.G4Transform3D(
                     _rotation_matrix(g4, around_z @ rotation), g4.G4ThreeVector(*around_z @ origin)
                 )
-                copy = ring * self.columns + column + half
-                keep.append(
-                    g4.G4PVPlacement(
-                        place, volume, f"crystal{ring}", world_volume, False, copy, False
-                    )
-                )
+                world.place(volume, place, copy=ring * self.columns + column + half)
         return world, sensitive
 
-    def to_sector(self, cells: npt.NDArray[np.int64], vectors: Floats) -> Floats:
+    def to_sector(self, cells: Indices, vectors: Floats) -> Floats:
         """Turn vectors (N, 3) so that the cells that are hit come to the middle column."""
         column = cells % self.barrel.n_columns
         return turned(vectors, -2 * np.pi * column / self.barrel.n_columns)
 
     def in_window(
-        self, deposits: CellEnergies, cells: npt.NDArray[np.int64], shape: tuple[int, int]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Sort deposits into windows around the cells that were hit.
-
-        Returns
-        -------
-        energies
-            (N, rows, columns) GeV.
-        beside
-            (N,) GeV in the sector's other crystals.
-        """
-        rows, columns = shape
-        hit_ring = cells // self.barrel.n_columns
+        self, deposits: CellEnergies, cells: Indices, shape: tuple[int, int]
+    ) -> tuple[Floats32, Floats32]:
+        """Sort deposits into windows around the cells that were hit; see `in_windows`."""
         ring, column = np.divmod(deposits.cell, self.columns)
-        row = ring - hit_ring[deposits.event] + rows // 2
-        column = column - self.columns // 2 + columns // 2
-        inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-        energies = np.zeros((len(cells), rows, columns))
-        np.add.at(
-            energies,
-            (deposits.event[inside], row[inside], column[inside]),
-            deposits.energy[inside],
-        )
-        beside = np.zeros(len(cells))
-        np.add.at(beside, deposits.event[~inside], deposits.energy[~inside])
-        return energies.astype(np.float32), beside.astype(np.float32)
+        column += cells[deposits.event] - self.columns // 2
+        cell = ring * self.barrel.n_columns + column % self.barrel.n_columns
+        return in_windows(self.barrel, cells, shape, deposits.event, cell, deposits.energy)
 
 
 def _turn(angle: float) -> Floats:

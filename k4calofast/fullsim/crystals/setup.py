@@ -14,7 +14,7 @@ from k4calofast.exceptions import SteeringError
 from k4calofast.fullsim.crystals import besiii
 from k4calofast.fullsim.physics_data import PhysicsData
 from k4calofast.fullsim.sampling import Chunk, log_uniform, on_request
-from k4calofast.fullsim.simulation import Simulation
+from k4calofast.fullsim.simulation import EnergyPerCell, Simulation
 from k4calofast.showers.crystals import CrystalProvenance, CrystalShowers, write
 
 
@@ -46,7 +46,7 @@ class CrystalWindows:
         """Simulate one chunk; see `k4calofast.fullsim.kinds.Setup`."""
         drawn = particles(chunk, rng)
         sector = besiii.sector()
-        simulation = Simulation(sector, data, seed)
+        simulation = Simulation(sector, data, seed, EnergyPerCell())
         pdg = np.full(chunk.count, chunk.pdg, np.int32)
         start = drawn.position - besiii.START_GAP * drawn.momentum / drawn.conditions[:, :1]
         deposits = simulation.run(

@@ -15,9 +15,10 @@ from k4calofast.detector import Calorimeter, LayeredBarrel
 from k4calofast.detector.description import BarrelDescription
 from k4calofast.exceptions import SteeringError
 from k4calofast.fullsim import sampling
-from k4calofast.fullsim.layers.stack import HALF_WIDTH, LayerStack, StackSimulation
+from k4calofast.fullsim.layers.stack import HALF_WIDTH, LayerStack, Silicon
 from k4calofast.fullsim.physics_data import PhysicsData
 from k4calofast.fullsim.sampling import Chunk, Coverage, log_uniform, on_request, refuse_beyond
+from k4calofast.fullsim.simulation import Simulation
 from k4calofast.incidence.transport import LIGHT_SPEED
 from k4calofast.showers.layers import PIXELS_PER_CELL, LayerProvenance, LayerShowers, write
 
@@ -149,7 +150,8 @@ class LayerStacks:
         gap = START_GAP * way
         direction = way / np.linalg.norm(way, axis=1)[:, None]
         pdg = np.full(chunk.count, chunk.pdg, np.int32)
-        simulation = StackSimulation(self.stack, data, seed)
+        stack = self.stack
+        simulation = Simulation(stack, data, seed, Silicon(stack))
         pixels = simulation.run(pdg, -gap, momentum[:, None] * direction, progress)
         # All kinds are as fast as light here: at 0.1 GeV an electron lacks 1e-5 of that.
         at_face = np.linalg.norm(gap, axis=1) / LIGHT_SPEED

@@ -32,9 +32,8 @@ def built(name: str):
     """Of each slab in Geant4: its depth, thickness, density, and radiation lengths."""
     stack = LayerStack(describe(name), 0.5)
     g4 = load_geant4(find_or_make(stack.elements))
-    keep: list[object] = []
-    world, sensitive = stack.construct(g4, keep)
-    mother = world.GetLogicalVolume()
+    world, sensitive = stack.construct(g4)
+    mother = world.placed.GetLogicalVolume()
     slabs = []
     for number in range(mother.GetNoDaughters()):
         placed = mother.GetDaughter(number)
