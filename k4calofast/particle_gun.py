@@ -31,15 +31,9 @@ class ParticleGun:
             low, high = (getattr(properties, f"{name}{end}") for end in ("Min", "Max"))
             if low > high:
                 raise SteeringError(f"{name}Min {low:g} is larger than {name}Max {high:g}")
-        self._mass: dict[int, float] = {}
-        self._charge: dict[int, float] = {}
-        for pdg in properties.PDG:
-            try:
-                known = Particle.from_pdgid(pdg)
-            except Exception:
-                raise SteeringError(f"PDG {pdg} is not a known particle") from None
-            self._mass[pdg] = float(known.mass or 0.0) * _MEV
-            self._charge[pdg] = float(known.charge or 0.0)
+        known = [_known(pdg) for pdg in properties.PDG]
+        self._mass = np.array([float(particle.mass or 0.0) * _MEV for particle in known])
+        self._charge = np.array([float(particle.charge or 0.0) for particle in known])
 
     def shoot(self, events: npt.NDArray[np.uint64]) -> dict[str, npt.NDArray[np.generic]]:
         """Draw the particles of events.
@@ -59,7 +53,7 @@ class ParticleGun:
         event = np.repeat(events, p.ParticlesPerEvent)
         place = np.tile(np.arange(p.ParticlesPerEvent, dtype=np.uint32), len(events))
         u = self._uniform(event, place)
-        pdg = np.array(p.PDG, np.int32)[(u[:, 0] * len(p.PDG)).astype(np.int64)]
+        kind = (u[:, 0] * len(p.PDG)).astype(np.int64)
         if p.MomentumLog:
             low, high = np.log(p.MomentumMin), np.log(p.MomentumMax)
             momentum = np.exp(low + u[:, 1] * (high - low))
@@ -75,12 +69,12 @@ class ParticleGun:
         count = len(event)
         nowhere = np.zeros((count, 3))
         return {
-            "PDG": pdg,
+            "PDG": np.array(p.PDG, np.int32)[kind],
             "generatorStatus": np.ones(count, np.int32),
             "simulatorStatus": np.zeros(count, np.int32),
-            "charge": np.array([self._charge[i] for i in p.PDG])[_place_of(pdg, p.PDG)],
+            "charge": self._charge[kind],
             "time": np.zeros(count),
-            "mass": np.array([self._mass[i] for i in p.PDG])[_place_of(pdg, p.PDG)],
+            "mass": self._mass[kind],
             "vertex": vertex,
             "endpoint": nowhere,
             "momentum": momentum[:, None] * direction,
@@ -90,12 +84,19 @@ class ParticleGun:
     def _uniform(self, event: npt.NDArray[np.uint64], place: npt.NDArray[np.uint32]) -> Floats:
         """Random numbers (N, 8) in (0, 1)."""
         seed, run = self.properties.Seed, self.properties.Run
-        words = [np.array([seed & 0xFFFFFFFF], np.uint32), np.array([seed >> 32], np.uint32)]
-        words[0] = words[0] ^ np.uint32(run)
+        words = np.array([[seed & 0xFFFFFFFF], [seed >> 32]], np.uint32)
+        words[0] ^= np.uint32(run)
         bits = particle_bits((words[0], words[1]), event, place, _DRAWS // 4)
         bits = bits.reshape(len(event), _DRAWS)
         uniform: Floats = (bits.astype(np.float64) + 0.5) * 2.0**-32
         return uniform
+
+
+def _known(pdg: int) -> Particle:
+    try:
+        return Particle.from_pdgid(pdg)
+    except Exception:
+        raise SteeringError(f"PDG {pdg} is not a known particle") from None
 
 
 def _normal(u: Floats) -> Floats:
@@ -105,8 +106,3 @@ def _normal(u: Floats) -> Floats:
     waves = [np.cos(angle[:, 0]), np.sin(angle[:, 1]), np.cos(angle[:, 2])]
     normal: Floats = radius * np.stack(waves, axis=1)
     return normal
-
-
-def _place_of(pdg: npt.NDArray[np.int32], kinds: list[int]) -> npt.NDArray[np.int64]:
-    order = np.argsort(kinds)
-    return order[np.searchsorted(np.array(kinds)[order], pdg)]

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
+
+from k4calofast.arrays import Floats, Ints
 
 LARGEST, SMALLEST = 1e6, 1e-12
 """Energies and momenta (GeV) of particles that are no mistake of who wrote them."""
@@ -57,24 +59,29 @@ class Column:
 class Showers:
     """N showers of single particles, one of the kinds of samples.
 
-    Attributes
-    ----------
-    pdg
-        (N,) PDG number of the particle.
+    Each attribute is a column of N rows, or of one row per point, and annotated as a `Column`.
     """
 
-    pdg: npt.NDArray[np.int32]
+    pdg: Annotated[Ints, Column(np.int32, "", "PDG number of the particle")]
 
     columns: ClassVar[dict[str, Column]]
-    """By their names, which are those of the attributes."""
+    """By the names of the attributes."""
 
     conditions_known: ClassVar[tuple[str, ...]]
     """Names of the calorimeter's conditions that a sample knows."""
 
+    def __init_subclass__(cls) -> None:
+        hints = get_type_hints(cls, include_extras=True)
+        cls.columns = {
+            name: hint.__metadata__[0]
+            for name, hint in hints.items()
+            if get_origin(hint) is Annotated
+        }
+
     def __len__(self) -> int:
         return len(self.pdg)
 
-    def condition(self, name: str) -> npt.NDArray[np.float64]:
+    def condition(self, name: str) -> Floats:
         """(N,) values of one of `conditions_known`."""
         raise NotImplementedError
 

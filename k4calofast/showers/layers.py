@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from k4calofast.arrays import Floats, Floats32, Indices
 from k4calofast.detector import Calorimeter
 from k4calofast.detector.description import describe
 from k4calofast.exceptions import FileFormatError
@@ -53,88 +55,59 @@ class CellsOfPixels:
         return (cell + 0.5) * self.size + phase * (self.size / self.per_cell)
 
 
+_angle = partial(Column, np.float64, "rad", negative=True)
+_of_points = partial(Column, rows=Rows.POINTS)
+
+
 @dataclass(frozen=True)
 class LayerShowers(Showers):
     """N showers with P points: small cells of the layers' silicon with energy in them.
 
     A particle enters the front face of a module's stack at t = 0, z = 0; its frame is (t, z, n), n
     along the module's normal, z along the beam, t across.
-
-    Attributes
-    ----------
-    pdg
-        (N,) PDG number of the particle.
-    momentum
-        (N,) at the front face (GeV).
-    angle_t, angle_z
-        (N,) atan2(p_t, p_n) and atan2(p_z, p_n) there (rad).
-    offsets
-        (N + 1,) the points of shower i are ``offsets[i]:offsets[i + 1]``.
-    layer
-        (P,) sensitive slice, counted from the front.
-    column, row
-        (P,) small cell along t and along z: k covers [k pitch, (k + 1) pitch) from where the
-        particle enters.
-    energy
-        (P,) GeV that is deposited in the silicon.
-    time
-        (P,) ns of the earliest deposit, after the particle is at the front face.
     """
 
-    momentum: npt.NDArray[np.float64]
-    angle_t: npt.NDArray[np.float64]
-    angle_z: npt.NDArray[np.float64]
-    offsets: npt.NDArray[np.int64]
-    layer: npt.NDArray[np.uint8]
-    column: npt.NDArray[np.int16]
-    row: npt.NDArray[np.int16]
-    energy: npt.NDArray[np.float32]
-    time: npt.NDArray[np.float32]
-
-    columns = {  # noqa: RUF012 - a constant of the class
-        "pdg": Column(np.int32, "", "PDG number of the particle"),
-        "momentum": Column(np.float64, "GeV", "of the particle at the front face"),
-        "angle_t": Column(
-            np.float64, "rad", "atan2(p_t, p_n) of the particle: across the module", negative=True
+    momentum: Annotated[Floats, Column(np.float64, "GeV", "of the particle at the front face")]
+    angle_t: Annotated[Floats, _angle("atan2(p_t, p_n) of the particle: across the module")]
+    angle_z: Annotated[Floats, _angle("atan2(p_z, p_n) of the particle: along the beam")]
+    offsets: Annotated[
+        Indices,
+        Column(np.int64, "", "points of shower i are offsets[i]:offsets[i + 1]", rows=Rows.BORDERS),
+    ]
+    layer: Annotated[
+        npt.NDArray[np.uint8],
+        _of_points(np.uint8, "", "sensitive slice of a point, counted from the front"),
+    ]
+    column: Annotated[
+        npt.NDArray[np.int16],
+        _of_points(
+            np.int16, "pitch", "small cell of a point along t, 0 begins where the particle enters"
         ),
-        "angle_z": Column(
-            np.float64, "rad", "atan2(p_z, p_n) of the particle: along the beam", negative=True
+    ]
+    row: Annotated[
+        npt.NDArray[np.int16],
+        _of_points(
+            np.int16, "pitch", "small cell of a point along z, 0 begins where the particle enters"
         ),
-        "offsets": Column(
-            np.int64, "", "points of shower i are offsets[i]:offsets[i + 1]", rows=Rows.BORDERS
-        ),
-        "layer": Column(
-            np.uint8, "", "sensitive slice of a point, counted from the front", rows=Rows.POINTS
-        ),
-        "column": Column(
-            np.int16,
-            "pitch",
-            "small cell of a point along t, 0 begins where the particle enters",
-            rows=Rows.POINTS,
-        ),
-        "row": Column(
-            np.int16,
-            "pitch",
-            "small cell of a point along z, 0 begins where the particle enters",
-            rows=Rows.POINTS,
-        ),
-        "energy": Column(
-            np.float32, "GeV", "energy deposited in the small cell's silicon", rows=Rows.POINTS
-        ),
-        "time": Column(
+    ]
+    energy: Annotated[
+        Floats32, _of_points(np.float32, "GeV", "energy deposited in the small cell's silicon")
+    ]
+    time: Annotated[
+        Floats32,
+        _of_points(
             np.float32,
             "ns",
             "of the earliest deposit, after the particle is at the front face",
-            rows=Rows.POINTS,
             negative=True,
         ),
-    }
+    ]
 
     conditions_known = ("momentum", "angle_t", "angle_z")
 
-    def condition(self, name: str) -> npt.NDArray[np.float64]:
+    def condition(self, name: str) -> Floats:
         """(N,) values of one of `conditions_known`."""
-        values: npt.NDArray[np.float64] = getattr(self, name)
+        values: Floats = getattr(self, name)
         return values
 
 

@@ -85,12 +85,12 @@ def read(
     parts = []
     for file in files:
         entries, energy = np.zeros(len(Fate), np.int64), np.zeros(len(Fate))
-        for particles, hits in _chunks(file):
-            with readable(file, _UNREADABLE):
+        with readable(file, _UNREADABLE):
+            for particles, hits in _chunks(file):
                 showers, fate, deposit = showers_of(particles, hits, window, kinds, most_lost)
-            parts.append(showers)
-            entries += np.bincount(fate, minlength=len(Fate))
-            energy += np.bincount(fate, deposit, len(Fate))
+                parts.append(showers)
+                entries += np.bincount(fate, minlength=len(Fate))
+                energy += np.bincount(fate, deposit, len(Fate))
         logger.log(
             logging.WARNING if entries[Fate.NO_ENTRY :].any() else logging.INFO,
             "%s: %d particles in showers (%.4g GeV); in none are %d that enter no crystal of the "
@@ -267,28 +267,24 @@ def origin(file: Path) -> str:
 def _chunks(file: Path) -> Iterator[tuple[ak.Array, ak.Array]]:
     """Particles and hits of some events at a time."""
     if not file.is_file():
-        raise FileFormatError(f"{file}: no such file")
-    with readable(file, _UNREADABLE):
-        root = uproot.open(file)
-    with root:
-        with readable(file, _UNREADABLE):
-            names = set(root["Event"].keys()) if "Event" in root else set()
-            for branch in (PARTICLES, HITS):
-                if branch not in names:
-                    raise MissingCollectionError(f"no branch '{branch}' in a tree 'Event'")
-            tree = root["Event"]
+        raise FileFormatError("no such file")
+    with uproot.open(file) as root:
+        names = set(root["Event"].keys()) if "Event" in root else set()
+        for branch in (PARTICLES, HITS):
+            if branch not in names:
+                raise MissingCollectionError(f"no branch '{branch}' in a tree 'Event'")
+        tree = root["Event"]
         for start in range(0, tree.num_entries, _EVENTS_AT_ONCE):
-            with readable(file, _UNREADABLE):
-                particles, hits = (
-                    tree[branch].array(entry_start=start, entry_stop=start + _EVENTS_AT_ONCE)
-                    for branch in (PARTICLES, HITS)
+            particles, hits = (
+                tree[branch].array(entry_start=start, entry_stop=start + _EVENTS_AT_ONCE)
+                for branch in (PARTICLES, HITS)
+            )
+            if not hits.fields or not particles.fields:
+                raise MissingCollectionError(
+                    f"'{HITS if particles.fields else PARTICLES}' was not written; BOSS does "
+                    'with RootWriter.ItemList += {"/Event/MC/McParticleCol#1", '
+                    '"/Event/MC/EmcMcHitCol#1"};'
                 )
-                if not hits.fields or not particles.fields:
-                    raise MissingCollectionError(
-                        f"'{HITS if particles.fields else PARTICLES}' was not written; BOSS does "
-                        'with RootWriter.ItemList += {"/Event/MC/McParticleCol#1", '
-                        '"/Event/MC/EmcMcHitCol#1"};'
-                    )
             yield particles, hits
 
 

@@ -30,32 +30,19 @@ from k4calofast.exceptions import (
     MissingCollectionError,
 )
 from k4calofast.incidence import Record, follow, identified
-from k4calofast.showers.base import impossible
+from k4calofast.showers.base import LARGEST, impossible
 from k4calofast.showers.crystals.windows import CrystalShowers, in_windows
+from k4calofast.showers.hints import Hints
 
 logger = logging.getLogger(__name__)
 
 _EVENTS_AT_ONCE = 100
 """A full simulation may write a contribution per step: 100 000 of them in an event."""
 
-_LARGEST_ENERGY = 1e6
-"""GeV; particles with more are damage, not physics."""
-
 _ROUNDING = 1e-5
 """Relative; energies of hits are sums of single precision."""
 
 _NO_ARRIVAL, _OTHER_KIND = -1, -2
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """Which showers to read; see `read`."""
-
-    hits: str
-    particles: str
-    window: tuple[int, int]
-    detector: CrystalBarrel
-    kinds: tuple[int, ...]
 
 
 @dataclass
@@ -89,11 +76,8 @@ class _LeftOut:
 
 def read(
     files: Sequence[Path],
-    hits: str = "EMCBarrelCollection",
-    particles: str = "MCParticles",
-    window: tuple[int, int] = (11, 11),
+    hints: Hints = Hints(),  # noqa: B008 - it is frozen
     detector: str = "BESIII_EMC_barrel",
-    kinds: Sequence[int] = (22, 11, -11),
 ) -> CrystalShowers:
     """Read the showers of every particle that arrives at the calorimeter.
 
@@ -105,15 +89,10 @@ def read(
     ----------
     files
         EDM4hep files, TTree or RNTuple; read in chunks of events.
-    hits, particles
-        Names of the collections of SimCalorimeterHits, and of the MCParticles that their
-        contributions name.
-    window
-        Rows and columns of cells around the cell that is entered.
+    hints
+        The collections, and which showers are wanted.
     detector
         Name of the calorimeter, see `k4calofast.detector.load`.
-    kinds
-        PDG numbers of the particles whose showers are wanted.
 
     Returns
     -------
@@ -132,37 +111,37 @@ def read(
     UnknownDetectorError
         If there is no such detector.
     """
-    wanted = _Wanted(hits, particles, window, load_crystals(detector), tuple(kinds))
-    parts = [part for file in files for part in _read_file(file, wanted)]
+    barrel = load_crystals(detector)
+    parts = [part for file in files for part in _read_file(file, hints, barrel)]
     if not any(len(part) for part in parts):
         listed = ", ".join(str(file) for file in files) or "no files"
         raise FileFormatError(
-            f"{listed}: no showers: no particle of '{particles}' of the kinds "
-            f"{', '.join(map(str, kinds))} arrives at {detector}"
+            f"{listed}: no showers: no particle of '{hints.particles}' of the kinds "
+            f"{', '.join(map(str, hints.kinds))} arrives at {detector}"
         )
     return CrystalShowers.concatenate(parts)
 
 
-def _read_file(file: Path, wanted: _Wanted) -> Iterator[CrystalShowers]:
+def _read_file(file: Path, hints: Hints, detector: CrystalBarrel) -> Iterator[CrystalShowers]:
     with closing(EventSource([file])) as source:
         infos = source.infos
     with _in(file):
-        typed.find_collection(infos, wanted.hits, SIM_CALORIMETER_HIT.collection)
-        typed.find_collection(infos, wanted.particles, MC_PARTICLE.collection)
+        typed.find_collection(infos, hints.hits, SIM_CALORIMETER_HIT.collection)
+        typed.find_collection(infos, hints.particles, MC_PARTICLE.collection)
     # Which of them holds the contributions is in the data.
     possible = [info.name for info in infos if info.data_type == CALO_HIT_CONTRIBUTION.collection]
     left_out, count, empty = _LeftOut(), 0, 0
-    with closing(EventSource([file], [wanted.hits, wanted.particles, *possible])) as source:
+    with closing(EventSource([file], [hints.hits, hints.particles, *possible])) as source:
         for frames in source.chunks(0, source.num_events, _EVENTS_AT_ONCE):
             with _in(file):
-                _check_target(frames, wanted, infos)
-                showers = _showers(frames, wanted, infos, left_out)
+                _check_target(frames, hints, infos)
+                showers = _showers(frames, hints, detector, infos, left_out)
             count += len(showers)
             empty += int((showers.energies.sum((1, 2)) + showers.beside == 0).sum())
             yield showers
     if left_out.hits and not left_out.contributions:
         raise InvalidEventError(
-            f"{file}: the hits of '{wanted.hits}' have no contributions, so nothing says whose "
+            f"{file}: the hits of '{hints.hits}' have no contributions, so nothing says whose "
             "they are"
         )
     complete = not (left_out.orphans or left_out.others or left_out.bare or empty)
@@ -171,37 +150,40 @@ def _read_file(file: Path, wanted: _Wanted) -> Iterator[CrystalShowers]:
         "%s: %d showers, %d of them without energy; in no shower are %d contributions to '%s' "
         "with %.4g GeV that stem from no particle that arrives at %s, %d with %.4g GeV of "
         "particles of other kinds, and %.4g GeV of hits that are in no contribution",
-        *(file, count, empty, left_out.orphans, wanted.hits, left_out.orphan_energy),
-        *(wanted.detector.name, left_out.others, left_out.other_energy, left_out.bare),
+        *(file, count, empty, left_out.orphans, hints.hits, left_out.orphan_energy),
+        *(detector.name, left_out.others, left_out.other_energy, left_out.bare),
     )
 
 
 def _showers(
-    frames: Frames, wanted: _Wanted, infos: tuple[CollectionInfo, ...], left_out: _LeftOut
+    frames: Frames,
+    hints: Hints,
+    detector: CrystalBarrel,
+    infos: tuple[CollectionInfo, ...],
+    left_out: _LeftOut,
 ) -> CrystalShowers:
     """Showers of some events."""
-    detector = wanted.detector
-    info = typed.find_collection(infos, wanted.particles, MC_PARTICLE.collection)
+    info = typed.find_collection(infos, hints.particles, MC_PARTICLE.collection)
     particles, _ = identified(typed.particles(frames, info))
-    hits, contributions = typed.sim_hits(frames, wanted.hits, infos)
+    hits, contributions = typed.sim_hits(frames, hints.hits, infos)
     for name, energy in (("hits", hits.energy), ("contributions to hits", contributions.energy)):
         if bad := impossible(energy):
             raise InvalidEventError(
-                f"{bad} {name} of '{wanted.hits}' have an energy that is NaN or negative"
+                f"{bad} {name} of '{hints.hits}' have an energy that is NaN or negative"
             )
     cells = detector.cell_of(hits.cell_id)
     if (cells < 0).any():
         raise FileFormatError(
-            f"{(cells < 0).sum()} of {len(cells)} hits of '{wanted.hits}' have cell IDs that "
+            f"{(cells < 0).sum()} of {len(cells)} hits of '{hints.hits}' have cell IDs that "
             f"belong to no cell of {detector.name}: are they of another detector?"
         )
     record = Record(particles, detector)
-    impossible_particle = record.first_impossible(_LARGEST_ENERGY)
+    impossible_particle = record.first_impossible(LARGEST)
     if impossible_particle is not None:
-        raise InvalidEventError(f"a particle of '{wanted.particles}' has {impossible_particle[1]}")
+        raise InvalidEventError(f"a particle of '{hints.particles}' has {impossible_particle[1]}")
     (arrivals,), census = follow(record)
     pdg = particles.pdg[arrivals.particle]
-    chosen = np.isin(pdg, wanted.kinds)
+    chosen = np.isin(pdg, hints.kinds)
     # The last entry is for -1: nobody.
     arrival = np.full(len(particles) + 1, _NO_ARRIVAL)
     arrival[arrivals.particle] = np.arange(len(arrivals))
@@ -214,7 +196,7 @@ def _showers(
     energies, beside = in_windows(
         detector,
         arrivals.cell,
-        wanted.window,
+        hints.window,
         shower[mine],
         np.repeat(cells, np.diff(hits.contributions))[mine],
         contributions.energy[mine],
@@ -239,19 +221,19 @@ def _of_contributions(
     return result
 
 
-def _check_target(frames: Frames, wanted: _Wanted, infos: tuple[CollectionInfo, ...]) -> None:
+def _check_target(frames: Frames, hints: Hints, infos: tuple[CollectionInfo, ...]) -> None:
     """Indices into another collection of MCParticles would name the wrong particles."""
-    hits = frames.array(f"_{wanted.hits}_contributions")
+    hits = frames.array(f"_{hints.hits}_contributions")
     ids = np.unique(ak.to_numpy(ak.flatten(hits.collectionID))).tolist()
     names = {info.collection_id: info.name for info in infos}
-    for contributions in [names[one] for one in ids if one in names]:
+    for contributions in [names[number] for number in ids if number in names]:
         particle = ak.flatten(frames.array(f"_{contributions}_particle"))
         named = np.unique(ak.to_numpy(particle.collectionID[particle.index >= 0])).tolist()
-        others = {names.get(one, f"ID {one}") for one in named} - {wanted.particles}
+        others = {names.get(number, f"ID {number}") for number in named} - {hints.particles}
         if others:
             raise MissingCollectionError(
-                f"the contributions of '{wanted.hits}' name particles of "
-                f"'{', '.join(sorted(others))}', not of '{wanted.particles}'"
+                f"the contributions of '{hints.hits}' name particles of "
+                f"'{', '.join(sorted(others))}', not of '{hints.particles}'"
             )
 
 

@@ -51,8 +51,7 @@ def read_others(
     if magic[:4] != b"root":
         raise FileFormatError(f"{file}: neither HDF5 nor ROOT; {_FORMATS}")
     if _by_podio(file):
-        of = hints.hits, hints.particles, hints.window, calorimeter.name, hints.kinds
-        showers = edm4hep.read([file], *of)
+        showers = edm4hep.read([file], hints, calorimeter.name)
         return showers, Source(calorimeter.name, f"full simulation, {_data_model(file)}")
     showers = besiii_raw.read([file], hints.window, hints.kinds)
     origin = besiii_raw.origin(file)

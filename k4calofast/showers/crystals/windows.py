@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.arrays import Indices
+from k4calofast.arrays import Floats, Floats32, Indices, Ints
 from k4calofast.detector.crystals import CONDITIONS, CrystalBarrel
 from k4calofast.showers.base import Column, Showers
 from k4calofast.showers.hdf5 import Layout
@@ -16,51 +17,37 @@ from k4calofast.showers.provenance import Provenance
 
 @dataclass(frozen=True)
 class CrystalShowers(Showers):
-    """N showers, each seen in a window of cells around the cell that was hit.
+    """N showers, each seen in a window of cells around the cell that was hit."""
 
-    Attributes
-    ----------
-    pdg
-        (N,) PDG number of the particle.
-    cell
-        (N,) cell that was hit.
-    conditions
-        (N, 6) in the order and units of `k4calofast.detector.crystals.CONDITIONS`.
-    energies
-        (N, rows, columns) energy deposited in each cell of the window (GeV); 0 where the
-        window has no cell.
-    beside
-        (N,) energy deposited in cells outside the window (GeV).
-    """
-
-    cell: npt.NDArray[np.int32]
-    conditions: npt.NDArray[np.float64]
-    energies: npt.NDArray[np.float32]
-    beside: npt.NDArray[np.float32]
-
-    columns = {  # noqa: RUF012 - a constant of the class
-        "pdg": Column(np.int32, "", "PDG number of the particle"),
-        "cell": Column(np.int32, "", "cell that was hit"),
-        "conditions": Column(
+    cell: Annotated[Ints, Column(np.int32, "", "cell that was hit")]
+    conditions: Annotated[
+        Floats,
+        Column(
             np.float64,
             ", ".join(condition.unit for condition in CONDITIONS),
             ", ".join(condition.name for condition in CONDITIONS),
             dimensions=2,
             negative=True,
         ),
-        "energies": Column(
+    ]
+    energies: Annotated[
+        Floats32,
+        Column(
             np.float32,
             "GeV",
             "energy deposited in each cell of the window around the hit cell",
             dimensions=3,
         ),
-        "beside": Column(np.float32, "GeV", "energy deposited in cells outside the window"),
-    }
+    ]
+    """(N, rows, columns); 0 where the window has no cell."""
+    beside: Annotated[
+        Floats32, Column(np.float32, "GeV", "energy deposited in cells outside the window")
+    ]
 
     conditions_known = tuple(condition.name for condition in CONDITIONS)
 
     @property
-    def momentum(self) -> npt.NDArray[np.float64]:
+    def momentum(self) -> Floats:
         """(N,) momentum at the face (GeV): the first of the conditions."""
         return self.conditions[:, 0]
 
@@ -69,7 +56,7 @@ class CrystalShowers(Showers):
         """Rows and columns of the windows."""
         return {"window": self.energies.shape[1:]}
 
-    def condition(self, name: str) -> npt.NDArray[np.float64]:
+    def condition(self, name: str) -> Floats:
         """(N,) values of one of the conditions."""
         return self.conditions[:, self.conditions_known.index(name)]
 
@@ -107,7 +94,7 @@ def in_windows(
     shower: Indices,
     cell: Indices,
     energy: npt.NDArray[np.floating],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+) -> tuple[Floats32, Floats32]:
     """Sort deposits into windows around the cells that were entered.
 
     Parameters

@@ -24,6 +24,7 @@ from k4calofast.incidence import arrive
 from k4calofast.showers.crystals import CrystalShowers, edm4hep
 from k4calofast.showers.crystals.besiii_raw import nearest_arrival
 from k4calofast.showers.crystals.windows import in_windows
+from k4calofast.showers.hints import Hints
 from k4calofast.steering.algorithms.algorithm import hit_fields
 
 INPUT = Path(__file__).resolve().parents[3] / "options" / "input"
@@ -52,7 +53,7 @@ def simulated():
 
 @pytest.fixture(scope="module")
 def showers():
-    return edm4hep.read([FULLSIM], HITS)
+    return edm4hep.read([FULLSIM], Hints(HITS))
 
 
 @pytest.fixture
@@ -121,14 +122,14 @@ def test_the_cell_that_was_entered_is_in_the_middle_of_the_window(showers):
 
 
 def test_smaller_windows_leave_more_beside_them(showers):
-    small = edm4hep.read([FULLSIM], HITS, window=(3, 5))
+    small = edm4hep.read([FULLSIM], Hints(HITS, window=(3, 5)))
     np.testing.assert_array_equal(small.energies, showers.energies[:, 4:7, 3:8])
     np.testing.assert_allclose(total(small), total(showers), rtol=1e-6)
 
 
 def test_events_are_independent_of_chunks_and_files(showers, monkeypatch):
     monkeypatch.setattr(edm4hep, "_EVENTS_AT_ONCE", 7)
-    twice = edm4hep.read([FULLSIM, FULLSIM], HITS)
+    twice = edm4hep.read([FULLSIM, FULLSIM], Hints(HITS))
     for field in fields(CrystalShowers):
         once = getattr(showers, field.name)
         np.testing.assert_array_equal(getattr(twice, field.name), np.concatenate([once, once]))
@@ -136,7 +137,7 @@ def test_events_are_independent_of_chunks_and_files(showers, monkeypatch):
 
 def test_other_kinds_are_counted_with_their_energy(showers, caplog):
     with caplog.at_level(logging.INFO):
-        photons = edm4hep.read([FULLSIM], HITS, kinds=[22])
+        photons = edm4hep.read([FULLSIM], Hints(HITS, kinds=(22,)))
     assert set(photons.pdg) == {22}
     np.testing.assert_array_equal(photons.energies, showers.energies[showers.pdg == 22])
     missing = total(showers).sum() - total(photons).sum()
@@ -166,7 +167,7 @@ def test_deposits_of_descendants_belong_to_the_nearest_ancestor_that_arrives(
     # Deposits are by the three generations in turn.
     index = contributions.particle * 3 + np.arange(len(contributions.particle)) % 3
     file = changed(family, parent, contributions=replace(contributions, particle=index))
-    again = edm4hep.read([file], HITS)
+    again = edm4hep.read([file], Hints(HITS))
     for field in fields(CrystalShowers):
         np.testing.assert_array_equal(getattr(again, field.name), getattr(showers, field.name))
 
@@ -195,7 +196,7 @@ def test_an_electron_that_radiated_in_front_has_what_it_had_left_at_the_face(cha
     file = changed(
         family, parent, contributions=replace(contributions, particle=contributions.particle * 2)
     )
-    showers = edm4hep.read([file], HITS, kinds=[11, -11])
+    showers = edm4hep.read([file], Hints(HITS, kinds=(11, -11)))
     before = np.linalg.norm(particles.momentum[electron], axis=1)
     # Some of them curl up now.
     assert len(showers) > electron.sum() / 2
@@ -209,7 +210,7 @@ def test_what_belongs_to_nobody_is_counted(changed, simulated, caplog):
     index[::10] = -1
     lost = contributions.energy[::10].sum(dtype=np.float64)
     file = changed(contributions=replace(contributions, particle=index))
-    showers = edm4hep.read([file], HITS)
+    showers = edm4hep.read([file], Hints(HITS))
     kept = contributions.energy.sum(dtype=np.float64) - lost
     assert total(showers).sum() == pytest.approx(kept, rel=1e-6)
     said = f"{len(index[::10])} contributions to '{HITS}' with {lost:.4g} GeV that stem from no"
@@ -270,7 +271,7 @@ def test_impossible_energies_are_refused(changed, simulated, what, value):
     energy[3] = value
     file = changed(**{what: replace(columns, energy=energy)})
     with pytest.raises(InvalidEventError, match=rf"changed.*1 {what}.*'{HITS}' .* NaN or negative"):
-        edm4hep.read([file], HITS)
+        edm4hep.read([file], Hints(HITS))
 
 
 def test_particles_that_are_not_numbers_are_refused(changed, simulated):
@@ -279,7 +280,7 @@ def test_particles_that_are_not_numbers_are_refused(changed, simulated):
     momentum[5] = np.nan
     file = changed(replace(particles, momentum=momentum))
     with pytest.raises(InvalidEventError, match=r"changed.*'MCParticles'.* not a number"):
-        edm4hep.read([file], HITS)
+        edm4hep.read([file], Hints(HITS))
 
 
 def test_contributions_beyond_the_particles_are_refused(changed, simulated):
@@ -287,12 +288,12 @@ def test_contributions_beyond_the_particles_are_refused(changed, simulated):
     index[7] = 1000
     file = changed(contributions=replace(simulated[-1], particle=index))
     with pytest.raises(InvalidEventError, match="beyond the particles"):
-        edm4hep.read([file], HITS)
+        edm4hep.read([file], Hints(HITS))
 
 
 def test_contributions_that_name_other_particles_are_refused(changed):
     with pytest.raises(MissingCollectionError, match=r"name particles of 'ID [0-9]+', not of"):
-        edm4hep.read([changed(target="MCParticlesFlagged")], HITS)
+        edm4hep.read([changed(target="MCParticlesFlagged")], Hints(HITS))
 
 
 def test_hits_without_contributions_are_of_nobody(changed, simulated):
@@ -302,23 +303,23 @@ def test_hits_without_contributions_are_of_nobody(changed, simulated):
     )
     bare = replace(hits, contributions=np.zeros_like(hits.contributions))
     with pytest.raises(InvalidEventError, match="no contributions"):
-        edm4hep.read([changed(hits=bare, contributions=nothing)], HITS)
+        edm4hep.read([changed(hits=bare, contributions=nothing)], Hints(HITS))
 
 
 def test_a_file_without_the_collections_says_which_there_are():
     with pytest.raises(MissingCollectionError, match=rf"fullsim.*'Other'.* there is {HITS}"):
-        edm4hep.read([FULLSIM], "Other")
+        edm4hep.read([FULLSIM], Hints("Other"))
     with pytest.raises(MissingCollectionError, match=r"fullsim.*'Other'.* there is MCParticles"):
-        edm4hep.read([FULLSIM], HITS, particles="Other")
+        edm4hep.read([FULLSIM], Hints(HITS, particles="Other"))
     with pytest.raises(MissingCollectionError, match=r"particles.*EMCBarrelCollection"):
         edm4hep.read([INPUT / "particles.edm4hep.root"])
 
 
 def test_no_showers_are_no_sample():
     with pytest.raises(FileFormatError, match=r"fullsim.*no showers: .* kinds 13, -13 arrives"):
-        edm4hep.read([FULLSIM], HITS, kinds=[13, -13])
+        edm4hep.read([FULLSIM], Hints(HITS, kinds=(13, -13)))
     with pytest.raises(FileFormatError, match="no files"):
-        edm4hep.read([], HITS)
+        edm4hep.read([], Hints(HITS))
 
 
 @pytest.mark.parametrize(
@@ -330,4 +331,4 @@ def test_no_showers_are_no_sample():
 )
 def test_hits_of_other_detectors_are_refused(edm4hep_file, name, hits):
     with pytest.raises(FileFormatError, match=rf"'{hits}' have cell IDs that belong to no cell"):
-        edm4hep.read([edm4hep_file(name)], hits)
+        edm4hep.read([edm4hep_file(name)], Hints(hits))
