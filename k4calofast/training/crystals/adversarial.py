@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from k4calofast.training.configuration import Precision, Settings
-from k4calofast.training.crystals.family import CrystalFamily
+from k4calofast.training.configuration import Precision
 from k4calofast.training.crystals.normalisation import (
     Name,
     ShowerNumbers,
@@ -19,15 +19,14 @@ from k4calofast.training.crystals.normalisation import (
     with_constant,
 )
 from k4calofast.training.crystals.sample import Sample
-from k4calofast.training.crystals.spectra import Spectra, match_spectra
-from k4calofast.training.crystals.variables import ShowerVariables
+from k4calofast.training.crystals.spectra import MatchedSettings, Spectra, Standardised
 from k4calofast.training.family import Shape, Stage
 
 Score = Callable[[Tensor, Tensor], Tensor]
 """Of numbers (N, size) and features (N, F): `Adversarial.score`."""
 
 
-class AdversarialSettings(Settings):
+class AdversarialSettings(MatchedSettings):
     """What adversarial families have in common.
 
     Attributes
@@ -43,7 +42,7 @@ class AdversarialSettings(Settings):
     penalty
         Of the slope of what the generator is trained against.
     matched
-        Showers whose spectra are matched in the end, with the normalisation `shower`.
+        With the normalisation `shower`; see `MatchedSettings`.
     """
 
     # Second derivatives lose too much in bfloat16, and gain little time on a CPU.
@@ -56,10 +55,9 @@ class AdversarialSettings(Settings):
     learning_rate: float = Field(default=5e-4, gt=0)
     critic_rate: float = Field(default=5e-4, gt=0)
     penalty: float = Field(default=1.0, ge=0)
-    matched: int = Field(default=200_000, ge=1)
 
 
-class Adversarial(CrystalFamily):
+class Adversarial(Standardised):
     """A generator that is trained against a critic.
 
     The critic is part of the family so that a training that starts from another has both.
@@ -83,8 +81,6 @@ class Adversarial(CrystalFamily):
     critic: nn.Module
     guess: Tensor
     spread: Tensor
-    variables: ShowerVariables
-    spectra: Spectra
 
     def __init__(self, settings: AdversarialSettings, shape: Shape) -> None:
         super().__init__(settings, shape)
@@ -98,12 +94,12 @@ class Adversarial(CrystalFamily):
 
     def prepare(self, sample: Sample) -> None:
         """Fit the normalisation and the guess."""
-        given = self.features(sample.pdg, sample.conditions)
-        self._numbers = self.normalisation.fit(sample, given, self.settings.seed)
+        given = self.given(sample)
+        self.numbers = self.normalisation.fit(sample, given, self.settings.seed)
         if isinstance(self.normalisation, ShowerNumbers):
             self.spectra.begin(self.variables.cell)
-        self.guess.copy_(linear_guess(given, self._numbers)[0])
-        self.spread.copy_(self._numbers.std(0).clamp(min=1.0))
+        self.guess.copy_(linear_guess(given, self.numbers)[0])
+        self.spread.copy_(self.numbers.std(0).clamp(min=1.0))
 
     def raw(self, noise: Tensor, features: Tensor) -> Tensor:
         """Return the generator's numbers (N, size), before any threshold."""
@@ -119,81 +115,107 @@ class Adversarial(CrystalFamily):
     def finish(self, sample: Sample) -> None:
         """Match spectra, with the normalisation `shower`."""
         if isinstance(self.normalisation, ShowerNumbers):
-            match_spectra(self, sample, self.settings.matched, self.settings.seed + 2)
+            super().finish(sample)
+
+    def contest(self, kind: type[Contest], sample: Sample) -> Contest:
+        """Return the only training, of this kind."""
+        s = self.settings
+        course = s.steps, s.batch, s.learning_rate
+        return kind("contest", self, self.generator, sample, *course)
 
     def standardised(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        """Return the standardised numbers (N, size) of showers, with the normalisation `shower`."""
+        """See `Standardised.standardised`: with the normalisation `shower`."""
         return self.variables.bounded(self.raw(noise, self.features(pdg, conditions)))
 
     def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
         """Generate energies; see `Family.generate`."""
-        available = self.available(pdg, conditions)
         if isinstance(self.normalisation, ShowerNumbers):
-            standardised = self.standardised(noise, pdg, conditions)
-            return self.variables.decode(standardised, available, self.spectra)
+            return super().generate(noise, pdg, conditions)
         raw = self.raw(noise, self.features(pdg, conditions))
-        return self.normalisation.energies(raw, available)
+        return self.normalisation.energies(raw, self.available(pdg, conditions))
 
 
-class Contest(Stage):
-    """A training of generator and critic in turns, each with its own Adam."""
+class Turns(Stage):
+    """A training of a generator and critics in turns, each side with its own Adam."""
 
     automatic_optimization = False
-    chooses = True
-    family: Adversarial
-    steps_done: Tensor
 
-    def __init__(self, family: Adversarial, sample: Sample, numbers: Tensor) -> None:
-        s = family.settings
-        super().__init__(
-            "contest", family, family.generator, sample, s.steps, s.batch, s.learning_rate
-        )
-        self.critic, self.numbers = family.critic, numbers
+    @abstractmethod
+    def sides(self) -> tuple[tuple[nn.Module, float], tuple[nn.Module, float]]:
+        """Return generator and critics, each with its largest learning rate."""
 
     def configure_optimizers(self) -> Any:
         """Adam for each of the two; their rates follow one course."""
-        s = self.family.settings
         return [
-            torch.optim.Adam(self.trained.parameters(), lr=s.learning_rate, betas=self.betas),
-            torch.optim.Adam(self.critic.parameters(), lr=s.critic_rate, betas=self.betas),
+            torch.optim.Adam(module.parameters(), lr=rate, betas=self.betas)
+            for module, rate in self.sides()
         ]
+
+    def turn(self, which: int, loss: Tensor) -> None:
+        """Let the generator (0) or the critics (1) learn."""
+        module, rate = self.sides()[which]
+        optimizer = self.optimizers()[which]  # type: ignore[index]
+        # From the step, so that a training that goes on needs no schedules.
+        for group in optimizer.param_groups:
+            group["lr"] = rate * self.rate_at(int(self.steps_done))
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        if self.largest_gradient is not None:
+            nn.utils.clip_grad_norm_(module.parameters(), self.largest_gradient)
+        optimizer.step()
+
+
+class Contest(Turns):
+    """Real and generated numbers before a critic."""
+
+    chooses = True
+    family: Adversarial
+    every = 1
+    """Turns of the critic per turn of the generator."""
+
+    def sides(self) -> tuple[tuple[nn.Module, float], tuple[nn.Module, float]]:
+        """See `Turns.sides`."""
+        family = self.family
+        return (family.generator, self.rate), (family.critic, family.settings.critic_rate)
+
+    def training_step(self, rows: Tensor) -> Tensor:
+        """Train the critic, and at its turn the generator; return the critic's loss."""
+        real, features, available = self.given(rows)
+        mine = (int(self.steps_done) + 1) % self.every == 0
+        with torch.set_grad_enabled(mine):
+            fake = self.fake(features, available)
+        found = self.of_critic(real, fake.detach(), features)
+        self.turn(1, found)
+        if mine:
+            critic = self.family.critic.requires_grad_(False)
+            self.turn(0, self.of_generator(self.family.score(fake, features)))
+            critic.requires_grad_(True)
+        return found.detach()
 
     def loss(self, rows: Tensor) -> Tensor:
         """Return the critic's loss, without training anything."""
         real, features, available = self.given(rows)
         return self.of_critic(real, self.fake(features, available).detach(), features)
 
+    @abstractmethod
     def of_critic(self, real: Tensor, fake: Tensor, features: Tensor) -> Tensor:
         """Return the critic's loss of real and generated numbers (N, size)."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def of_generator(self, scores: Tensor) -> Tensor:
+        """Return the generator's loss of scores (N,) of what it made."""
 
     def given(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return numbers (n, size), features (n, features) and available energies (n,)."""
-        self.numbers = self.numbers.to(self.device)
-        sample = self.sample
-        features = self.family.features(sample.pdg[rows], sample.conditions[rows])
-        return self.numbers[rows], features, sample.available[rows]
+        family = self.family
+        family.numbers = family.numbers.to(rows.device)
+        return family.numbers[rows], family.given(self.sample, rows), self.sample.available[rows]
 
     def fake(self, features: Tensor, available: Tensor) -> Tensor:
         """Generate numbers (n, size), as the critic sees them."""
         noise = torch.randn((len(features), self.family.noise), device=self.device)
         raw = self.family.raw(noise, features).float()
         return self.family.normalisation.seen(raw, available)
-
-    def turn(self, which: int, loss: Tensor) -> None:
-        """Let the generator (0) or the critic (1) learn."""
-        s = self.family.settings
-        optimizer = self.optimizers()[which]  # type: ignore[index]
-        # From the step, so that a training that goes on needs no schedules.
-        course = self.rate_at(int(self.steps_done))
-        for group in optimizer.param_groups:
-            group["lr"] = (s.learning_rate, s.critic_rate)[which] * course
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        if self.largest_gradient is not None:
-            network = (self.trained, self.critic)[which]
-            nn.utils.clip_grad_norm_(network.parameters(), self.largest_gradient)
-        optimizer.step()
 
 
 def squared_slope(score: Score, numbers: Tensor, features: Tensor) -> Tensor:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from k4calofast.arrays import Floats32, Indices
 from k4calofast.detector.crystals import CONDITIONS
+from k4calofast.training.crystals.features import number_of
+from k4calofast.training.crystals.tables import OfSample
 
 _MEASURED = 128
 """Showers in a node below which differences between its halves are mostly noise."""
 
 
-class Bins(nn.Module):
+class Bins(OfSample):
     """Bins of kinds and mirrored conditions.
 
     Parameters
@@ -27,10 +29,6 @@ class Bins(nn.Module):
     depth
         Halvings from the root to a bin.
 
-    Attributes
-    ----------
-    count
-        Number of bins, of all kinds together.
     """
 
     kinds: Tensor
@@ -39,13 +37,31 @@ class Bins(nn.Module):
 
     def __init__(self, kinds: Tensor, depth: int) -> None:
         super().__init__()
-        self.depth = depth
-        self.nodes, self.leaves = (1 << depth) - 1, 1 << depth
-        self.count = len(kinds) * self.leaves
         self.register_buffer("kinds", kinds.clone())
         # A tree lies in memory root first, level by level; then the next kind's.
-        self.register_buffer("condition", torch.zeros(len(kinds) * self.nodes, dtype=torch.int64))
-        self.register_buffer("cut", torch.zeros(len(kinds) * self.nodes))
+        nodes = len(kinds) * ((1 << depth) - 1)
+        self.register_buffer("condition", torch.zeros(nodes, dtype=torch.int64))
+        self.register_buffer("cut", torch.zeros(nodes))
+
+    @property
+    def nodes(self) -> int:
+        """Of the tree of a kind."""
+        return len(self.cut) // len(self.kinds)
+
+    @property
+    def leaves(self) -> int:
+        """Bins of a kind."""
+        return self.nodes + 1
+
+    @property
+    def depth(self) -> int:
+        """Halvings from the root to a bin."""
+        return self.nodes.bit_length()
+
+    @property
+    def count(self) -> int:
+        """Bins of all kinds together."""
+        return len(self.kinds) * self.leaves
 
     def fit(self, pdg: Tensor, conditions: Tensor, targets: Tensor) -> Tensor:
         """Grow the trees.
@@ -85,8 +101,7 @@ class Bins(nn.Module):
 
     def forward(self, pdg: Tensor, conditions: Tensor) -> Tensor:
         """Return the bins (N,) of particles."""
-        numbers = torch.arange(len(self.kinds), device=pdg.device)
-        kind = torch.where(pdg[:, None] == self.kinds, numbers, 0).amax(1)
+        kind = number_of(pdg, self.kinds)
         node = torch.zeros_like(kind)
         for _ in range(self.depth):
             place = kind * self.nodes + node

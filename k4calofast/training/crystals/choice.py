@@ -40,8 +40,7 @@ class ResponseJudge:
         device = family.features.kinds.device
         generator = torch.Generator().manual_seed(self.seed)
         totals = []
-        for start in range(0, len(sample), _BLOCK):
-            part = sample.take(slice(start, start + _BLOCK))
+        for part in sample.blocks(_BLOCK):
             noise = torch.randn((len(part), family.noise), generator=generator)
             arguments = (noise.to(device), part.pdg.to(device), part.conditions.to(device))
             totals.append(family.generate(*arguments).sum(1).cpu())

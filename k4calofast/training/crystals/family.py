@@ -5,6 +5,7 @@ A family sees conditions mirrored to z >= 0, and returns energies in GeV.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.training.crystals.features import Features
-from k4calofast.training.crystals.sample import available_energy, flipped, mirrored
+from k4calofast.training.crystals.sample import Sample, available_energy, flipped, mirrored
 from k4calofast.training.family import Family, Shape, Signature
 
 
@@ -84,6 +85,16 @@ class CrystalFamily(Family):
             inputs["pdg"] = self.features.kinds[:1].repeat(count)
         return Signature(inputs, {"energies": ("N", self.shape.window)})
 
+    def given(self, sample: Sample, rows: Tensor | slice = slice(None)) -> Tensor:
+        """Features (N, F) of the particles in these rows of a sample."""
+        given: Tensor = self.features(sample.pdg[rows], sample.conditions[rows])
+        return given
+
     def available(self, pdg: Tensor, conditions: Tensor) -> Tensor:
         """Largest energies (N,) in GeV that showers can have."""
         return available_energy(pdg, conditions[:, 0])
+
+
+def uniform_of(normal: Tensor) -> Tensor:
+    """Return numbers between 0 and 1 of standard normal ones."""
+    return 0.5 + 0.5 * torch.erf(normal / math.sqrt(2))

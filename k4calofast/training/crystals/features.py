@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from k4calofast.detector.crystals import CONDITIONS
+from k4calofast.training.family import Range
 
 _WAVES = {
     "delta_theta_mom": (1,),
@@ -18,8 +19,6 @@ _WAVES = {
     "z": (1, 2, 4),
 }
 """Frequencies of the Fourier features: positions matter on the scale of a crystal."""
-
-Range = tuple[float, float]
 
 
 class Features(nn.Module):
@@ -55,6 +54,12 @@ class Features(nn.Module):
                 angle = math.pi * frequency * scaled[:, index : index + 1]
                 columns += [angle.sin(), angle.cos()]
         return torch.cat(columns, 1)
+
+
+def number_of(pdg: Tensor, kinds: Tensor) -> Tensor:
+    """Places (N,) of kinds (N,) among all kinds."""
+    numbers = torch.arange(len(kinds), device=pdg.device)
+    return torch.where(pdg[:, None] == kinds, numbers, 0).amax(1)
 
 
 def _bounds(name: str, bounds: Range) -> Range:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
+from pydantic import Field
 from torch import Tensor, nn
 
+from k4calofast.training.configuration import Settings
 from k4calofast.training.crystals.family import CrystalFamily
 from k4calofast.training.crystals.sample import Sample
-from k4calofast.training.crystals.variables import EDGE, POWER, Scale
+from k4calofast.training.crystals.variables import EDGE, EMPTY, EMPTY_WIDTH, POWER, Scale
+from k4calofast.training.dense import dense
 from k4calofast.training.family import Stage
 
 INPUTS, LEVELS = 3, 2
@@ -61,6 +64,11 @@ class Classes(nn.Module):
     def numbers(self, classes: Tensor, places: Tensor) -> Tensor:
         """Numbers at these places, 0 to 1, within their steps; 0 for none."""
         return (classes - 1 + places) * self.step * (classes > 0)
+
+    def filled(self, classes: Tensor, places: Tensor, normal: Tensor) -> Tensor:
+        """Return `numbers`, but noise around `EMPTY` for none: what is nothing has a place, too."""
+        empty = EMPTY + EMPTY_WIDTH * normal
+        return torch.where(classes > 0, self.numbers(classes, places), empty)
 
     @torch.jit.export
     def energy(self, classes: Tensor, places: Tensor) -> Tensor:
@@ -138,13 +146,7 @@ class MissingEnergy(nn.Module):
     def __init__(self, features: int, width: int, count: int) -> None:
         super().__init__()
         self.classes, self.sight = Classes(count), Sight()
-        self.network = nn.Sequential(
-            nn.Linear(features, width),
-            nn.SiLU(),
-            nn.Linear(width, width),
-            nn.SiLU(),
-            nn.Linear(width, count),
-        )
+        self.network = dense(features, width, width, count)[:-1]
 
     def fit(self, scale: Scale, numbers: Tensor) -> Tensor:
         """Divide these numbers, NaN for none; return their classes."""
@@ -182,46 +184,58 @@ class MissingEnergy(nn.Module):
         return torch.cat([(classes > 0).float(), number / _UNIT, left], 1), total
 
 
-class Missing(CrystalFamily):
-    """A family with a spectrum of the missing energy."""
+class MissingSettings(Settings):
+    """What families with a spectrum of the missing energy have in common.
 
+    Attributes
+    ----------
+    missing_classes
+        Of the missing energy's number: the first is none, the others are steps of equal length.
+    missing_steps, missing_rate, missing_batch
+        Of its training.
+    """
+
+    missing_classes: int = Field(default=128, ge=2, le=256)
+    missing_steps: int = Field(default=3_000, ge=1)
+    missing_rate: float = Field(default=3e-3, gt=0)
+    missing_batch: int = Field(default=2048, ge=1)
+
+
+class Missing(CrystalFamily):
+    """A family with a spectrum of the missing energy.
+
+    Attributes
+    ----------
+    classes
+        (N, 1) of the training sample's missing energies.
+    """
+
+    settings: MissingSettings
     missing: MissingEnergy
+    classes: Tensor
+
+    def missing_stage(self, sample: Sample) -> Stage:
+        """Return the training of the missing energy.
+
+        It comes last, as epochs are chosen by the response, which cells that are not trained would
+        spoil.
+        """
+        s = self.settings
+        course = s.missing_steps, s.missing_batch, s.missing_rate
+        return MissingStage("missing", self, self.missing, sample, *course)
 
 
 class MissingStage(Stage):
-    """Bits of missing energies.
-
-    Parameters
-    ----------
-    family
-        With the module `missing`, and the settings `missing_steps`, `missing_batch` and
-        `missing_rate`.
-    sample
-        What it is trained on.
-    classes
-        (N, 1) of the sample.
-    """
+    """Bits of missing energies."""
 
     chooses = True
-
-    def __init__(self, family: Missing, sample: Sample, classes: Tensor) -> None:
-        s = family.settings
-        super().__init__(
-            "missing",
-            family,
-            family.missing,
-            sample,
-            s.missing_steps,
-            s.missing_batch,
-            s.missing_rate,
-        )
-        self.missing, self.classes = family.missing, classes
+    family: Missing
 
     def loss(self, rows: Tensor) -> Tensor:
         """See `Stage.loss`."""
-        part = self.sample.take(rows)
-        logits = self.missing(self.family.features(part.pdg, part.conditions))
-        return bits_of(logits[:, None], self.classes[rows.cpu()].to(self.device)).mean()
+        logits = self.trained(self.family.given(self.sample, rows))
+        classes = self.family.classes[rows.cpu()].to(self.device)
+        return bits_of(logits[:, None], classes).mean()
 
 
 def bits_of(logits: Tensor, classes: Tensor) -> Tensor:

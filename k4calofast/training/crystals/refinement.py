@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from k4calofast.training.crystals.family import CrystalFamily
+from k4calofast.training.crystals.family import CrystalFamily, uniform_of
 from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.crystals.tables import read
 from k4calofast.training.crystals.variables import EDGE, LEAST_MISSING, Scale, above_edge
 from k4calofast.training.family import Family
 from k4calofast.training.refinement import Classifier, Refined, RefinementSettings, pick
@@ -95,11 +96,7 @@ class WindowClassifier(Classifier):
     def _encoded(table: Tensor, least: float, energies: Tensor) -> Tensor:
         """The scale of `variables`, read from a table over the logarithm."""
         place = (energies.clamp(min=least) / least).log() * (_GRID / math.log(EDGE / least))
-        place = place.clamp(0.0, _GRID - 1e-3)
-        below = place.floor()
-        index = below.long()
-        ranked = table[index] + (place - below) * (table[1:] - table[:-1])[index]
-        return torch.where(energies < EDGE, ranked, above_edge(energies))
+        return torch.where(energies < EDGE, read(table, place), above_edge(energies))
 
 
 _OBSERVABLES = 15
@@ -147,8 +144,7 @@ class RefinedCrystals(Refined, CrystalFamily):
 
     def pool(self, sample: Sample, random: torch.Generator) -> tuple[Tensor, Tensor]:
         parts = []
-        for start in range(0, len(sample), _BLOCK):
-            part = sample.take(slice(start, start + _BLOCK))
+        for part in sample.blocks(_BLOCK):
             noise = torch.randn((len(part), self.generator.noise), generator=random)
             noise = noise.to(part.energies.device)
             parts.append(self.generator.generate(noise, part.pdg, part.conditions))
@@ -162,7 +158,7 @@ class RefinedCrystals(Refined, CrystalFamily):
         energies = self.generator.generate(noises, kinds, given)
         told = (self.features(kinds, given), self.available(kinds, given), given[:, 0])
         odds = self.odds(energies, *told)
-        uniform = 0.5 * (1 + torch.erf(noise[:, -1] / math.sqrt(2)))
+        uniform = uniform_of(noise[:, -1])
         # Not len(noise): the exported graph would keep the number of the example.
         candidates = energies.reshape(count, -1, energies.shape[1])
         return pick(candidates, odds.reshape(count, -1), uniform)

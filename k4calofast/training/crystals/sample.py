@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +75,11 @@ class Sample:
         return Sample(
             self.pdg[rows], self.conditions[rows], self.energies[rows], self.available[rows]
         )
+
+    def blocks(self, size: int) -> Iterator[Sample]:
+        """Yield the showers in order, so many at a time."""
+        for start in range(0, len(self), size):
+            yield self.take(slice(start, start + size))
 
     def to(self, device: torch.device) -> Sample:
         """Return the showers on a device."""

@@ -9,14 +9,18 @@ number above. Tables are not mixed: lines like that at 511 keV stay lines.
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from abc import abstractmethod
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from k4calofast.arrays import Floats
+from k4calofast.training.configuration import Settings
+from k4calofast.training.crystals.family import CrystalFamily
 from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.crystals.tables import read
 from k4calofast.training.crystals.variables import (
     CUT,
     LEAST_MISSING,
@@ -87,11 +91,7 @@ class Spectra(nn.Module):
         cut = self.cuts[kind]
         lower = (numbers.clamp(max=TOP) - cut) / (TOP - cut) * _TABLE
         upper = (numbers.clamp(min=TOP) - TOP) * (_UPPER / (_END - TOP))
-        place = (lower + upper).clamp(0.0, _TABLE + _UPPER - 1e-3)
-        below = place.floor()
-        index = below.long() + kind * _ENTRIES
-        steps = torch.cat([self.tables[1:] - self.tables[:-1], self.tables[:1]])
-        energies = self.tables[index] + (place - below) * steps[index]
+        energies = read(self.tables.reshape(-1, _ENTRIES), lower + upper, kind)
         return torch.where(numbers > cut, energies, torch.zeros_like(energies))
 
     def begin(self, scale: Scale) -> None:
@@ -137,41 +137,76 @@ class Spectra(nn.Module):
         return place.round().clamp(0, _POINTS - 1).long()
 
 
-class Standardising(Protocol):
-    """A family that generates standardised numbers, and decodes them with `Spectra`."""
+class MatchedSettings(Settings):
+    """What families have in common whose spectra are matched in the end.
 
+    Attributes
+    ----------
+    matched
+        Showers whose spectra are matched.
+    """
+
+    matched: int = Field(default=200_000, ge=1)
+
+
+class Standardised(CrystalFamily):
+    """A generator of standardised numbers of showers, whose spectra are matched in the end.
+
+    Attributes
+    ----------
+    variables, spectra
+        Between numbers and energies.
+    numbers
+        (N, size) of the training sample; see `ShowerVariables.fit`.
+    """
+
+    settings: MatchedSettings
     variables: ShowerVariables
     spectra: Spectra
-    noise: int
+    numbers: Tensor
 
+    def prepare(self, sample: Sample) -> None:
+        """See `Family.prepare`."""
+        self.numbers = self.variables.fit(sample, self.settings.seed)
+        self.spectra.begin(self.variables.cell)
+
+    def encoded(self, rows: Tensor) -> Tensor:
+        """Return the standardised numbers (n, size) of the training sample's rows (n,)."""
+        self.numbers = self.numbers.to(rows.device)
+        return self.variables.encode(self.numbers[rows])
+
+    @abstractmethod
     def standardised(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        """Return the standardised numbers of showers."""
+        """Return the standardised numbers (N, size) of showers; see `generate`."""
 
+    def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
+        """See `CrystalFamily.generate`."""
+        standardised = self.standardised(noise, pdg, conditions)
+        return self.variables.decode(standardised, self.available(pdg, conditions), self.spectra)
 
-@torch.no_grad()
-def match_spectra(family: Standardising, sample: Sample, count: int, seed: int) -> None:
-    """Give the generator's cells, and its missing energies, the spectra of the sample.
+    @torch.no_grad()
+    def finish(self, sample: Sample) -> None:
+        """Give generated cells and missing energies the spectra of the sample's first showers.
 
-    Of the first `count` showers: what a network puts between empty and lit, or at the seam of rank
-    and power, would otherwise show in the spectra.
-    """
-    variables = family.variables
-    generator = torch.Generator().manual_seed(seed)
-    few = sample.take(slice(0, count))
-    parts = []
-    for start in range(0, len(few), _TOGETHER):
-        part = few.take(slice(start, start + _TOGETHER))
-        noise = torch.randn((len(part), family.noise), generator=generator)
-        standardised = family.standardised(noise, part.pdg, part.conditions)
-        parts.append(variables.numbers(standardised))
-    generated = torch.cat(parts)
-    numbers = generated.double().numpy()
-    energies = few.energies.double().numpy()
-    missing = few.available.double().numpy() - energies.sum(1)
-    variables.cell.match(numbers[:, :-1], energies[energies > 0])
-    variables.missing.match(numbers[:, -1], missing[missing > LEAST_MISSING])
-    variables.missing.match_gap(numbers[:, -1], missing[missing <= LEAST_MISSING].clip(0.0))
-    family.spectra.fit(variables.cell, generated[:, :-1], few.energies, few.available)
+        What a network puts between empty and lit, or at the seam of rank and power, would otherwise
+        show in the spectra.
+        """
+        variables = self.variables
+        generator = torch.Generator().manual_seed(self.settings.seed + 2)
+        few = sample.take(slice(0, self.settings.matched))
+        parts = []
+        for part in few.blocks(_TOGETHER):
+            noise = torch.randn((len(part), self.noise), generator=generator)
+            standardised = self.standardised(noise, part.pdg, part.conditions)
+            parts.append(variables.numbers(standardised))
+        generated = torch.cat(parts)
+        numbers = generated.double().numpy()
+        energies = few.energies.double().numpy()
+        missing = few.available.double().numpy() - energies.sum(1)
+        variables.cell.match(numbers[:, :-1], energies[energies > 0])
+        variables.missing.match(numbers[:, -1], missing[missing > LEAST_MISSING])
+        variables.missing.match_gap(numbers[:, -1], missing[missing <= LEAST_MISSING].clip(0.0))
+        self.spectra.fit(variables.cell, generated[:, :-1], few.energies, few.available)
 
 
 def _places(cut: float) -> Tensor:

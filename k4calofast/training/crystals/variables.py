@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from k4calofast.arrays import Floats
 from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.crystals.tables import read
 from k4calofast.training.sums import sums
 
 EDGE = 3e-3
@@ -89,12 +90,12 @@ class Scale(nn.Module):
 
     def decode(self, numbers: Tensor) -> Tensor:
         """Energies (GeV) of numbers above `CUT`."""
-        tabulated = _read(self.table, (numbers - CUT) * (_TABLE / (TOP - CUT)))
+        tabulated = read(self.table, (numbers - CUT) * (_TABLE / (TOP - CUT)))
         return torch.where(numbers < TOP, tabulated, power_energy(numbers))
 
     def decode_gap(self, numbers: Tensor) -> Tensor:
         """Energies (GeV) of numbers below `CUT`, where these are not nothing."""
-        return _read(self.gap, (numbers - _LOWEST) * (_GAP / (CUT - _LOWEST)))
+        return read(self.gap, (numbers - _LOWEST) * (_GAP / (CUT - _LOWEST)))
 
     def match_gap(self, numbers: Floats, energies: Floats) -> None:
         """Change `decode_gap` so that these numbers have the spectrum of these energies (GeV)."""
@@ -140,15 +141,6 @@ class Scale(nn.Module):
 def above_edge(energies: Tensor) -> Tensor:
     """Numbers of energies (GeV) above `EDGE`."""
     return SPAN + ((energies.clamp(min=EDGE) / EDGE) ** POWER - 1) / POWER
-
-
-def _read(table: Tensor, place: Tensor) -> Tensor:
-    """Interpolate a table at places in units of its entries."""
-    place = place.clamp(0.0, len(table) - 1 - 1e-3)
-    below = place.floor()
-    index = below.long()
-    step = table[1:] - table[:-1]
-    return table[index] + (place - below) * step[index]
 
 
 def power_energy(numbers: Tensor) -> Tensor:
@@ -202,7 +194,7 @@ class ShowerVariables(nn.Module):
         Returns
         -------
         Tensor
-                (N, cells + 1) the sample's numbers before the shift and scale; NaN for empty.
+            (N, cells + 1) the sample's numbers before the shift and scale; NaN for empty.
         """
         random = np.random.default_rng(seed)
 

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
+from k4calofast.training.dense import dense
+
 Bounded = Callable[[Tensor], Tensor]
 """Keeps numbers where the network knows them: `ShowerVariables.bounded`."""
 
@@ -45,13 +47,8 @@ class Velocity(nn.Module):
     ) -> None:
         super().__init__()
         self.width = width
-        self.embedding = nn.Sequential(
-            nn.Linear(features, 2 * embedding),
-            nn.SiLU(),
-            nn.Linear(2 * embedding, embedding),
-            nn.SiLU(),
-        )
-        self.clock = nn.Sequential(nn.Linear(8, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU())
+        self.embedding = dense(features, 2 * embedding, embedding)
+        self.clock = dense(8, 64, 64)
         self.first = nn.Linear(dimension, width)
         self.first_context = nn.Linear(embedding, width)
         self.first_time = nn.Linear(64, width, bias=False)

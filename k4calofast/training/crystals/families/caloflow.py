@@ -28,7 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
@@ -37,11 +37,10 @@ from torch import Tensor, nn
 from zuko.nn import MaskedLinear
 from zuko.transforms import MonotonicRQSTransform
 
-from k4calofast.training.configuration import Settings
-from k4calofast.training.crystals.family import CrystalFamily
 from k4calofast.training.crystals.sample import Sample
-from k4calofast.training.crystals.spectra import Spectra, match_spectra
+from k4calofast.training.crystals.spectra import MatchedSettings, Spectra, Standardised
 from k4calofast.training.crystals.variables import ShowerVariables
+from k4calofast.training.dense import dense
 from k4calofast.training.family import Shape, Stage
 
 BOUND, BOUND_OF_ENERGY = 10.0, 5.0
@@ -66,7 +65,7 @@ _OF_CONTEXT = 4
 _WEIGHT_OF_SLOPES = 0.1
 
 
-class CaloFlowSettings(Settings):
+class CaloFlowSettings(MatchedSettings):
     """Settings of CaloFlow.
 
     Attributes
@@ -85,8 +84,6 @@ class CaloFlowSettings(Settings):
         Of the flow of cells.
     student_steps, student_rate, student_batch
         Of the distillation, if a student is exported.
-    matched
-        Showers whose spectra are matched in the end.
     """
 
     title: ClassVar[str] = "normalising flows"
@@ -107,7 +104,6 @@ class CaloFlowSettings(Settings):
     student_steps: int = Field(default=4_000, ge=1)
     student_rate: float = Field(default=1e-3, gt=0)
     student_batch: int = Field(default=128, ge=1)
-    matched: int = Field(default=200_000, ge=1)
 
     @field_validator("sample_with")
     @classmethod
@@ -118,7 +114,7 @@ class CaloFlowSettings(Settings):
         return sample_with
 
 
-class CaloFlow(CrystalFamily):
+class CaloFlow(Standardised):
     """A flow of the energy, and one of the cells."""
 
     Settings = CaloFlowSettings
@@ -141,27 +137,23 @@ class CaloFlow(CrystalFamily):
         self.student = SplineFlow(orders, *size) if s.sample_with == "student" else None
 
     def prepare(self, sample: Sample) -> None:
-        self._numbers = self.variables.fit(sample, self.settings.seed)
-        self.spectra.begin(self.variables.cell)
+        super().prepare(sample)
         reach = torch.maximum(self.variables.high, -self.variables.low)
         self.scale[:-1] = (BOUND / reach[:-1]).clamp(max=1.0)
         self.scale[-1] = BOUND_OF_ENERGY / reach[-1]
 
     def stages(self, sample: Sample) -> Iterator[Stage]:
-        yield Energy(self, sample, self._numbers)
-        yield Cells(self, sample, self._numbers)
+        s = self.settings
+        course = s.energy_steps, s.energy_batch, s.energy_rate
+        yield Energy("energy", self, self.energy, sample, *course)
+        yield Cells("cells", self, self.teacher, sample, s.steps, s.batch, s.learning_rate)
         if self.student is not None:
-            yield Imitation(self, self.student, sample, self._numbers)
-
-    def finish(self, sample: Sample) -> None:
-        match_spectra(self, sample, self.settings.matched, self.settings.seed + 2)
-
-    def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        standardised = self.standardised(noise, pdg, conditions)
-        return self.variables.decode(standardised, self.available(pdg, conditions), self.spectra)
+            self.student.load_state_dict(self.teacher.state_dict())
+            self.teacher.requires_grad_(False)
+            course = s.student_steps, s.student_batch, s.student_rate
+            yield Imitation("student", self, self.student, sample, *course)
 
     def standardised(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        """Return the standardised numbers (N, noise) of showers."""
         given = self.features(pdg, conditions)
         missing = self.energy.drawn(noise[:, -1:], given)
         given = torch.cat([given, missing], 1)
@@ -429,12 +421,7 @@ class SplineFlow(nn.Module):
         bound: float,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Sequential(
-            nn.Linear(features, 2 * _EMBEDDING),
-            nn.SiLU(),
-            nn.Linear(2 * _EMBEDDING, _EMBEDDING),
-            nn.SiLU(),
-        )
+        self.embedding = dense(features, 2 * _EMBEDDING, _EMBEDDING)
         self.networks = nn.ModuleList(
             Conditioner(passes, width, layers, Bins(bins, bound)) for passes in orders
         )
@@ -476,18 +463,12 @@ class _OfNumbers(Stage):
     """A stage that sees standardised numbers of showers, scaled into the splines' domain."""
 
     family: CaloFlow
-
-    def __init__(self, *arguments: Any, numbers: Tensor) -> None:
-        super().__init__(*arguments)
-        self.numbers = numbers
+    trained: SplineFlow
 
     def batch_of(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cells (N, cells) and missing energies (N, 1) of showers, and their features."""
-        family, sample = self.family, self.sample
-        self.numbers = self.numbers.to(self.device)
-        numbers = family.variables.encode(self.numbers[rows]) * family.scale
-        given = family.features(sample.pdg[rows], sample.conditions[rows])
-        return numbers[:, :-1], numbers[:, -1:], given
+        numbers = self.family.encoded(rows) * self.family.scale
+        return numbers[:, :-1], numbers[:, -1:], self.family.given(self.sample, rows)
 
 
 class Energy(_OfNumbers):
@@ -495,28 +476,18 @@ class Energy(_OfNumbers):
 
     chooses = True
 
-    def __init__(self, family: CaloFlow, sample: Sample, numbers: Tensor) -> None:
-        s = family.settings
-        size = (s.energy_steps, s.energy_batch, s.energy_rate)
-        super().__init__("energy", family, family.energy, sample, *size, numbers=numbers)
-
     def loss(self, rows: Tensor) -> Tensor:
         _, missing, given = self.batch_of(rows)
-        return -self.family.energy.log_probability(missing, given).mean()
+        return -self.trained.log_probability(missing, given).mean()
 
 
 class Cells(_OfNumbers):
     """The cells given conditions and energy."""
 
-    def __init__(self, family: CaloFlow, sample: Sample, numbers: Tensor) -> None:
-        s = family.settings
-        size = (s.steps, s.batch, s.learning_rate)
-        super().__init__("cells", family, family.teacher, sample, *size, numbers=numbers)
-
     def loss(self, rows: Tensor) -> Tensor:
         cells, missing, given = self.batch_of(rows)
         given = torch.cat([given, missing], 1)
-        return -self.family.teacher.log_probability(cells, given).mean() / cells.shape[1]
+        return -self.trained.log_probability(cells, given).mean() / cells.shape[1]
 
 
 class Imitation(_OfNumbers):
@@ -527,20 +498,10 @@ class Imitation(_OfNumbers):
     numbers; on the student's own, the student does, and the first cells are right first.
     """
 
-    def __init__(
-        self, family: CaloFlow, student: SplineFlow, sample: Sample, numbers: Tensor
-    ) -> None:
-        s = family.settings
-        size = (s.student_steps, s.student_batch, s.student_rate)
-        student.load_state_dict(family.teacher.state_dict())
-        super().__init__("student", family, student, sample, *size, numbers=numbers)
-        self.student = student
-        family.teacher.requires_grad_(False)
-
     def loss(self, rows: Tensor) -> Tensor:
         cells, missing, given = self.batch_of(rows)
         given = torch.cat([given, missing], 1)
-        teacher, student = self.family.teacher, self.student
+        teacher, student = self.family.teacher, self.trained
         of_teacher, of_student = teacher.embedding(given), student.embedding(given)
         blocks = list(zip(teacher.blocks, student.blocks, strict=True))
         loss = torch.zeros((), device=self.device)

@@ -33,10 +33,8 @@ import torch
 from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
-from k4calofast.training.configuration import Settings
-from k4calofast.training.crystals.family import CrystalFamily
 from k4calofast.training.crystals.sample import Sample
-from k4calofast.training.crystals.spectra import Spectra, match_spectra
+from k4calofast.training.crystals.spectra import MatchedSettings, Spectra, Standardised
 from k4calofast.training.crystals.variables import ShowerVariables
 from k4calofast.training.crystals.velocity import Bounded, Velocity, weighted
 from k4calofast.training.family import Shape, Stage
@@ -53,7 +51,7 @@ _MOST_SNR = 5.0
 """The constant of arXiv:2303.09556."""
 
 
-class DiffusionSettings(Settings):
+class DiffusionSettings(MatchedSettings):
     """Settings of denoising diffusion.
 
     Attributes
@@ -74,8 +72,6 @@ class DiffusionSettings(Settings):
         Steps of second order of the teacher per step of the student.
     eta
         Noise between two steps of the sampler: 0 is none (DDIM), 1 that of DDPM.
-    matched
-        Showers whose spectra are matched in the end.
     """
 
     title: ClassVar[str] = "denoising diffusion"
@@ -93,7 +89,6 @@ class DiffusionSettings(Settings):
     distillation_batch: int = Field(default=256, ge=1)
     substeps: int = Field(default=2, ge=1)
     eta: float = Field(default=0.0, ge=0.0, le=1.0)
-    matched: int = Field(default=200_000, ge=1)
 
     @field_validator("eta")
     @classmethod
@@ -103,7 +98,7 @@ class DiffusionSettings(Settings):
         return eta
 
 
-class Diffusion(CrystalFamily):
+class Diffusion(Standardised):
     """A guess of shower and noise in every mixture of the two."""
 
     Settings = DiffusionSettings
@@ -120,24 +115,20 @@ class Diffusion(CrystalFamily):
         self.network = Velocity(*size)
         self.student = Velocity(*size) if settings.distillation_steps > 0 else None
 
-    def prepare(self, sample: Sample) -> None:
-        self._numbers = self.variables.fit(sample, self.settings.seed)
-        self.spectra.begin(self.variables.cell)
-
     def stages(self, sample: Sample) -> Iterator[Stage]:
-        yield Denoising(self, sample, self._numbers)
+        s = self.settings
+        course = s.steps, s.batch, s.learning_rate
+        denoising = Denoising("denoising", self, self.network, sample, *course)
+        # Few steps of what is not distilled yet say nothing about an epoch.
+        denoising.chooses = self.student is None
+        yield denoising
         if self.student is not None:
-            yield Distillation(self, self.student, sample)
-
-    def finish(self, sample: Sample) -> None:
-        match_spectra(self, sample, self.settings.matched, self.settings.seed + 2)
-
-    def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        standardised = self.standardised(noise, pdg, conditions)
-        return self.variables.decode(standardised, self.available(pdg, conditions), self.spectra)
+            self.student.load_state_dict(self.network.state_dict())
+            self.network.requires_grad_(False)
+            course = s.distillation_steps, s.distillation_batch, s.distillation_rate
+            yield Distillation("distillation", self, self.student, sample, *course)
 
     def standardised(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        """Return the standardised numbers (N, dimension) of showers."""
         guess = guesses(self.student or self.network, self.features(pdg, conditions))
         first, *others = torch.split(noise, self.dimension, 1)
         s = self.settings
@@ -162,23 +153,13 @@ class Denoising(Stage):
 
     family: Diffusion
 
-    def __init__(self, family: Diffusion, sample: Sample, numbers: Tensor) -> None:
-        s = family.settings
-        super().__init__(
-            "denoising", family, family.network, sample, s.steps, s.batch, s.learning_rate
-        )
-        self.numbers = numbers
-        # Few steps of what is not distilled yet say nothing about an epoch.
-        self.chooses = s.distillation_steps == 0
-
     def loss(self, rows: Tensor) -> Tensor:
-        family, sample = self.family, self.sample
-        self.numbers = self.numbers.to(self.device)
-        showers = family.variables.encode(self.numbers[rows])
+        family = self.family
+        showers = family.encoded(rows)
         noise = torch.randn_like(showers)
         time = torch.rand((len(rows), 1), device=self.device)
         mixture, v = mixed(showers, noise, time)
-        context = family.network.of(family.features(sample.pdg[rows], sample.conditions[rows]))
+        context = family.network.of(family.given(self.sample, rows))
         found = family.network.correction(mixture, time, context)
         weight = family.variables.weight * importance(time, family.settings.objective)
         return weighted(found, v, weight)
@@ -188,38 +169,19 @@ class Distillation(Stage):
     """The steps that lead as far as several steps of the teacher."""
 
     family: Diffusion
-
-    def __init__(self, family: Diffusion, student: Velocity, sample: Sample) -> None:
-        s = family.settings
-        student.load_state_dict(family.network.state_dict())
-        super().__init__(
-            "distillation",
-            family,
-            student,
-            sample,
-            s.distillation_steps,
-            s.distillation_batch,
-            s.distillation_rate,
-        )
-        self.student = student
-        family.network.requires_grad_(False)
+    trained: Velocity
 
     def loss(self, rows: Tensor) -> Tensor:
-        family, sample, s = self.family, self.sample, self.family.settings
-        given = family.features(sample.pdg[rows], sample.conditions[rows])
+        family, s = self.family, self.family.settings
+        given = family.given(self.sample, rows)
         noise = torch.randn((len(rows), family.dimension), device=self.device)
-        states = trajectory(
-            guesses(family.network, given),
-            noise,
-            s.sampling_steps,
-            s.substeps,
-            family.variables.bounded,
-        )
+        teacher, bounded = guesses(family.network, given), family.variables.bounded
+        states = trajectory(teacher, noise, s.sampling_steps, s.substeps, bounded)
         before, after = torch.cat(states[:-1]).float(), torch.cat(states[1:]).float()
         left = torch.arange(s.sampling_steps, 0, -1, device=self.device) / s.sampling_steps
         time = left.repeat_interleave(len(rows))[:, None]
-        context = self.student.of(given.repeat(s.sampling_steps, 1))
-        found = self.student.correction(before, time, context)
+        context = self.trained.of(given.repeat(s.sampling_steps, 1))
+        found = self.trained.correction(before, time, context)
         wanted = led(before, after, QUARTER / s.sampling_steps)
         return weighted(found, wanted, family.variables.weight)
 

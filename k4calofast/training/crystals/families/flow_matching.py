@@ -17,17 +17,15 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from k4calofast.training.configuration import Settings
-from k4calofast.training.crystals.family import CrystalFamily
 from k4calofast.training.crystals.sample import Sample
-from k4calofast.training.crystals.spectra import Spectra, match_spectra
+from k4calofast.training.crystals.spectra import MatchedSettings, Spectra, Standardised
 from k4calofast.training.crystals.variables import ShowerVariables
 from k4calofast.training.crystals.velocity import Bounded, Context, Velocity, weighted
 from k4calofast.training.family import Shape, Stage
 from k4calofast.training.seeds import seed_of
 
 
-class FlowMatchingSettings(Settings):
+class FlowMatchingSettings(MatchedSettings):
     """Settings of flow matching.
 
     Attributes
@@ -46,8 +44,6 @@ class FlowMatchingSettings(Settings):
         Its size and training.
     trajectories
         Trajectories that the small student learns from.
-    matched
-        Showers whose spectra are matched in the end.
     """
 
     title: ClassVar[str] = "flow matching, distilled"
@@ -70,7 +66,6 @@ class FlowMatchingSettings(Settings):
     small_rate: float = Field(default=3e-3, gt=0)
     small_batch: int = Field(default=1024, ge=1)
     trajectories: int = Field(default=1_000_000, ge=1)
-    matched: int = Field(default=200_000, ge=1)
 
     @model_validator(mode="after")
     def _whole_jumps(self) -> FlowMatchingSettings:
@@ -79,7 +74,7 @@ class FlowMatchingSettings(Settings):
         return self
 
 
-class FlowMatching(CrystalFamily):
+class FlowMatching(Standardised):
     """A velocity for every point between noise and showers, and a student that jumps."""
 
     Settings = FlowMatchingSettings
@@ -96,32 +91,25 @@ class FlowMatching(CrystalFamily):
         if settings.small_jumps:
             self.small = Velocity(*sizes, settings.small_width, settings.small_blocks)
 
-    def prepare(self, sample: Sample) -> None:
-        self._numbers = self.variables.fit(sample, self.settings.seed)
-        self.spectra.begin(self.variables.cell)
-
     def stages(self, sample: Sample) -> Iterator[Stage]:
-        if self.settings.steps:
-            yield Matching(self, sample, self._numbers)
-        if self.settings.distillation_steps:
-            yield Distillation(self, sample)
-        if self.settings.small_jumps:
-            yield Shrinking(self, sample)
+        s = self.settings
+        if s.steps:
+            course = s.steps, s.batch, s.learning_rate
+            yield Matching("flow", self, self.velocity, sample, *course)
+        if s.distillation_steps:
+            self.student.load_state_dict(self.velocity.state_dict())
+            course = s.distillation_steps, s.distillation_batch, s.distillation_rate
+            yield Distillation("distillation", self, self.student, sample, *course)
+        if s.small_jumps:
+            course = s.small_steps, s.small_batch, s.small_rate
+            yield Shrinking("shrinking", self, self.small, sample, *course)
 
     def start_from(self, state: Mapping[str, Tensor]) -> None:
         self._take_parameters(self.velocity, state, "velocity.")
         self._take_parameters(self.student, state, "student.")
         # A small student is made anew.
 
-    def finish(self, sample: Sample) -> None:
-        match_spectra(self, sample, self.settings.matched, self.settings.seed + 2)
-
-    def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        standardised = self.standardised(noise, pdg, conditions)
-        return self.variables.decode(standardised, self.available(pdg, conditions), self.spectra)
-
     def standardised(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        """Return the standardised numbers (N, noise) of showers."""
         s = self.settings
         network, jumps = (self.small, s.small_jumps) if s.small_jumps else (self.student, s.jumps)
         context = network.of(self.features(pdg, conditions))
@@ -154,16 +142,9 @@ class Matching(Stage):
 
     family: FlowMatching
 
-    def __init__(self, family: FlowMatching, sample: Sample, numbers: Tensor) -> None:
-        s = family.settings
-        super().__init__("flow", family, family.velocity, sample, s.steps, s.batch, s.learning_rate)
-        self.numbers = numbers
-
     def loss(self, rows: Tensor) -> Tensor:
-        family, sample = self.family, self.sample
-        self.numbers = self.numbers.to(self.device)
-        showers = family.variables.encode(self.numbers[rows])
-        given = family.features(sample.pdg[rows], sample.conditions[rows])
+        family = self.family
+        showers, given = family.encoded(rows), family.given(self.sample, rows)
         noise = torch.randn_like(showers)
         time = torch.rand((len(rows), 1), device=self.device)
         velocity = family.velocity
@@ -176,24 +157,9 @@ class Distillation(Stage):
 
     family: FlowMatching
 
-    def __init__(self, family: FlowMatching, sample: Sample) -> None:
-        s = family.settings
-        super().__init__(
-            "distillation",
-            family,
-            family.student,
-            sample,
-            s.distillation_steps,
-            s.distillation_batch,
-            s.distillation_rate,
-        )
-        # The student starts as its teacher.
-        for module in (family.student, self.average):
-            module.load_state_dict(family.velocity.state_dict())
-
     def loss(self, rows: Tensor) -> Tensor:
-        family, sample, s = self.family, self.sample, self.family.settings
-        given = family.features(sample.pdg[rows], sample.conditions[rows])
+        family, s = self.family, self.family.settings
+        given = family.given(self.sample, rows)
         noise = torch.randn((len(rows), family.noise), device=self.device)
         teacher, bounded = family.velocity, family.variables.bounded
         states = trajectory(teacher, noise, teacher.of(given), s.jumps, s.midpoints, bounded)
@@ -204,13 +170,7 @@ class Shrinking(Stage):
     """A small network learns the student's jumps, several at once."""
 
     family: FlowMatching
-
-    def __init__(self, family: FlowMatching, sample: Sample) -> None:
-        s = family.settings
-        super().__init__(
-            "shrinking", family, family.small, sample, s.small_steps, s.small_batch, s.small_rate
-        )
-        self.known: Tensor | None = None
+    known: Tensor | None = None
 
     @property
     def count(self) -> int:
@@ -231,20 +191,13 @@ class Shrinking(Stage):
                 place = torch.arange(start, min(start + _BLOCK, count))
                 noise = torch.randn((len(place), family.noise), generator=generator)
                 context = family.student.of(self._given(place.to(self.device)))
-                found = jumped(
-                    family.student,
-                    noise.to(self.device),
-                    context,
-                    s.jumps,
-                    family.variables.bounded,
-                )
+                noise, bounded = noise.to(self.device), family.variables.bounded
+                found = jumped(family.student, noise, context, s.jumps, bounded)
                 states[:, place] = torch.stack(found[:: s.jumps // s.small_jumps]).cpu()
         return states
 
     def _given(self, place: Tensor) -> Tensor:
-        rows = place % len(self.sample)
-        given: Tensor = self.family.features(self.sample.pdg[rows], self.sample.conditions[rows])
-        return given
+        return self.family.given(self.sample, place % len(self.sample))
 
     def loss(self, rows: Tensor) -> Tensor:
         family = self.family

@@ -31,6 +31,7 @@ from k4calofast.training.crystals.adversarial import (
     squared_slope,
 )
 from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.dense import dense
 from k4calofast.training.family import Shape, Stage
 
 
@@ -72,8 +73,7 @@ class Gan(Adversarial):
         self.critic = Discriminator(*sizes)
 
     def stages(self, sample: Sample) -> Iterator[Stage]:
-        """Yield the only training."""
-        yield NonSaturating(self, sample, self._numbers)
+        yield self.contest(NonSaturating, sample)
 
     def method(self) -> str:
         """Return how it was trained."""
@@ -123,12 +123,7 @@ class Generator(nn.Module):
         super().__init__()
         full, middle, small = sizes_of(window)
         self.latent, self.window, self.small = latent, window, (4 * channels, *small)
-        self.dense = nn.Sequential(
-            nn.Linear(latent + features, hidden),
-            nn.SiLU(),
-            nn.Linear(hidden, hidden),
-            nn.SiLU(),
-        )
+        self.dense = dense(latent + features, hidden, hidden)
         self.image = nn.Linear(hidden, math.prod(self.small))
         self.whole = nn.Linear(hidden, extra) if extra else None
         self.first = _doubled(4 * channels, 2 * channels, small, middle)
@@ -173,15 +168,9 @@ class Discriminator(nn.Module):
         self.place = nn.Parameter(0.02 * torch.randn(channels, *window))
         self.second = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1)
         self.third = nn.Conv2d(2 * channels, 4 * channels, 3, stride=2, padding=1)
-        self.embedding = nn.Sequential(nn.Linear(features, hidden // 2 + 1), nn.SiLU())
+        self.embedding = dense(features, hidden // 2 + 1)
         inputs = 4 * channels * math.prod(small) + 2 * extra + hidden // 2 + 1
-        self.dense = nn.Sequential(
-            nn.Linear(inputs, hidden),
-            nn.SiLU(),
-            nn.Linear(hidden, hidden),
-            nn.SiLU(),
-            nn.Linear(hidden, 1),
-        )
+        self.dense = dense(inputs, hidden, hidden, 1)[:-1]
 
     def forward(self, added: Tensor, numbers: Tensor, features: Tensor) -> Tensor:
         """Return scores (N, 1); see `Adversarial.score`."""
@@ -208,16 +197,9 @@ class NonSaturating(Contest):
     family: Gan
     betas = (0.0, 0.99)
 
-    def training_step(self, rows: Tensor) -> Tensor:
-        """Train the discriminator, then the generator; return the discriminator's loss."""
-        real, features, available = self.given(rows)
-        fake = self.fake(features, available)
-        found = self.of_critic(real, fake.detach(), features)
-        self.turn(1, found)
-        self.critic.requires_grad_(False)
-        self.turn(0, F.softplus(-self.family.score(fake, features)).mean())
-        self.critic.requires_grad_(True)
-        return found.detach()
+    def of_generator(self, scores: Tensor) -> Tensor:
+        """See `Contest.of_generator`."""
+        return F.softplus(-scores).mean()
 
     def of_critic(self, real: Tensor, fake: Tensor, features: Tensor) -> Tensor:
         """Return the cross-entropy, and the penalty where it is due."""

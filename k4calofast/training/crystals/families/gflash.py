@@ -28,8 +28,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import cache
-from typing import Any, ClassVar
+from functools import cache, reduce
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +44,9 @@ from k4calofast.exceptions import TrainingError
 from k4calofast.training.configuration import Settings
 from k4calofast.training.crystals.bins import Bins
 from k4calofast.training.crystals.family import CrystalFamily
+from k4calofast.training.crystals.features import number_of
 from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.crystals.tables import OfSample, read
 from k4calofast.training.crystals.variables import rescaled
 from k4calofast.training.family import Shape, Stage
 from k4calofast.training.sums import sums
@@ -136,7 +138,7 @@ class GFlashSettings(Settings):
     matched: int = Field(default=60_000, ge=1)
 
 
-class GFlash(CrystalFamily):
+class GFlash(OfSample, CrystalFamily):
     """Profiles in depth and radius, integrated over crystals, with fluctuations.
 
     Attributes
@@ -206,14 +208,8 @@ class GFlash(CrystalFamily):
 
     def missing(self, normal: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
         """Return the missing energies (N,) over the available ones of normal numbers (N,)."""
-        bins = self.bins(pdg, conditions) * _KNOTS
         place = (normal / _LARGEST_QUANTILE + 1) * ((_KNOTS - 1) / 2)
-        place = place.clamp(0.0, _KNOTS - 1 - 1e-3)
-        below = place.floor()
-        index = bins + below.to(torch.int64)
-        quantiles = self.quantiles.flatten()
-        low = quantiles[index]
-        return low + (place - below) * (quantiles[index + 1] - low)
+        return read(self.quantiles, place, self.bins(pdg, conditions))
 
     def logarithms(self, noise: Tensor, total: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
         """Return logarithms (N, cells) of energies in GeV with these sums (N,), before a threshold.
@@ -234,28 +230,18 @@ class GFlash(CrystalFamily):
     def matched(self, logarithms: Tensor, momentum: Tensor) -> Tensor:
         """Move logarithms (N, cells) of energies so that their spectra are the sample's."""
         first, last = _ENERGIES
-        place = ((logarithms - first) * ((_ENERGY_STEPS - 1) / (last - first))).clamp(
-            0.0, _ENERGY_STEPS - 1 - 1e-3
-        )
-        below = place.floor()
+        place = (logarithms - first) * ((_ENERGY_STEPS - 1) / (last - first))
         low, high = (math.log(value) for value in self.shape.ranges["momentum"])
         region = ((momentum.log() - low) / (high - low) * _REGIONS - 0.5).clamp(0.0, _REGIONS - 1)
         nearest = region.floor().clamp(max=_REGIONS - 2)
-        spectra = self.spectra.flatten()
-        index = (nearest[:, None] * _ENERGY_STEPS + below).to(torch.int64)
-        moves = []
-        for start in (index, index + _ENERGY_STEPS):
-            low_end = spectra[start]
-            moves.append(low_end + (place - below) * (spectra[start + 1] - low_end))
-        shift = moves[0] + (region - nearest)[:, None] * (moves[1] - moves[0])
-        return logarithms + shift
+        row = nearest.long()[:, None]
+        below, above = (read(self.spectra, place, row + more) for more in (0, 1))
+        return logarithms + (below + (region - nearest)[:, None] * (above - below))
 
     def parameters_of(self, pdg: Tensor, momentum: Tensor) -> dict[str, Tensor]:
         """Return the parameters, (N,) each, of kinds and momenta (N,) in GeV."""
         x = (momentum / _UNIT).log10()
-        numbers = torch.arange(len(self.features.kinds), device=pdg.device)
-        kind = torch.where(pdg[:, None] == self.features.kinds, numbers, 0).amax(1)
-        found = self.coefficients[kind]
+        found = self.coefficients[number_of(pdg, self.features.kinds)]
         values = found[:, :, 0]
         for power in range(1, _DEGREE + 1):
             values = values + found[:, :, power] * x[:, None] ** power
@@ -396,8 +382,7 @@ class GFlash(CrystalFamily):
         generator = torch.Generator().manual_seed(self.settings.seed + 1)
         sample = sample.take(slice(0, self.settings.matched))
         parts = []
-        for start in range(0, len(sample), 4096):
-            part = sample.take(slice(start, start + 4096))
+        for part in sample.blocks(4096):
             noise = torch.randn((len(part), self.noise), generator=generator)
             total = self.total(noise, part.pdg, part.conditions)
             parts.append(self.logarithms(noise, total, part.pdg, part.conditions))
@@ -421,15 +406,6 @@ class GFlash(CrystalFamily):
             shift = np.log(reference[ranks]) - generated[ranks]
             self.spectra[number] = torch.from_numpy(np.interp(grid, generated[ranks], shift))
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        # How many bins there are, the sample decided.
-        key = prefix + "quantiles"
-        if key in state_dict:
-            self.quantiles = torch.empty_like(state_dict[key])
-            bins = len(state_dict[key]) // len(self.shape.kinds)
-            self.bins = Bins(self.features.kinds, bins.bit_length() - 1)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
-
 
 FAMILY = GFlash
 
@@ -446,13 +422,9 @@ def _depths(peak: Tensor, shape: Tensor) -> list[Tensor]:
         heights.append(
             shape * (depth.log() - depth) + math.log(_LAYERS[layer + 1] - _LAYERS[layer])
         )
-    highest = heights[0]
-    for height in heights[1:]:
-        highest = torch.maximum(highest, height)
+    highest = reduce(torch.maximum, heights)
     weights = [(height - highest).exp() for height in heights]
-    whole = weights[0]
-    for weight in weights[1:]:
-        whole = whole + weight
+    whole = reduce(torch.add, weights)
     return [weight / whole for weight in weights]
 
 
@@ -513,18 +485,13 @@ def gamma_logarithm(table: Tensor, count: Tensor, normal: Tensor) -> Tensor:
     normal
         (N, cells) normal numbers.
     """
-    places = []
-    for values, (first, last, number) in ((count, _GAMMA_SHAPES), (normal, _GAMMA_NORMALS)):
-        place = ((values - first) * ((number - 1) / (last - first))).clamp(0.0, number - 1 - 1e-3)
-        places.append((place, place.detach().floor()))
-    (row, upper), (column, left) = places
-    index = (upper * _GAMMA_NORMALS[2] + left).to(torch.int64)
-    flat = table.flatten()
-    right = column - left
-    above, below = (
-        flat[start] + right * (flat[start + 1] - flat[start])
-        for start in (index, index + _GAMMA_NORMALS[2])
+    row, column = (
+        (values - first) * ((number - 1) / (last - first))
+        for values, (first, last, number) in ((count, _GAMMA_SHAPES), (normal, _GAMMA_NORMALS))
     )
+    row = row.clamp(0.0, len(table) - 1 - 1e-3)
+    upper = row.detach().floor()
+    above, below = (read(table, column, upper.long() + more) for more in (0, 1))
     return above + (row - upper) * (below - above)
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -26,8 +26,9 @@ from torch import Tensor
 from k4calofast.exceptions import TrainingError
 from k4calofast.training.configuration import Settings
 from k4calofast.training.crystals.bins import Bins
-from k4calofast.training.crystals.family import CrystalFamily
+from k4calofast.training.crystals.family import CrystalFamily, uniform_of
 from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.crystals.tables import OfSample
 from k4calofast.training.crystals.variables import rescaled
 from k4calofast.training.family import Shape, Stage
 
@@ -60,7 +61,7 @@ class LibrarySettings(Settings):
     bin: int = Field(default=16, ge=1)
 
 
-class Library(CrystalFamily):
+class Library(OfSample, CrystalFamily):
     """Stored showers, in bins of kind and conditions.
 
     Attributes
@@ -144,8 +145,7 @@ class Library(CrystalFamily):
     def shower(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
         """Return the showers (N,) that chance takes from particles' bins."""
         size = self.settings.bin
-        uniform = 0.5 * (1 + torch.erf(noise[:, 0] / math.sqrt(2)))
-        number = (uniform * size).floor().clamp(0, size - 1).to(torch.int64)
+        number = (uniform_of(noise[:, 0]) * size).floor().clamp(0, size - 1).to(torch.int64)
         found: Tensor = self.bins(pdg, conditions) * size + number
         return found
 
@@ -169,15 +169,6 @@ class Library(CrystalFamily):
             f"no more than {s.showers} showers of the sample, in bins of {s.bin} by kind and "
             "conditions; no network"
         )
-
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        # How large the tables are, the sample decided.
-        for name, buffer in list(self.named_buffers(recurse=False)):
-            if prefix + name in state_dict:
-                setattr(self, name, torch.empty_like(state_dict[prefix + name]).to(buffer.dtype))
-        nodes = len(state_dict.get(prefix + "bins.cut", ())) // len(self.shape.kinds)
-        self.bins = Bins(self.features.kinds, (nodes + 1).bit_length() - 1)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 FAMILY = Library

@@ -23,7 +23,6 @@ is computed. So a shower costs little more than one pass of the network, not 121
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -32,35 +31,35 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from pydantic import Field
 from torch import Tensor, nn
 
-from k4calofast.training.configuration import Settings
+from k4calofast.training.crystals.family import uniform_of
 from k4calofast.training.crystals.missing import (
     INPUTS,
     LEVELS,
     Classes,
     Missing,
     MissingEnergy,
-    MissingStage,
+    MissingSettings,
     Sight,
     bits_of,
     chosen,
     cumulating,
 )
 from k4calofast.training.crystals.sample import Sample
-from k4calofast.training.crystals.variables import EMPTY, EMPTY_WIDTH, ShowerVariables
+from k4calofast.training.crystals.variables import ShowerVariables
+from k4calofast.training.dense import dense
 from k4calofast.training.family import Shape, Stage
 
 _COUNTED, _TOGETHER = 5000, 500
 """Showers whose likelihood is reported, and how many at a time."""
 
 
-class PixelCNNSettings(Settings):
+class PixelCNNSettings(MissingSettings):
     """Settings of a PixelCNN.
 
     Attributes
     ----------
-    classes, missing_classes
-        Of a cell's number and of the missing energy's: the first is none, the others are steps of
-        equal length.
+    classes
+        Of a cell's number, as `missing_classes`.
     channels, layers
         Of each of the two stacks.
     kernel, first_kernel
@@ -71,15 +70,12 @@ class PixelCNNSettings(Settings):
         Size of the embedding of the conditions.
     steps, learning_rate, batch
         Of the training of cells.
-    missing_steps, missing_rate, missing_batch
-        Of the training of the missing energy.
     """
 
     title: ClassVar[str] = "conditional gated PixelCNN"
     source: ClassVar[str] = "van den Oord et al., arXiv:1606.05328"
 
     classes: int = Field(default=128, ge=2, le=256)
-    missing_classes: int = Field(default=128, ge=2, le=256)
     channels: int = Field(default=32, ge=8)
     layers: int = Field(default=5, ge=2)
     kernel: int = Field(default=3, ge=3)
@@ -89,9 +85,6 @@ class PixelCNNSettings(Settings):
     steps: int = Field(default=6_000, ge=1)
     learning_rate: float = Field(default=4e-3, gt=0)
     batch: int = Field(default=128, ge=1)
-    missing_steps: int = Field(default=3_000, ge=1)
-    missing_rate: float = Field(default=3e-3, gt=0)
-    missing_batch: int = Field(default=2048, ge=1)
     epoch: int = Field(default=1000, ge=1)
     block: int = Field(default=128, ge=1, le=1 << 16)
 
@@ -179,10 +172,7 @@ class PixelNetwork(nn.Module):
         s = settings
         self.window = window
         self.context = nn.Sequential(
-            nn.Linear(features + MissingEnergy.size, 2 * s.embedding),
-            nn.SiLU(),
-            nn.Linear(2 * s.embedding, s.embedding),
-            nn.SiLU(),
+            *dense(features + MissingEnergy.size, 2 * s.embedding, s.embedding),
             nn.Linear(s.embedding, window[0] * window[1] * s.context),
         )
         sizes = [(INPUTS, s.first_kernel)] + [(s.channels, s.kernel)] * (s.layers - 1)
@@ -457,42 +447,38 @@ class PixelCNN(Missing):
 
     def prepare(self, sample: Sample) -> None:
         numbers = self.variables.fit(sample, self.settings.seed)
-        self._missing = self.missing.fit(self.variables.missing, numbers[:, -1:])
+        self.classes = self.missing.fit(self.variables.missing, numbers[:, -1:])
         self.cell.fit(self.variables.cell, float(numbers[:, :-1].nan_to_num(0.0).max()))
-        self._cells = self.cell.of(numbers[:, :-1])
+        self.cells = self.cell.of(numbers[:, :-1])
 
     def stages(self, sample: Sample) -> Iterator[Stage]:
-        yield CellsStage(self, sample, self._cells, self._missing)
-        # Last, as epochs are chosen by the response, which cells that are not trained would spoil.
-        yield MissingStage(self, sample, self._missing)
+        s = self.settings
+        yield CellsStage("cells", self, self.network, sample, s.steps, s.batch, s.learning_rate)
+        yield self.missing_stage(sample)
 
     def finish(self, sample: Sample) -> None:
         generator = torch.Generator().manual_seed(self.settings.seed)
         bits = []
         for start in range(0, min(_COUNTED, len(sample)), _TOGETHER):
             rows = slice(start, start + _TOGETHER)
-            cells, missing = self._cells[rows], self._missing[rows]
+            cells, missing = self.cells[rows], self.classes[rows]
             places = torch.rand((len(cells), self.variables.dimension), generator=generator)
             bits.append(self.bits_of(sample.take(rows), cells, missing, places))
         self.bits.copy_(torch.cat(bits).mean() / self.shape.cells)
 
     def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        uniform = 0.5 + 0.5 * torch.erf(noise / math.sqrt(2))
-        uniform, places = uniform[:, : self.noise // 2], uniform[:, self.noise // 2 :]
+        uniform, places = uniform_of(noise).chunk(2, 1)
         given, available = self.features(pdg, conditions), self.available(pdg, conditions)
         missing = self.missing.draw(given, uniform[:, -1:])
         context, total = self._context(given, missing, places[:, -1:], available)
         cells = self.network.draw(context, total, uniform[:, :-1], places[:, :-1], self.cell)
+        normal = noise[:, self.noise // 2 :]
         numbers = [
-            self.cell.numbers(cells, places[:, :-1]),
-            self.missing.classes.numbers(missing, places[:, -1:]),
+            self.cell.filled(cells, places[:, :-1], normal[:, :-1]),
+            self.missing.classes.filled(missing, places[:, -1:], normal[:, -1:]),
         ]
-        lit = torch.cat([cells, missing], 1) > 0
-        # No missing energy is a spectrum of a few eV: it has a place of its own, too.
-        empty = EMPTY + EMPTY_WIDTH * noise[:, self.noise // 2 :]
-        filled = torch.where(lit, torch.cat(numbers, 1), empty)
         v = self.variables
-        return v.decode((filled - v.mean) / v.width, available)
+        return v.decode((torch.cat(numbers, 1) - v.mean) / v.width, available)
 
     def bits_of(self, sample: Sample, cells: Tensor, missing: Tensor, places: Tensor) -> Tensor:
         """Bits (N,) of showers: minus the logarithm of their likelihood.
@@ -506,14 +492,14 @@ class PixelCNN(Missing):
         places
             (N, cells + 1) where in their classes, from 0 to 1.
         """
-        given = self.features(sample.pdg, sample.conditions)
+        given = self.given(sample)
         logits = self.logits(sample, cells, missing, places)
         lacking = bits_of(self.missing(given)[:, None], missing)
         return bits_of(logits, cells).sum(1) + lacking[:, 0]
 
     def logits(self, sample: Sample, cells: Tensor, missing: Tensor, places: Tensor) -> Tensor:
         """Logits (N, cells, classes) of cells; see `bits_of`."""
-        given = self.features(sample.pdg, sample.conditions)
+        given = self.given(sample)
         cells, where = cells.float(), places[:, :-1]
         context, total = self._context(given, missing, places[:, -1:], sample.available)
         energies = self.cell.energy(cells, where)
@@ -560,15 +546,9 @@ class CellsStage(Stage):
 
     family: PixelCNN
 
-    def __init__(self, family: PixelCNN, sample: Sample, classes: Tensor, missing: Tensor) -> None:
-        s = family.settings
-        network = family.network
-        super().__init__("cells", family, network, sample, s.steps, s.batch, s.learning_rate)
-        self.classes, self.missing = classes, missing
-
     def loss(self, rows: Tensor) -> Tensor:
         family, rows = self.family, rows.cpu()
-        cells, missing = (part[rows].to(self.device) for part in (self.classes, self.missing))
+        cells, missing = (part[rows].to(self.device) for part in (family.cells, family.classes))
         places = torch.rand((len(cells), family.variables.dimension), device=self.device)
         logits = family.logits(self.sample.take(rows), cells, missing, places)
         return bits_of(logits, cells).mean()

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import reduce
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -33,12 +34,13 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from pydantic import Field
 from torch import Tensor, nn
 
-from k4calofast.training.configuration import Settings
-from k4calofast.training.crystals.adversarial import squared_slope
-from k4calofast.training.crystals.missing import Missing, MissingEnergy, MissingStage
+from k4calofast.training.crystals.adversarial import Turns, squared_slope
+from k4calofast.training.crystals.family import uniform_of
+from k4calofast.training.crystals.missing import Missing, MissingEnergy, MissingSettings
 from k4calofast.training.crystals.sample import Sample
-from k4calofast.training.crystals.spectra import Spectra, match_spectra
-from k4calofast.training.crystals.variables import CUT, EMPTY, EMPTY_WIDTH, ShowerVariables
+from k4calofast.training.crystals.spectra import MatchedSettings, Spectra, Standardised
+from k4calofast.training.crystals.variables import CUT, EMPTY, ShowerVariables
+from k4calofast.training.dense import dense
 from k4calofast.training.family import Shape, Stage
 
 _UNIT = 5.0
@@ -57,7 +59,7 @@ _SOFTNESS = 0.5
 """Temperature of choices that critics look at."""
 
 
-class VAESettings(Settings):
+class VAESettings(MissingSettings, MatchedSettings):
     """Settings of a variational autoencoder.
 
     Attributes
@@ -87,10 +89,6 @@ class VAESettings(Settings):
         Of the critics' slopes.
     post_steps, post_rate, post_batch
         Of the post-processor; with 0 steps there is none.
-    missing_classes, missing_steps, missing_rate, missing_batch
-        Of the missing energy.
-    matched
-        Showers whose spectra are matched in the end.
     """
 
     title: ClassVar[str] = "variational autoencoder"
@@ -119,11 +117,6 @@ class VAESettings(Settings):
     post_steps: int = Field(default=1_000, ge=0)
     post_rate: float = Field(default=1e-3, gt=0)
     post_batch: int = Field(default=256, ge=2)
-    missing_classes: int = Field(default=128, ge=2, le=256)
-    missing_steps: int = Field(default=3_000, ge=1)
-    missing_rate: float = Field(default=3e-3, gt=0)
-    missing_batch: int = Field(default=2048, ge=1)
-    matched: int = Field(default=200_000, ge=1)
 
 
 class Trunk(nn.Module):
@@ -210,10 +203,7 @@ class Mixtures(NamedTuple):
         """
         # Over that of empty; one component after the other, for the exported graph's sake.
         weights = (self.logits[:, 1:] - self.logits[:, :1]).clamp(max=_LARGEST).exp().unbind(1)
-        total = 1 + weights[0]
-        for weight in weights[1:]:
-            total = total + weight
-        left = uniform * total - 1
+        left = uniform * reduce(torch.add, weights, torch.ones(())) - 1
         lit = left > 0
         (mean, *means), (log_width, *log_widths) = self.means.unbind(1), self.log_widths.unbind(1)
         for weight, next_mean, next_width in zip(weights[:-1], means, log_widths, strict=True):
@@ -329,12 +319,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         s = settings
         self.components, self.size = s.components, s.latent
-        self.embedding = nn.Sequential(
-            nn.Linear(features, 2 * s.embedding),
-            nn.SiLU(),
-            nn.Linear(2 * s.embedding, s.embedding),
-            nn.SiLU(),
-        )
+        self.embedding = dense(features, 2 * s.embedding, s.embedding)
         self.encoder = Trunk(2 * cells, 2 * s.latent, s.embedding, s.width, s.blocks)
         self.decoder = Trunk(
             s.latent, cells * (1 + 3 * s.components), s.embedding, s.width, s.blocks
@@ -375,7 +360,7 @@ class PostProcessor(nn.Module):
 
     def __init__(self, cells: int, features: int, width: int = 32) -> None:
         super().__init__()
-        self.given = nn.Sequential(nn.Linear(features, 64), nn.SiLU(), nn.Linear(64, width))
+        self.given = dense(features, 64, width)[:-1]
         self.place = nn.Parameter(0.1 * torch.randn(cells, width))
         self.first = nn.Linear(1, width, bias=False)
         self.second = nn.Linear(width, width)
@@ -391,7 +376,7 @@ class PostProcessor(nn.Module):
         return torch.where(numbers > CUT, corrected, numbers)
 
 
-class VAE(Missing):
+class VAE(Missing, Standardised):
     """Latent numbers from a density, cells from spectra that they decide."""
 
     Settings = VAESettings
@@ -416,47 +401,39 @@ class VAE(Missing):
 
     def prepare(self, sample: Sample) -> None:
         numbers = self.variables.fit(sample, self.settings.seed)
-        self._missing = self.missing.fit(self.variables.missing, numbers[:, -1:])
-        self._numbers = numbers[:, :-1].contiguous()
+        self.classes = self.missing.fit(self.variables.missing, numbers[:, -1:])
+        self.numbers = numbers[:, :-1].contiguous()
         self.spectra.begin(self.variables.cell)
 
     def stages(self, sample: Sample) -> Iterator[Stage]:
         s = self.settings
-        yield AutoencoderStage(self, sample, self._numbers, self._missing)
+        course = s.steps, s.batch, s.learning_rate
+        yield AutoencoderStage("autoencoder", self, self.autoencoder, sample, *course)
         if s.kind == "bib_ae":
-            yield CriticsStage(self, sample, self._numbers, self._missing)
+            course = s.critic_steps, s.critic_batch, s.critic_rate
+            yield CriticsStage("critics", self, self.autoencoder, sample, *course)
         if s.post_steps:
-            yield PostStage(self, sample, self._numbers, self._missing)
-        # Last, as epochs are chosen by the response, which cells that are not trained would spoil.
-        yield MissingStage(self, sample, self._missing)
-
-    def finish(self, sample: Sample) -> None:
-        match_spectra(self, sample, self.settings.matched, self.settings.seed + 2)
-
-    def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        standardised = self.standardised(noise, pdg, conditions)
-        return self.variables.decode(standardised, self.available(pdg, conditions), self.spectra)
+            course = s.post_steps, s.post_batch, s.post_rate
+            yield PostStage("post", self, self.post, sample, *course)
+        yield self.missing_stage(sample)
 
     def standardised(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        """Return the standardised numbers (N, cells + 1) of showers."""
         latent, cells = self.settings.latent, self.shape.cells
         code, choice, place = (
             noise[:, :latent],
-            0.5 + 0.5 * torch.erf(noise[:, latent : latent + cells + 1] / math.sqrt(2)),
+            uniform_of(noise[:, latent : latent + cells + 1]),
             noise[:, latent + cells + 1 :],
         )
         given, available = self.features(pdg, conditions), self.available(pdg, conditions)
         classes = self.missing.draw(given, choice[:, -1:])
-        within = 0.5 + 0.5 * torch.erf(place[:, -1:] / math.sqrt(2))
+        within = uniform_of(place[:, -1:])
         told = self.told(given, classes, within, available)
         embedded = self.autoencoder.embedding(told)
         spectra = self.autoencoder.decode(self.autoencoder.density.latent(code, embedded), embedded)
         numbers = spectra.draw(choice[:, :-1], place[:, :-1])
         if self.settings.post_steps:
             numbers = self.post(numbers, told)
-        number = self.missing.classes.numbers(classes, within)
-        # No missing energy is a spectrum of a few eV: it has a place of its own, too.
-        missing = torch.where(classes > 0, number, EMPTY + EMPTY_WIDTH * place[:, -1:])
+        missing = self.missing.classes.filled(classes, within, place[:, -1:])
         v = self.variables
         return v.bounded((torch.cat([numbers, missing], 1) - v.mean) / v.width)
 
@@ -501,40 +478,19 @@ class _Stage(Stage):
     """A training on numbers of cells, given the missing energy."""
 
     family: VAE
-    steps_done: Tensor
-
-    def __init__(
-        self,
-        name: str,
-        family: VAE,
-        trained: nn.Module,
-        sample: Sample,
-        course: tuple[int, int, float],
-        numbers: Tensor,
-        missing: Tensor,
-    ) -> None:
-        super().__init__(name, family, trained, sample, *course)
-        self.numbers, self.missing = numbers, missing
 
     def given(self, rows: Tensor) -> Given:
         """Return the showers in these rows of the sample."""
         family, part = self.family, self.sample.take(rows)
-        numbers, classes = (x[rows.cpu()].to(self.device) for x in (self.numbers, self.missing))
-        features = family.features(part.pdg, part.conditions)
+        both = (family.numbers, family.classes)
+        numbers, classes = (x[rows.cpu()].to(self.device) for x in both)
         places = torch.rand(classes.shape, device=self.device)
-        told = family.told(features, classes, places, part.available)
+        told = family.told(family.given(part), classes, places, part.available)
         return Given(numbers, told, part.energies.sum(1))
 
 
 class AutoencoderStage(_Stage):
     """The evidence lower bound: minus its bits per cell."""
-
-    def __init__(self, family: VAE, sample: Sample, numbers: Tensor, missing: Tensor) -> None:
-        s = family.settings
-        course = (s.steps, s.batch, s.learning_rate)
-        super().__init__(
-            "autoencoder", family, family.autoencoder, sample, course, numbers, missing
-        )
 
     def loss(self, rows: Tensor) -> Tensor:
         given = self.given(rows)
@@ -553,24 +509,14 @@ def bound(family: VAE, given: Given, code: Code, embedded: Tensor, warm: float =
     return (nats + divergence).mean() / (family.shape.cells * math.log(2))
 
 
-class CriticsStage(_Stage):
+class CriticsStage(_Stage, Turns):
     """The bound, and critics of showers and of latent numbers."""
 
-    automatic_optimization = False
+    betas = (0.5, 0.99)
 
-    def __init__(self, family: VAE, sample: Sample, numbers: Tensor, missing: Tensor) -> None:
-        s = family.settings
-        course = (s.critic_steps, s.critic_batch, s.critic_rate)
-        super().__init__("critics", family, family.autoencoder, sample, course, numbers, missing)
-        self.critic, self.latent_critic = family.critics
-
-    def configure_optimizers(self) -> Any:
-        """Adam for the autoencoder, and for both critics together, which learn faster."""
-        critics = [*self.critic.parameters(), *self.latent_critic.parameters()]
-        return [
-            torch.optim.Adam(self.trained.parameters(), lr=self.rate, betas=(0.5, 0.99)),
-            torch.optim.Adam(critics, lr=2 * self.rate, betas=(0.5, 0.99)),
-        ]
+    def sides(self) -> tuple[tuple[nn.Module, float], tuple[nn.Module, float]]:
+        """See `Turns.sides`: critics learn faster."""
+        return (self.trained, self.rate), (self.family.critics, 2 * self.rate)
 
     def training_step(self, rows: Tensor) -> Tensor:
         """Train critics, then the autoencoder; return the bound."""
@@ -585,15 +531,16 @@ class CriticsStage(_Stage):
         fakes = torch.cat([rebuilt, made])
         twice = given.told.repeat(2, 1)
 
-        judged = contest(self.critic, real, fakes.detach(), given.told, twice, s.penalty)
+        judge, latent_judge = self.family.critics
+        judged = contest(judge, real, fakes.detach(), given.told, twice, s.penalty)
         of_codes = contest(
-            self.latent_critic, noise, code.normal.detach(), given.told, given.told, s.penalty
+            latent_judge, noise, code.normal.detach(), given.told, given.told, s.penalty
         )
         self.turn(1, judged + of_codes)
 
         loss = bound(self.family, given, code, embedded)
-        loss = loss + s.critic * F.softplus(-self.critic(fakes, twice)).mean()
-        fooled = F.softplus(-self.latent_critic(code.normal, given.told)).mean()
+        loss = loss + s.critic * F.softplus(-judge(fakes, twice)).mean()
+        fooled = F.softplus(-latent_judge(code.normal, given.told)).mean()
         loss = loss + s.latent_critic * fooled
         loss = loss + s.discrepancy * discrepancy(code.normal, noise)
         self.turn(0, loss)
@@ -618,18 +565,6 @@ class CriticsStage(_Stage):
     def seen(self, numbers: Tensor, total: Tensor) -> Tensor:
         """What the critic sees (N, 2 cells): numbers, and energies over the total."""
         return torch.cat([numbers / _UNIT, shares(self.family, numbers, total)], 1)
-
-    def turn(self, which: int, loss: Tensor) -> None:
-        """Let the autoencoder (0) or the critics (1) learn."""
-        optimizer = self.optimizers()[which]  # type: ignore[index]
-        # From the step, so that a training that goes on needs no schedules.
-        for group in optimizer.param_groups:
-            group["lr"] = (1 + which) * self.rate * self.rate_at(int(self.steps_done))
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        for group in optimizer.param_groups:
-            nn.utils.clip_grad_norm_(group["params"], 1.0)
-        optimizer.step()
 
 
 class Critic(nn.Module):
@@ -674,10 +609,8 @@ def contest(
 class PostStage(_Stage):
     """Discrepancies between cells that were made and those of the sample."""
 
-    def __init__(self, family: VAE, sample: Sample, numbers: Tensor, missing: Tensor) -> None:
-        s = family.settings
-        course = (s.post_steps, s.post_batch, s.post_rate)
-        super().__init__("post", family, family.post, sample, course, numbers, missing)
+    def __init__(self, name: str, family: VAE, *others: Any) -> None:
+        super().__init__(name, family, *others)
         rows, columns = family.shape.window
         place = torch.arange(rows * columns).reshape(rows, columns)
         near = [

@@ -96,8 +96,9 @@ class WganGp(Adversarial):
         self.critic = Dense(2 * size + given, s.critic_width, s.critic_layers, 1, s.activation)
 
     def stages(self, sample: Sample) -> Iterator[Stage]:
-        """Yield the only training."""
-        yield Wasserstein(self, sample, self._numbers)
+        contest = self.contest(Wasserstein, sample)
+        contest.every = self.settings.critic_steps
+        yield contest
 
     def method(self) -> str:
         """Return how it was trained."""
@@ -154,19 +155,9 @@ class Wasserstein(Contest):
     betas = (0.5, 0.9)
     largest_gradient = None
 
-    def training_step(self, rows: Tensor) -> Tensor:
-        """Train the critic, and at its turn the generator; return the critic's loss."""
-        real, features, available = self.given(rows)
-        mine = (int(self.steps_done) + 1) % self.family.settings.critic_steps == 0
-        with torch.set_grad_enabled(mine):
-            fake = self.fake(features, available)
-        found = self.of_critic(real, fake.detach(), features)
-        self.turn(1, found)
-        if mine:
-            self.critic.requires_grad_(False)
-            self.turn(0, -self.family.score(fake, features).mean())
-            self.critic.requires_grad_(True)
-        return found.detach()
+    def of_generator(self, scores: Tensor) -> Tensor:
+        """See `Contest.of_generator`."""
+        return -scores.mean()
 
     def of_critic(self, real: Tensor, fake: Tensor, features: Tensor) -> Tensor:
         """Return the generated mean less the real one, and the penalty."""

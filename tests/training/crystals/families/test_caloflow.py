@@ -172,7 +172,7 @@ def test_a_student_of_cells_that_do_not_see_each_other_has_nothing_to_learn(shap
 
 def test_numbers_lie_within_the_splines(student, sample):
     student.prepare(sample)
-    numbers = student.variables.encode(student._numbers) * student.scale
+    numbers = student.variables.encode(student.numbers) * student.scale
     # Noise of empty cells alone can lie anywhere; six widths out is beyond what one sees.
     assert (numbers.abs() <= BOUND + 0.1).all()
 

@@ -11,7 +11,6 @@ from k4calofast.training.crystals.families.gan import (
     Discriminator,
     GanSettings,
     Generator,
-    NonSaturating,
     sizes_of,
     squared_slope,
 )
@@ -69,7 +68,7 @@ def test_to_start_with_showers_are_the_linear_guess_and_noise(family, sample):
     features = family.features(sample.pdg, sample.conditions)
     with torch.no_grad():
         raw = family.raw(torch.randn(len(features), family.noise), features)
-    _, there = linear_guess(features, family._numbers)
+    _, there = linear_guess(features, family.numbers)
     _, here = linear_guess(features, raw)
     assert ((here / there).log().abs() < 0.5)[there > 0.9].all()
 
@@ -82,7 +81,7 @@ def test_slope_of_a_linear_critic():
 def test_the_generator_learns_where_the_discriminator_is_sure(family, sample):
     """Which is what non-saturating means: log(1 - D) would have no gradient there."""
     family.prepare(sample)
-    stage = NonSaturating(family, sample, family._numbers)
+    (stage,) = family.stages(sample)
     gradients = []
     stage.turn = lambda which, loss: gradients.append((which, loss))
     family.critic.dense[-1].bias.data.fill_(-20.0)
@@ -96,8 +95,8 @@ def test_the_generator_learns_where_the_discriminator_is_sure(family, sample):
 
 def test_the_penalty_is_paid_at_every_few_steps_in_full(family, sample):
     family.prepare(sample)
-    stage = NonSaturating(family, sample, family._numbers)
-    family.critic = stage.critic = Linear(2.0, family.normalisation.size)
+    (stage,) = family.stages(sample)
+    family.critic = Linear(2.0, family.normalisation.size)
     real, features, available = stage.given(torch.arange(32))
     fake = stage.fake(features, available)
     losses = []
