@@ -1,6 +1,10 @@
-"""Names for arrays by the type of their elements."""
+"""Names for arrays by the type of their elements, and a base of columns with the same rows."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,3 +25,25 @@ Words = npt.NDArray[np.uint32]
 """Words of random bits, run numbers."""
 
 Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Base of dataclasses whose fields are arrays, all with the same rows."""
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the arrays by their names."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def take(self, rows: Indices | Mask | slice) -> Self:
+        """Return some of the rows."""
+        return type(self)(*(column[rows] for column in self.arrays().values()))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Return the rows of several, one after the other."""
+        return cls(*map(np.concatenate, zip(*(p.arrays().values() for p in parts), strict=True)))
+
+    def equals(self, other: Self) -> bool:
+        """Whether all is the same."""
+        return all(map(np.array_equal, self.arrays().values(), other.arrays().values()))

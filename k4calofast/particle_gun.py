@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from particle import Particle
 
-from k4calofast.arrays import Floats
+from k4calofast.arrays import Floats, IDs, Words
 from k4calofast.exceptions import SteeringError
 from k4calofast.noise import particle_bits
 from k4calofast.properties import CaloParticleGunProperties
@@ -35,7 +35,7 @@ class ParticleGun:
         self._mass = np.array([float(particle.mass or 0.0) * _MEV for particle in known])
         self._charge = np.array([float(particle.charge or 0.0) for particle in known])
 
-    def shoot(self, events: npt.NDArray[np.uint64]) -> dict[str, npt.NDArray[np.generic]]:
+    def shoot(self, events: IDs) -> dict[str, npt.NDArray[np.generic]]:
         """Draw the particles of events.
 
         Parameters
@@ -81,7 +81,7 @@ class ParticleGun:
             "momentumAtEndpoint": nowhere,
         }
 
-    def _uniform(self, event: npt.NDArray[np.uint64], place: npt.NDArray[np.uint32]) -> Floats:
+    def _uniform(self, event: IDs, place: Words) -> Floats:
         """Random numbers (N, 8) in (0, 1)."""
         seed, run = self.properties.Seed, self.properties.Run
         words = np.array([[seed & 0xFFFFFFFF], [seed >> 32]], np.uint32)

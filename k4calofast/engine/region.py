@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-from k4calofast.arrays import Floats, Indices
+from k4calofast.arrays import Columns, Floats, Indices, Ints, Mask
 from k4calofast.detector import Calorimeter
 from k4calofast.events.columns import EventKeys
 from k4calofast.generator import Model, ShowerKeys, generate
@@ -20,7 +19,7 @@ NO_MODEL = -1
 
 
 @dataclass(frozen=True)
-class Placed:
+class Placed(Columns):
     """Which model of a region simulates each of N arrivals, and for what.
 
     Attributes
@@ -34,12 +33,8 @@ class Placed:
     """
 
     model: Indices
-    inside: npt.NDArray[np.bool_]
+    inside: Mask
     conditions: Floats
-
-    def take(self, rows: npt.NDArray[np.bool_]) -> Placed:
-        """Return some of them."""
-        return Placed(self.model[rows], self.inside[rows], self.conditions[rows])
 
 
 class Simulator:
@@ -100,7 +95,7 @@ class Region:
             for kind in simulator.kinds
         )
 
-    def expected_deposits(self, pdg: npt.NDArray[np.int32], momentum: Floats) -> Floats:
+    def expected_deposits(self, pdg: Ints, momentum: Floats) -> Floats:
         """(N,) about how many deposits showers of particles will have, at most.
 
         Parameters
@@ -115,7 +110,7 @@ class Region:
             np.isin(pdg, list(self.chosen)), self.calorimeter.expected_deposits(size), 0
         )
 
-    def place(self, pdg: npt.NDArray[np.int32], conditions: Floats) -> Placed:
+    def place(self, pdg: Ints, conditions: Floats) -> Placed:
         """Find the model of each of N arrivals.
 
         Where none holds the conditions, it is the first that is for the kind.
@@ -141,7 +136,7 @@ class Region:
         self,
         arrivals: Arrivals,
         placed: Placed,
-        pdg: npt.NDArray[np.int32],
+        pdg: Ints,
         keys: ShowerKeys,
     ) -> Deposits:
         """Generate the showers of N arrivals.

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
-import numpy.typing as npt
 
-from k4calofast.arrays import Floats, Indices
+from k4calofast.arrays import Floats, Indices, Ints, Mask
 from k4calofast.engine.region import NO_MODEL, Placed, Region, Simulator, shower_keys
 from k4calofast.engine.summary import RegionSummary, RunSummary
 from k4calofast.events.columns import Contributions, EventKeys, Hits, Particles
@@ -24,6 +23,7 @@ from k4calofast.incidence import (
     Arrivals,
     Census,
     Fate,
+    Fates,
     Record,
     follow,
     identified,
@@ -53,9 +53,9 @@ class Simulated:
     """
 
     regions: tuple[tuple[Hits, Contributions], ...]
-    fate: npt.NDArray[np.int8]
+    fate: Fates
     not_handled_offsets: Indices
-    not_handled: npt.NDArray[np.int32]
+    not_handled: Ints
     numbers: Indices
     energies: Floats
 
@@ -71,7 +71,7 @@ class Simulated:
         ((_, contributions),) = self.regions
         return contributions
 
-    def flagged(self, simulator_status: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    def flagged(self, simulator_status: Ints) -> Ints:
         """(particles,) status with the bit of the fast simulation where a shower was made."""
         showered = self.fate < Fate.OTHER_KIND
         return np.where(showered, simulator_status | (1 << FAST_SIMULATED_BIT), simulator_status)
@@ -270,9 +270,7 @@ class FastSimulation:
         self.summary.wrong += int(wrong.sum())
         return record
 
-    def _count_unknown(
-        self, particles: Particles, census: Census, listed: npt.NDArray[np.bool_]
-    ) -> None:
+    def _count_unknown(self, particles: Particles, census: Census, listed: Mask) -> None:
         rows = np.flatnonzero((census.fate == Fate.UNKNOWN_STATUS) & listed)
         for code in np.unique(particles.generator_status[rows]).tolist():
             those = rows[particles.generator_status[rows] == code]
@@ -302,7 +300,7 @@ class FastSimulation:
         keys: EventKeys,
         particles: Particles,
         arrivals: Sequence[Arrivals],
-        fate: npt.NDArray[np.int8],
+        fate: Fates,
     ) -> list[tuple[Arrivals, Placed]]:
         """Arrivals that models simulate, region by region, and what these get for them.
 
@@ -348,9 +346,7 @@ class FastSimulation:
                     "simulate, and OtherKinds is 'fail'; 'skip' hands it on"
                 )
 
-    def _leave_slow_ones(
-        self, keys: EventKeys, particles: Particles, fate: npt.NDArray[np.int8]
-    ) -> None:
+    def _leave_slow_ones(self, keys: EventKeys, particles: Particles, fate: Fates) -> None:
         """Particles that are too slow for any path are so for any range, too."""
         largest = np.abs(particles.momentum).max(1, initial=0.0)
         slow = (fate == Fate.BESIDE) & (largest > 0) & (largest <= SMALLEST_MOMENTUM)
@@ -421,7 +417,7 @@ def _out_of_range(
     )
 
 
-def _waits(fate: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
+def _waits(fate: Fates) -> Mask:
     """Tell which particles wait for another simulation (`Fate.handed_on`)."""
     return (fate >= Fate.OTHER_KIND) & (fate < Fate.NOT_FINAL)
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
-from k4calofast.arrays import Floats, Indices, Ints
+from k4calofast.arrays import Columns, Floats, Floats32, IDs, Indices, Ints, Mask, Words
 
 OWN_COLLECTION = 0
 """Stands for the collection of particles that is worked on; the ID of no collection."""
@@ -30,10 +29,10 @@ class EventKeys:
         (E,) number of the event in the job, from 0 on; by default, in these columns.
     """
 
-    run: npt.NDArray[np.uint32]
-    event: npt.NDArray[np.uint64]
-    seed: npt.NDArray[np.uint64] | None = None
-    place: npt.NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    run: Words
+    event: IDs
+    seed: IDs | None = None
+    place: IDs = field(default_factory=lambda: np.zeros(0, np.uint64))
 
     def __post_init__(self) -> None:
         if len(self.place) != len(self.run):
@@ -42,7 +41,7 @@ class EventKeys:
     def __len__(self) -> int:
         return len(self.run)
 
-    def seeds(self, own: int) -> npt.NDArray[np.uint64]:
+    def seeds(self, own: int) -> IDs:
         """(E,) seeds of the events, `own` where they have none."""
         return np.full(len(self), own, np.uint64) if self.seed is None else self.seed
 
@@ -83,7 +82,7 @@ class Particles:
     momentum_at_endpoint: Floats
     parent: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
     child: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
-    listed: npt.NDArray[np.bool_] = field(default_factory=lambda: np.ones(0, np.bool_))
+    listed: Mask = field(default_factory=lambda: np.ones(0, np.bool_))
 
     def __post_init__(self) -> None:
         if len(self.listed) != len(self.pdg):
@@ -97,11 +96,16 @@ class Particles:
         """Number of events."""
         return len(self.offsets) - 1
 
+    def has(self, bit: int) -> Mask:
+        """(N,) whether a bit of simulatorStatus is set."""
+        is_set: Mask = (self.simulator_status >> bit) & 1 == 1
+        return is_set
+
     def event_of(self, particles: Indices) -> Indices:
         """Event (0 to E - 1) of each of these particles."""
         return np.searchsorted(self.offsets, particles, side="right") - 1
 
-    def copied_in(self, others: Particles, place: Indices) -> npt.NDArray[np.bool_]:
+    def copied_in(self, others: Particles, place: Indices) -> Mask:
         """Tell which particles have a copy, flagged by a simulation say: it sets out as they do.
 
         Parameters
@@ -150,9 +154,9 @@ class Hits:
     """
 
     offsets: Indices
-    cell_id: npt.NDArray[np.uint64]
-    energy: npt.NDArray[np.float32]
-    position: npt.NDArray[np.float32]
+    cell_id: IDs
+    energy: Floats32
+    position: Floats32
     contributions: Indices
 
     @property
@@ -168,7 +172,7 @@ class Hits:
 
 
 @dataclass(frozen=True)
-class Contributions:
+class Contributions(Columns):
     """Contributions to hits, C in all, ordered by hit and particle.
 
     Attributes
@@ -189,10 +193,10 @@ class Contributions:
         (C,) mm; 0 for a whole shower's deposit in a cell.
     """
 
-    particle: npt.NDArray[np.int32]
-    collection: npt.NDArray[np.uint32]
-    pdg: npt.NDArray[np.int32]
-    energy: npt.NDArray[np.float32]
-    time: npt.NDArray[np.float32]
-    position: npt.NDArray[np.float32]
-    step_length: npt.NDArray[np.float32]
+    particle: Ints
+    collection: Words
+    pdg: Ints
+    energy: Floats32
+    time: Floats32
+    position: Floats32
+    step_length: Floats32

@@ -15,6 +15,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import Indices
 from k4calofast.events.edm4hep import COMPONENTS, DTYPES, SCHEMA_VERSION, DataType
 from k4calofast.exceptions import FileFormatError, SteeringError
 
@@ -70,7 +71,7 @@ def record(struct: Struct, members: Mapping[str, Layout]) -> Layout:
     )
 
 
-def jagged(offsets: npt.NDArray[np.int64], content: Layout) -> Layout:
+def jagged(offsets: Indices, content: Layout) -> Layout:
     """Lists, one per event: element i is ``content[offsets[i]:offsets[i + 1]]``."""
     return ak.contents.ListOffsetArray(ak.index.Index64(np.asarray(offsets, np.int64)), content)
 
@@ -93,10 +94,9 @@ def object_ids(index: npt.ArrayLike, collection: npt.ArrayLike) -> Layout:
 def collection(
     name: str,
     data_type: DataType,
-    offsets: npt.NDArray[np.int64],
+    offsets: Indices,
     members: Mapping[str, npt.ArrayLike],
-    relations: Mapping[str, tuple[npt.NDArray[np.int64], npt.ArrayLike, npt.ArrayLike]]
-    | None = None,
+    relations: Mapping[str, tuple[Indices, npt.ArrayLike, npt.ArrayLike]] | None = None,
 ) -> dict[str, Layout]:
     """Fields of a collection.
 
@@ -158,9 +158,7 @@ def collection(
     }
 
 
-def subset(
-    name: str, offsets: npt.NDArray[np.int64], index: npt.ArrayLike, target_id: int
-) -> dict[str, Layout]:
+def subset(name: str, offsets: Indices, index: npt.ArrayLike, target_id: int) -> dict[str, Layout]:
     """Fields of a subset collection: references to some objects of another collection."""
     return {f"{name}_objIdx": jagged(offsets, object_ids(index, target_id))}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.arrays import Floats, Indices
+from k4calofast.arrays import Floats, Indices, Ints, Words
 from k4calofast.events.columns import Contributions, EventKeys, Hits, Particles, one_of_each
 from k4calofast.events.edm4hep import EVENT_HEADER
 from k4calofast.events.frames import CollectionInfo, Frames
@@ -275,9 +275,7 @@ def sim_hits(
     return hits, contributions
 
 
-def subset(
-    frames: Frames, name: str
-) -> tuple[Indices, npt.NDArray[np.int32], npt.NDArray[np.uint32]]:
+def subset(frames: Frames, name: str) -> tuple[Indices, Ints, Words]:
     """Read a subset collection.
 
     Returns

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from k4calofast.arrays import IDs
 from k4calofast.events.columns import EventKeys
 
 DEFAULT_SEED = 123456789
@@ -20,7 +21,7 @@ _SHIFT = np.uint64(47)
 _HASH_SEED = 0xC70F6907
 
 
-def unique_ids(seed: int, keys: EventKeys, name: str) -> npt.NDArray[np.uint64]:
+def unique_ids(seed: int, keys: EventKeys, name: str) -> IDs:
     """Return what the service gives an algorithm in each of E events.
 
     Parameters
@@ -42,7 +43,7 @@ def unique_ids(seed: int, keys: EventKeys, name: str) -> npt.NDArray[np.uint64]:
     return _murmur(fields.view(np.uint8).reshape(len(keys), fields.itemsize))
 
 
-def _murmur(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+def _murmur(data: npt.NDArray[np.uint8]) -> IDs:
     """MurmurHash64A of each row of bytes."""
     rows, size = data.shape
     first = (_HASH_SEED ^ (size * int(_MULTIPLIER))) & 0xFFFFFFFFFFFFFFFF
@@ -58,5 +59,5 @@ def _murmur(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
     if size > whole:
         value = (value ^ words[:, -1]) * _MULTIPLIER
     value = (value ^ (value >> _SHIFT)) * _MULTIPLIER
-    result: npt.NDArray[np.uint64] = value ^ (value >> _SHIFT)
+    result: IDs = value ^ (value >> _SHIFT)
     return result

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from k4calofast.arrays import Floats32, Indices
+from k4calofast.arrays import Columns, Floats32, Indices
 from k4calofast.exceptions import ModelError
 
 _LARGEST = 1e12
@@ -16,7 +15,7 @@ _LARGEST = 1e12
 
 
 @dataclass(frozen=True)
-class Generated:
+class Generated(Columns):
     """D deposits of some showers.
 
     Attributes
@@ -47,7 +46,7 @@ class Generated:
         ModelError
             If they cannot; the message names the model and what is wrong.
         """
-        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        columns = self.arrays()
         lengths = {name: column.shape for name, column in columns.items()}
         if len(set(lengths.values())) > 1 or self.shower.ndim != 1:
             said = ", ".join(f"{name} of shape {list(shape)}" for name, shape in lengths.items())
@@ -94,34 +93,11 @@ class Generated:
 
     def first(self, showers: int) -> Generated:
         """Return the deposits of the first showers."""
-        rows = slice(0, int(np.searchsorted(self.shower, showers)))
-        return Generated(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    def taken(self, shower: Indices, rows: Indices) -> Generated:
-        """Return some deposits of showers that are numbered anew (D,)."""
-        renamed = replace(self, shower=shower)
-        return Generated(*(getattr(renamed, field.name)[rows] for field in fields(self)))
-
-    def equals(self, other: Generated) -> bool:
-        """Whether all deposits are the same."""
-        return all(
-            np.array_equal(getattr(self, field.name), getattr(other, field.name))
-            for field in fields(self)
-        )
+        return self.take(slice(0, int(np.searchsorted(self.shower, showers))))
 
     def moved(self, by: int) -> Generated:
         """Return the same for showers with so much larger numbers."""
-        return Generated(self.shower + by, self.place, self.energy, self.delay)
-
-    @staticmethod
-    def concatenate(parts: Sequence[Generated]) -> Generated:
-        """Return the deposits of several, one after the other."""
-        return Generated(
-            *(
-                np.concatenate([getattr(part, field.name) for part in parts])
-                for field in fields(Generated)
-            )
-        )
+        return replace(self, shower=self.shower + by)
 
 
 _TYPES = {"shower": np.int64, "place": np.int64, "energy": np.float32, "delay": np.float32}

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
@@ -218,7 +219,7 @@ class Model:
             )
             row = rows[found.shower]
             order = np.argsort(row, kind="stable")
-            return found.taken(row, order[row[order] < count])
+            return replace(found, shower=row).take(order[row[order] < count])
 
         alone = generate(np.arange(count))
         # With other neighbours, in other rows, and in larger calls if the card allows them.

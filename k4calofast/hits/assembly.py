@@ -7,13 +7,13 @@ before light could arrive; positions are cell centres; energies are raw deposits
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import astuple, dataclass, replace
+from operator import add
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from k4calofast.arrays import Floats, Floats32, Indices, Ints
+from k4calofast.arrays import Columns, Floats, Floats32, Indices, Ints
 from k4calofast.detector import Calorimeter, Surroundings
 from k4calofast.events.columns import OWN_COLLECTION, Contributions, Hits
 from k4calofast.incidence import Arrivals
@@ -48,13 +48,7 @@ class EnergyBalance:
     below: float = 0.0
 
     def __add__(self, other: EnergyBalance) -> EnergyBalance:
-        return EnergyBalance(
-            self.incident + other.incident,
-            self.generated + other.generated,
-            self.beyond + other.beyond,
-            self.written + other.written,
-            self.below + other.below,
-        )
+        return EnergyBalance(*map(add, astuple(self), astuple(other)))
 
     @property
     def closure(self) -> float:
@@ -69,7 +63,7 @@ _BITS = 63
 
 
 @dataclass(frozen=True)
-class Deposits:
+class Deposits(Columns):
     """Energy that N showers put into cells, D times.
 
     Attributes
@@ -101,10 +95,6 @@ class Deposits:
         nowhere, nothing = np.zeros(0, np.int64), np.zeros(0, np.float32)
         return Deposits(nowhere, nowhere, nothing, nothing)
 
-    def take(self, rows: Indices) -> Deposits:
-        """Return some of them."""
-        return Deposits(*(getattr(self, field.name).take(rows) for field in fields(Deposits)))
-
     def renamed(self, showers: Indices) -> Deposits:
         """Return the same with other numbers for showers: those in a table."""
         return replace(self, shower=showers.take(self.shower))
@@ -114,16 +104,6 @@ class Deposits:
         if (self.shower[1:] >= self.shower[:-1]).all():
             return self
         return self.take(np.argsort(self.shower, kind="stable"))
-
-    @staticmethod
-    def concatenate(parts: Sequence[Deposits]) -> Deposits:
-        """Return the deposits of several batches, one after the other."""
-        return Deposits(
-            *(
-                np.concatenate([getattr(part, field.name) for part in parts])
-                for field in fields(Deposits)
-            )
-        )
 
 
 def assemble(

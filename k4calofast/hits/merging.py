@@ -9,23 +9,20 @@ out for the calorimeter by themselves, born in front of it: those that wait for 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.arrays import Floats, Indices, Ints, Mask
+from k4calofast.arrays import Floats, Indices, Mask
 from k4calofast.events.columns import OWN_COLLECTION, Contributions, Hits, Particles
-from k4calofast.events.edm4hep import DECAYED_IN_TRACKER_BIT, FAST_SIMULATED_BIT
+from k4calofast.events.edm4hep import BACKSCATTER_BIT, DECAYED_IN_TRACKER_BIT, FAST_SIMULATED_BIT
 from k4calofast.exceptions import InvalidEventError
 from k4calofast.hits.energies import EventName, check_energies
 from k4calofast.properties import CaloHitMergerProperties
 
 SAME_PLACE = 1.0
 """mm; the centre of a cell is the same in all collections up to rounding."""
-
-BACKSCATTER_BIT = 29
-"""Bit of MCParticle.simulatorStatus, from EDM4hep's definition: came out of the calorimeter."""
 
 _ROUNDING = 1e-4
 """Relative; the energy of a hit may be the sum of thousands of numbers in single precision."""
@@ -116,11 +113,10 @@ class Merger:
             excess = _excess(hits, contributions)
             merged.more.add(excess[excess > 0])
             merged.less.add(-excess[excess < 0])
-        handled = _bit(particles.simulator_status, FAST_SIMULATED_BIT)
+        handled = particles.has(FAST_SIMULATED_BIT)
         # Flags can be missing; who has hits was simulated.
         handled[_particle_of(particles, *fast)[1]] = True
-        on_their_own = _bit(particles.simulator_status, DECAYED_IN_TRACKER_BIT)
-        on_their_own &= ~_bit(particles.simulator_status, BACKSCATTER_BIT)
+        on_their_own = particles.has(DECAYED_IN_TRACKER_BIT) & ~particles.has(BACKSCATTER_BIT)
         on_their_own[not_handled] = True
         handled = descendants(handled, on_their_own, *parents)
         rows, of_rows = _particle_of(particles, *full)
@@ -169,11 +165,6 @@ class Merger:
             if amount.number
         ]
         return lines
-
-
-def _bit(status: Ints, bit: int) -> Mask:
-    is_set: Mask = (status >> bit) & 1 == 1
-    return is_set
 
 
 def _particle_of(
@@ -250,7 +241,7 @@ def without(hits: Hits, contributions: Contributions, unwanted: Mask) -> tuple[H
         np.where(after == before, energy, left)[stays].astype(np.float32),
         hits.position[stays],
         np.concatenate([[0], np.cumsum(after[stays])]),
-    ), _take(contributions, np.flatnonzero(kept))
+    ), contributions.take(kept)
 
 
 def merge(
@@ -296,13 +287,7 @@ def merge(
     # Each hit's contributions are a range; list all ranges one after the other.
     end = np.cumsum(count)
     chosen = np.arange(end[-1] if end.size else 0) + np.repeat(start - (end - count), count)
-    columns = [contributions for _, contributions in parts]
-    together = Contributions(
-        *(
-            np.concatenate([getattr(part, column.name) for part in columns])
-            for column in fields(Contributions)
-        )
-    )
+    together = Contributions.concatenate([contributions for _, contributions in parts])
     ends = np.append(np.concatenate([[0], end])[first], end[-1] if end.size else 0)
     return Hits(
         np.searchsorted(event[first], np.arange(n_events + 1)),
@@ -310,14 +295,4 @@ def merge(
         total.astype(np.float32),
         position[first],
         ends,
-    ), _take(together, chosen)
-
-
-def _take(contributions: Contributions, rows: Indices) -> Contributions:
-    return replace(
-        contributions,
-        **{
-            column.name: getattr(contributions, column.name)[rows]
-            for column in fields(Contributions)
-        },
-    )
+    ), together.take(chosen)

@@ -1,7 +1,7 @@
 """From particles to the conditions under which each of them meets the calorimeter."""
 
 from k4calofast.incidence.arrival import Arrivals, arrive, follow
-from k4calofast.incidence.fate import FATES, Census, Fate
+from k4calofast.incidence.fate import FATES, Census, Fate, Fates
 from k4calofast.incidence.kinds import identified
 from k4calofast.incidence.record import SMALLEST_MOMENTUM, Record
 from k4calofast.incidence.start import much_is_left
@@ -12,6 +12,7 @@ __all__ = [
     "Arrivals",
     "Census",
     "Fate",
+    "Fates",
     "Record",
     "arrive",
     "follow",

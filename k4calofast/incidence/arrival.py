@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from k4calofast.arrays import Floats, Indices, Mask
+from k4calofast.arrays import Columns, Floats, Indices
 from k4calofast.detector import Calorimeter
 from k4calofast.events.columns import Particles
-from k4calofast.incidence.fate import Census, Fate
+from k4calofast.incidence.fate import Census, Fate, Fates
 from k4calofast.incidence.record import Record
 from k4calofast.incidence.start import set_out
 from k4calofast.incidence.transport import first_hits, velocity
@@ -20,7 +19,7 @@ _NOWHERE = -1
 
 
 @dataclass(frozen=True)
-class Arrivals:
+class Arrivals(Columns):
     """N particles that enter a cell, in the order of their index.
 
     Attributes
@@ -49,21 +48,10 @@ class Arrivals:
     def __len__(self) -> int:
         return len(self.particle)
 
-    def take(self, rows: Mask | Indices) -> Arrivals:
-        """Return the arrivals of these rows."""
-        return Arrivals(
-            self.particle[rows],
-            self.cell[rows],
-            self.position[rows],
-            self.time[rows],
-            self.conditions[rows],
-            self.momentum[rows],
-        )
-
 
 def arrive(
     particles: Particles, detector: Calorimeter, stable: Sequence[int] = ()
-) -> tuple[Arrivals, npt.NDArray[np.int8]]:
+) -> tuple[Arrivals, Fates]:
     """Bring particles to a calorimeter.
 
     Parameters

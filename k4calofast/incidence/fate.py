@@ -84,6 +84,9 @@ _MEANINGS = {
 FATES = tuple(Fate)
 """All fates, in the order in which arrays of counts have them."""
 
+Fates = npt.NDArray[np.int8]
+"""`Fate` of each of some particles."""
+
 _POSITION = np.full(max(FATES) + 1, -1)
 _POSITION[list(FATES)] = np.arange(len(FATES))
 
@@ -112,7 +115,7 @@ class Census:
         shower it is part of; -1 for what has none.
     """
 
-    fate: npt.NDArray[np.int8]
+    fate: Fates
     energy: Floats
     left: Floats
     incoming: Floats

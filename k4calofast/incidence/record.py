@@ -99,12 +99,12 @@ class Record:
         _, _, free, self.of_matter = facts(particles.pdg)
         self.end_known = _is_there(particles.endpoint, 0.0, _FAR)
         self.momentum_known = _is_there(particles.momentum_at_endpoint, SMALLEST_MOMENTUM, _FASTEST)
-        created = (particles.generator_status == 0) & self.has(CREATED_IN_SIMULATION_BIT)
+        created = (particles.generator_status == 0) & particles.has(CREATED_IN_SIMULATION_BIT)
         final = np.isin(particles.generator_status, (FINAL_STATE, *stable)) | created
         says_end = final & self.end_known
         says_end &= self.momentum_known | ((status & _NOT_TRACKING) != 0)
         self.followed = (((status & _ENDS) != 0) | says_end) & free
-        self.in_front = self._before_face(particles.vertex) & ~self.has(BACKSCATTER_BIT)
+        self.in_front = self._before_face(particles.vertex) & ~particles.has(BACKSCATTER_BIT)
         self.behind = ~self.in_front & np.isfinite(particles.vertex).all(1)
         self.ended_in_front = self.followed & self.end_known & self._before_face(particles.endpoint)
         mother = np.zeros(len(particles), np.bool_)
@@ -118,11 +118,6 @@ class Record:
         self.moving = _above(particles.momentum, SMALLEST_MOMENTUM)
         self.unknown &= self.moving
         self.real = self.final | decays_behind | self.unknown
-
-    def has(self, bit: int) -> Mask:
-        """(N,) whether a bit of simulatorStatus is set."""
-        is_set: Mask = (self.particles.simulator_status >> bit) & 1 == 1
-        return is_set
 
     def _before_face(self, points: Floats) -> Mask:
         # Lifetimes are exponential: some end where squares are no numbers any more.

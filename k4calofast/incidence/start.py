@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from k4calofast.arrays import Floats, Indices, Mask
+from k4calofast.arrays import Columns, Floats, Indices, Mask
 from k4calofast.events.columns import Particles
 from k4calofast.events.edm4hep import (
     DECAYED_IN_CALORIMETER_BIT,
@@ -65,7 +65,7 @@ _STOPS = 0.2
 
 
 @dataclass(frozen=True)
-class Starts:
+class Starts(Columns):
     """Particles that set out for the calorimeter, N of them.
 
     Attributes
@@ -150,7 +150,7 @@ def set_out(record: Record) -> tuple[Starts, Census]:
     incoming = np.where(counted & (record.giver < 0), record.energy, 0.0)
     lost = counted & ways.ended & _is_much(energy, record)
     slow = record.energy - p.mass <= _STOPS
-    fate[lost & ~(record.has(STOPPED_BIT) & slow) & (fate == Fate.ENDED_BEFORE)] = Fate.LOST
+    fate[lost & ~(p.has(STOPPED_BIT) & slow) & (fate == Fate.ENDED_BEFORE)] = Fate.LOST
 
     chosen = (fate == Fate.BESIDE) & record.moving
     account = _account(record, counted)
@@ -180,7 +180,7 @@ def _is_much(left: Floats, record: Record) -> Mask:
 
 def _ways(record: Record) -> _Ways:
     p, giver = record.particles, record.giver
-    handled = record.real & record.has(FAST_SIMULATED_BIT)
+    handled = record.real & p.has(FAST_SIMULATED_BIT)
     neutrino = record.real & np.isin(np.abs(p.pdg), NEUTRINOS) & ~handled
     still = record.real & ~handled & ~neutrino & ~record.unknown
     outside = still & ~record.in_front
@@ -198,17 +198,17 @@ def _ways(record: Record) -> _Ways:
     at_end[rows] = np.linalg.norm(p.vertex[rows] - p.endpoint[giver[rows]], axis=1) < _SAME_POINT
     momentum = np.where(record.momentum_known[:, None], p.momentum_at_endpoint, 0.0)
     kept = np.hypot(np.linalg.norm(momentum, axis=1), p.mass)
-    decayed = record.has(DECAYED_IN_TRACKER_BIT) | (record.given(at_end) > kept / 2)
+    decayed = p.has(DECAYED_IN_TRACKER_BIT) | (record.given(at_end) > kept / 2)
     from_endpoint = still & record.ended_in_front & record.momentum_known & ~decayed
     ended = still & record.ended_in_front & ~from_endpoint
-    flew_out = record.followed & record.end_known & record.has(LEFT_DETECTOR_BIT)
+    flew_out = record.followed & record.end_known & p.has(LEFT_DETECTOR_BIT)
     from_behind = still & ~record.ended_in_front & flew_out & record.momentum_known
     still &= ~(ended | from_endpoint | from_behind)
 
     rest = record.energy - given
     spent = mother & (rest <= np.maximum(_NOTHING_LEFT * record.energy, _SMALL))
     nowhere = record.followed & ~record.end_known & ~mother
-    nowhere &= ~(record.has(LEFT_DETECTOR_BIT) | record.has(DECAYED_IN_CALORIMETER_BIT))
+    nowhere &= ~(p.has(LEFT_DETECTOR_BIT) | p.has(DECAYED_IN_CALORIMETER_BIT))
     # To radiate and go on: with what is left, on the mass shell. A simulation need not prove it.
     beyond = rest < p.mass
     radiates = (p.charge != 0) | (p.pdg == _PHOTON)
@@ -342,15 +342,8 @@ def _after_daughters(record: Record, starts: Starts, among: Indices) -> Starts:
         keeps = np.sqrt(np.maximum(rest**2 - starts.mass[rows] ** 2, 0.0))
         scale = np.divide(keeps, length, out=np.zeros_like(keeps), where=length > 0)
         momentum[rows] = direction * scale[:, None]
-    moving = (np.abs(momentum) > SMALLEST_MOMENTUM).any(1)
-    return Starts(
-        starts.particle[moving],
-        position[moving],
-        momentum[moving],
-        time[moving],
-        starts.charge[moving],
-        starts.mass[moving],
-    )
+    moving = np.flatnonzero((np.abs(momentum) > SMALLEST_MOMENTUM).any(1))
+    return starts.take(moving)
 
 
 def _flight_time(

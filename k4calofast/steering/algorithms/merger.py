@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
-from k4calofast.arrays import Indices
+from k4calofast.arrays import Indices, Ints, Mask
 from k4calofast.events.columns import OWN_COLLECTION, Contributions, Hits
 from k4calofast.events.edm4hep import (
     CALO_HIT_CONTRIBUTION,
@@ -89,7 +88,7 @@ class _Known:
     ) -> None:
         self._frames, self._infos, self._info, self._name_of = frames, infos, info, name_of
         self.particles = particles(frames, info)
-        self._compared: dict[int, tuple[Indices, npt.NDArray[np.bool_]]] = {}
+        self._compared: dict[int, tuple[Indices, Mask]] = {}
 
     def hits(self, name: str) -> tuple[Hits, Contributions]:
         """Read hits; contributions of copies become those of these particles."""
@@ -119,9 +118,7 @@ class _Known:
                 )
         return self.particles.offsets[event] + index
 
-    def _ours(
-        self, number: int, index: npt.NDArray[np.int32], event: Indices, what: str
-    ) -> npt.NDArray[np.bool_]:
+    def _ours(self, number: int, index: Ints, event: Indices, what: str) -> Mask:
         """Tell which particles of a collection are these, or copies of these."""
         if number not in self._compared:
             self._compared[number] = self._compare(number, what)
@@ -131,10 +128,10 @@ class _Known:
             raise InvalidEventError(
                 f"{self._name_of(int(event[beyond[0]]))}: '{what}' points beyond the particles"
             )
-        ours: npt.NDArray[np.bool_] = copied[offsets[event] + index]
+        ours: Mask = copied[offsets[event] + index]
         return ours
 
-    def _compare(self, number: int, what: str) -> tuple[Indices, npt.NDArray[np.bool_]]:
+    def _compare(self, number: int, what: str) -> tuple[Indices, Mask]:
         """Compare the particles of a collection with these."""
         known = [info for info in self._infos if info.collection_id == number]
         if not known:
