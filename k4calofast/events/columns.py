@@ -6,8 +6,10 @@ Units are EDM4hep's: GeV, mm, ns, elementary charge.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from k4calofast.arrays import Columns, Floats, Floats32, IDs, Indices, Ints, Mask, Words
 
@@ -160,6 +162,11 @@ class Hits:
     contributions: Indices
 
     @property
+    def members(self) -> dict[str, npt.NDArray[Any]]:
+        """What EDM4hep's SimCalorimeterHits hold, by their names for it."""
+        return {"cellID": self.cell_id, "energy": self.energy, "position": self.position}
+
+    @property
     def event(self) -> Indices:
         """(H,) the event of each hit."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
@@ -200,3 +207,14 @@ class Contributions(Columns):
     time: Floats32
     position: Floats32
     step_length: Floats32
+
+    @property
+    def members(self) -> dict[str, npt.NDArray[Any]]:
+        """What EDM4hep's CaloHitContributions hold beside the particle, by their names for it."""
+        return {
+            "PDG": self.pdg,
+            "energy": self.energy,
+            "time": self.time,
+            "stepPosition": self.position,
+            "stepLength": self.step_length,
+        }

@@ -13,8 +13,10 @@ makes no hits.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from k4calofast.arrays import Floats, Floats32, IDs, Indices, Ints
 from k4calofast.events.columns import Contributions, EventKeys, Hits
@@ -53,6 +55,17 @@ class Digits:
     energy_error: Floats32
     time: Floats32
     position: Floats32
+
+    @property
+    def members(self) -> dict[str, npt.NDArray[Any]]:
+        """What EDM4hep's CalorimeterHits hold beside their type, by their names for it."""
+        return {
+            "cellID": self.cell_id,
+            "energy": self.energy,
+            "energyError": self.energy_error,
+            "time": self.time,
+            "position": self.position,
+        }
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -16,7 +17,7 @@ from k4calofast.events.reading import EventSource, place
 from k4calofast.events.writing import EventFileWriter
 from k4calofast.exceptions import K4CaloFastError, SteeringError
 from k4calofast.output import check
-from k4calofast.steering.algorithms import Algorithm, Bounded, refuse_other_encodings
+from k4calofast.steering.algorithms import Algorithm, refuse_other_encodings
 from k4calofast.steering.configurables import EVENTS_PER_CHUNK, IOSvcProperties
 from k4calofast.steering.keepdrop import kept, refuse_dangling
 
@@ -57,9 +58,6 @@ class NoInput:
     def other_categories(self) -> Iterator[tuple[str, tuple[CollectionInfo, ...], Any]]:
         """Yield nothing."""
         return iter(())
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 class EventLoop:
@@ -162,20 +160,17 @@ class EventLoop:
 
     def run(self, progress: Progress = lambda _done, _total: None) -> None:
         """Go through the events; the output has its name only if all went well."""
-        try:
-            if self._io.Output:
-                self._writer = EventFileWriter(Path(self._io.Output), self._source.info)
-                with self._writer as writer:
-                    self._events(progress, writer)
-                    self._rest(writer)
-                    self._finish()
-                    began = perf_counter()
-                self.timing.writing += perf_counter() - began
-            else:
-                self._events(progress, None)
+        if self._io.Output:
+            self._writer = EventFileWriter(Path(self._io.Output), self._source.info)
+            with self._writer as writer:
+                self._events(progress, writer)
+                self._rest(writer)
                 self._finish()
-        finally:
-            self._source.close()
+                began = perf_counter()
+            self.timing.writing += perf_counter() - began
+        else:
+            self._events(progress, None)
+            self._finish()
         for algorithm in self._algorithms.values():
             self.timing.stages |= algorithm.seconds()
 
@@ -198,11 +193,10 @@ class EventLoop:
             frames, through = waiting.pop()
             for name, algorithm in list(self._algorithms.items())[through:]:
                 with named(name):
-                    if isinstance(algorithm, Bounded):
-                        most = max(algorithm.at_once(frames), 1)
-                        if most < frames.count:
-                            waiting.append((frames.slice(most, frames.count), through))
-                            frames = frames.slice(0, most)
+                    most = max(algorithm.at_once(frames), 1)
+                    if most < frames.count:
+                        waiting.append((frames.slice(most, frames.count), through))
+                        frames = frames.slice(0, most)
                     frames = frames.with_fields(algorithm.execute(frames, self._start + done))
                 through += 1
             worked = perf_counter()
@@ -246,15 +240,10 @@ class EventLoop:
                 self._finished[name] = algorithm.finish()
 
 
-class named:  # noqa: N801 - used as a statement
-    """Puts the name of an algorithm in front of its errors."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, K4CaloFastError):
-            raise type(error)(f"{self._name}: {error}") from error
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Put the name of an algorithm in front of its errors."""
+    try:
+        yield
+    except K4CaloFastError as error:
+        raise type(error)(f"{name}: {error}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import closing
 from pathlib import Path
 
 import uproot
@@ -80,8 +79,7 @@ def _by_podio(file: Path) -> bool:
 
 def _data_model(file: Path) -> str:
     """Data model of an EDM4hep file: it says nothing of the program, nor of a seed."""
-    with closing(EventSource([file])) as source:
-        version = source.info.model_versions.get("edm4hep")
+    version = EventSource([file]).info.model_versions.get("edm4hep")
     return f"EDM4hep {'.'.join(map(str, version))}" if version else "EDM4hep"
 
 

@@ -11,16 +11,10 @@ from k4calofast.properties import (
     Properties,
     refuse_names,
 )
-from k4calofast.steering.algorithms.algorithm import (
-    Algorithm,
-    Bounded,
-    Job,
-    Metadata,
-    refuse_other_encodings,
-)
+from k4calofast.steering.algorithms.algorithm import Algorithm, Job, refuse_other_encodings
 from k4calofast.steering.configurables import EventHeaderCreatorProperties
 
-__all__ = ["Algorithm", "Bounded", "Job", "Metadata", "create", "refuse_other_encodings"]
+__all__ = ["Algorithm", "Job", "create", "refuse_other_encodings"]
 
 
 def create(name: str, properties: Properties, job: Job) -> Algorithm:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from k4calofast.arrays import IDs
 from k4calofast.events.columns import OWN_COLLECTION, Contributions, EventKeys, Hits
-from k4calofast.events.edm4hep import CALO_HIT_CONTRIBUTION, CELL_ID_ENCODING, SIM_CALORIMETER_HIT
+from k4calofast.events.edm4hep import (
+    CALO_HIT_CONTRIBUTION,
+    CELL_ID_ENCODING,
+    EVENT_HEADER,
+    SIM_CALORIMETER_HIT,
+)
 from k4calofast.events.frames import CollectionInfo, Frames
 from k4calofast.events.layout import Layout, collection
 from k4calofast.events.typed import event_keys
@@ -39,31 +47,32 @@ class Job:
         return replace(keys, seed=unique_ids(self.unique_id_seed, keys, algorithm))
 
 
-class Algorithm(Protocol):
+class Algorithm(ABC):
     """Work on every event."""
 
-    def start(self, infos: tuple[CollectionInfo, ...], /) -> tuple[CollectionInfo, ...]:
+    @abstractmethod
+    def start(self, infos: tuple[CollectionInfo, ...]) -> tuple[CollectionInfo, ...]:
         """Check the collections that will be there, and return those that this adds."""
 
-    def metadata(self, known: Metadata, /) -> Metadata:
+    def metadata(self, known: Metadata) -> Metadata:
         """Return what the metadata of the output must say; `known` is what it says so far."""
+        return {}
 
+    def at_once(self, frames: Frames) -> int:
+        """Return how many of these frames, from the first on, should be in memory together."""
+        return frames.count
+
+    @abstractmethod
     def execute(self, frames: Frames, first: int) -> dict[str, Layout]:
         """Return the fields of the new collections; `first` is the first event's number."""
 
     def finish(self) -> list[str]:
         """Return lines for the end of the run."""
+        return []
 
     def seconds(self) -> dict[str, float]:
         """Return the time spent so far, by stage."""
-
-
-@runtime_checkable
-class Bounded(Algorithm, Protocol):
-    """Work whose results need much more memory than the events it is given."""
-
-    def at_once(self, frames: Frames) -> int:
-        """Return how many of these frames, from the first on, should be in memory together."""
+        return {}
 
 
 def encoding_of(known: Metadata, *collections: str) -> str:
@@ -102,6 +111,18 @@ def refuse_other_encodings(known: Metadata, added: Metadata) -> None:
             )
 
 
+def header_fields(name: str, run: int, numbers: IDs) -> dict[str, Layout]:
+    """Fields of EventHeaders with these event numbers (E,), all of one run."""
+    count = len(numbers)
+    members: dict[str, npt.ArrayLike] = {
+        "eventNumber": numbers,
+        "runNumber": np.full(count, run, np.uint32),
+        "timeStamp": np.zeros(count, np.uint64),
+        "weight": np.ones(count),
+    }
+    return collection(name, EVENT_HEADER, np.arange(count + 1), members)
+
+
 def hit_fields(
     hits_info: CollectionInfo,
     contributions_info: CollectionInfo,
@@ -125,7 +146,7 @@ def hit_fields(
             hits_info.name,
             SIM_CALORIMETER_HIT,
             hits.offsets,
-            {"cellID": hits.cell_id, "energy": hits.energy, "position": hits.position},
+            hits.members,
             {
                 "contributions": (
                     hits.contributions,
@@ -138,13 +159,7 @@ def hit_fields(
             contributions_info.name,
             CALO_HIT_CONTRIBUTION,
             of_events,
-            {
-                "PDG": contributions.pdg,
-                "energy": contributions.energy,
-                "time": contributions.time,
-                "stepPosition": contributions.position,
-                "stepLength": contributions.step_length,
-            },
+            contributions.members,
             {"particle": (np.arange(count + 1), contributions.particle, particle_ids)},
         ),
     }

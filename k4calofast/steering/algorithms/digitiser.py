@@ -16,18 +16,17 @@ from k4calofast.events.layout import Layout, collection
 from k4calofast.events.typed import find_collection, sim_hits
 from k4calofast.hits.digitisation import Digitiser
 from k4calofast.properties import CaloDigitiserProperties
-from k4calofast.steering.algorithms.algorithm import Job, Metadata, encoding_of
+from k4calofast.steering.algorithms.algorithm import Algorithm, Job, Metadata, encoding_of
 
 
-class CaloDigitiser:
-    """See `k4calofast.steering.algorithms.Algorithm`."""
+class CaloDigitiser(Algorithm):
+    """Digitises."""
 
     def __init__(self, name: str, properties: CaloDigitiserProperties, job: Job) -> None:
         self._name, self._p, self._job = name, properties, job
         self._digitiser = Digitiser(properties)
 
     def start(self, infos: tuple[CollectionInfo, ...]) -> tuple[CollectionInfo, ...]:
-        """See `Algorithm`."""
         p = self._p
         self._infos = infos
         find_collection(infos, p.InputEventHeader[0], EVENT_HEADER.collection)
@@ -36,12 +35,10 @@ class CaloDigitiser:
         return (self._output, CollectionInfo.new(p.OutputLinks[0], CALO_HIT_LINK))
 
     def metadata(self, known: Metadata) -> Metadata:
-        """See `Algorithm`."""
         encoding = encoding_of(known, self._p.InputHits[0])
         return {f"{self._output.name}__{CELL_ID_ENCODING}": encoding}
 
     def execute(self, frames: Frames, first: int) -> dict[str, Layout]:
-        """See `Algorithm`."""
         p = self._p
         keys = self._job.keys(frames, p.InputEventHeader[0], first, self._name)
         digits = self._digitiser.digitise(keys, *sim_hits(frames, p.InputHits[0], self._infos))
@@ -53,14 +50,7 @@ class CaloDigitiser:
                 p.OutputHits[0],
                 CALORIMETER_HIT,
                 digits.offsets,
-                {
-                    "cellID": digits.cell_id,
-                    "energy": digits.energy,
-                    "energyError": digits.energy_error,
-                    "time": digits.time,
-                    "position": digits.position,
-                    "type": np.zeros(count, np.int32),
-                },
+                digits.members | {"type": np.zeros(count, np.int32)},
             ),
             **collection(
                 p.OutputLinks[0],
@@ -75,9 +65,4 @@ class CaloDigitiser:
         }
 
     def finish(self) -> list[str]:
-        """See `Algorithm`."""
         return self._digitiser.lines()
-
-    def seconds(self) -> dict[str, float]:
-        """See `Algorithm`."""
-        return {}

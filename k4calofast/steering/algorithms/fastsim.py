@@ -25,14 +25,14 @@ from k4calofast.events.layout import Layout, parameters, subset, with_parameters
 from k4calofast.events.typed import find_collection, listed_particles, particles
 from k4calofast.exceptions import SteeringError
 from k4calofast.properties import CaloFastSimProperties
-from k4calofast.steering.algorithms.algorithm import Job, Metadata, hit_fields
+from k4calofast.steering.algorithms.algorithm import Algorithm, Job, Metadata, hit_fields
 
 _DEPOSITS_AT_ONCE = 700_000
 """In memory together: some 300 bytes each while they become hits and are written."""
 
 
-class CaloFastSim:
-    """See `k4calofast.steering.algorithms.Algorithm`."""
+class CaloFastSim(Algorithm):
+    """Simulates."""
 
     def __init__(self, name: str, properties: CaloFastSimProperties, job: Job) -> None:
         self._name, self._job = name, job
@@ -41,7 +41,6 @@ class CaloFastSim:
         self._read: tuple[Frames, CollectionInfo, Particles] | None = None
 
     def start(self, infos: tuple[CollectionInfo, ...]) -> tuple[CollectionInfo, ...]:
-        """See `Algorithm`."""
         p = self._p
         self._infos = infos
         find_collection(infos, p.InputEventHeader[0], EVENT_HEADER.collection)
@@ -56,7 +55,6 @@ class CaloFastSim:
         return (*self._hits, *self._contributions, not_handled, *self._copy)
 
     def metadata(self, known: Metadata) -> Metadata:
-        """See `Algorithm`."""
         p = self._p
         said = known.get(f"{self._input.name}__{SUBSET_OF}")
         self._whole = next(
@@ -74,12 +72,10 @@ class CaloFastSim:
         }
 
     def at_once(self, frames: Frames) -> int:
-        """See `Bounded`."""
         expected = self._simulation.expected_deposits(self._particles_of(frames)[1])
         return int(np.searchsorted(np.cumsum(expected), _DEPOSITS_AT_ONCE, side="right"))
 
     def execute(self, frames: Frames, first: int) -> dict[str, Layout]:
-        """See `Algorithm`."""
         p = self._p
         keys = self._job.keys(frames, p.InputEventHeader[0], first, self._name)
         info, these = self._particles_of(frames)
@@ -118,9 +114,7 @@ class CaloFastSim:
         return self._read[1:]
 
     def finish(self) -> list[str]:
-        """See `Algorithm`."""
         return self._simulation.finish()
 
     def seconds(self) -> dict[str, float]:
-        """See `Algorithm`."""
         return self._simulation.summary.seconds

@@ -21,18 +21,17 @@ from k4calofast.exceptions import InvalidEventError
 from k4calofast.hits.energies import EventName
 from k4calofast.hits.merging import Merger
 from k4calofast.properties import CaloHitMergerProperties
-from k4calofast.steering.algorithms.algorithm import Metadata, encoding_of, hit_fields
+from k4calofast.steering.algorithms.algorithm import Algorithm, Metadata, encoding_of, hit_fields
 
 
-class CaloHitMerger:
-    """See `k4calofast.steering.algorithms.Algorithm`."""
+class CaloHitMerger(Algorithm):
+    """Merges hits of two simulations."""
 
     def __init__(self, properties: CaloHitMergerProperties) -> None:
         self._p = properties
         self._merger = Merger(properties)
 
     def start(self, infos: tuple[CollectionInfo, ...]) -> tuple[CollectionInfo, ...]:
-        """See `Algorithm`."""
         p = self._p
         self._infos = infos
         self._particles = find_collection(infos, p.InputMCParticles[0], MC_PARTICLE.collection)
@@ -44,12 +43,10 @@ class CaloHitMerger:
         return (self._hits, self._contributions)
 
     def metadata(self, known: Metadata) -> Metadata:
-        """See `Algorithm`."""
         encoding = encoding_of(known, self._p.InputFastHits[0], self._p.InputFullHits[0])
         return {f"{self._hits.name}__{CELL_ID_ENCODING}": encoding}
 
     def execute(self, frames: Frames, first: int) -> dict[str, Layout]:
-        """See `Algorithm`."""
         p = self._p
 
         def name_of(event: int) -> str:
@@ -68,12 +65,7 @@ class CaloHitMerger:
         return hit_fields(self._hits, self._contributions, hits, contributions, target)
 
     def finish(self) -> list[str]:
-        """See `Algorithm`."""
         return self._merger.lines()
-
-    def seconds(self) -> dict[str, float]:
-        """See `Algorithm`."""
-        return {}
 
 
 class _Known:
