@@ -5,6 +5,7 @@ Units are EDM4hep's: GeV, mm, ns, elementary charge.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,6 +99,20 @@ class Particles:
         """Number of events."""
         return len(self.offsets) - 1
 
+    @classmethod
+    def of_members(cls, offsets: Indices, read: Callable[[str], npt.NDArray[Any]]) -> Particles:
+        """Particles from their members in EDM4hep, whatever the precision of these.
+
+        Parameters
+        ----------
+        offsets
+            As above.
+        read
+            Returns a member of all of them by its name.
+        """
+        columns = {name: read(member).astype(dtype) for name, (member, dtype) in _MEMBERS.items()}
+        return cls(offsets, **columns)
+
     def has(self, bit: int) -> Mask:
         """(N,) whether a bit of simulatorStatus is set."""
         is_set: Mask = (self.simulator_status >> bit) & 1 == 1
@@ -126,6 +141,21 @@ class Particles:
         same &= (self.momentum[found] == others.momentum[place]).all(1)
         found[found] = same
         return found
+
+
+_MEMBERS: dict[str, tuple[str, Any]] = {
+    "pdg": ("PDG", np.int32),
+    "generator_status": ("generatorStatus", np.int32),
+    "simulator_status": ("simulatorStatus", np.int32),
+    "charge": ("charge", np.float64),
+    "time": ("time", np.float64),
+    "mass": ("mass", np.float64),
+    "vertex": ("vertex", np.float64),
+    "endpoint": ("endpoint", np.float64),
+    "momentum": ("momentum", np.float64),
+    "momentum_at_endpoint": ("momentumAtEndpoint", np.float64),
+}
+"""Columns of particles: their names in EDM4hep, and their types here."""
 
 
 def one_of_each(parent: Indices, child: Indices) -> tuple[Indices, Indices]:

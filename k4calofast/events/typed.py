@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.arrays import Floats, Indices, Ints, Words
+from k4calofast.arrays import Indices, Ints, Words
 from k4calofast.events.columns import Contributions, EventKeys, Hits, Particles, one_of_each
 from k4calofast.events.edm4hep import EVENT_HEADER
 from k4calofast.events.frames import CollectionInfo, Frames
@@ -85,23 +86,10 @@ def event_keys(frames: Frames, name: str, first: int) -> EventKeys:
 def particles(frames: Frames, info: CollectionInfo) -> Particles:
     """Read a collection of MCParticles, whatever the precision of its members."""
     jagged = _jagged(frames, info.name)
-    flat = jagged.content
     parent, child = _family(frames, info, jagged)
-    return Particles(
-        offsets=np.asarray(jagged.offsets.data, np.int64),
-        pdg=_column(flat, "PDG").astype(np.int32),
-        generator_status=_column(flat, "generatorStatus").astype(np.int32),
-        simulator_status=_column(flat, "simulatorStatus").astype(np.int32),
-        charge=_column(flat, "charge").astype(np.float64),
-        time=_column(flat, "time").astype(np.float64),
-        mass=_column(flat, "mass").astype(np.float64),
-        vertex=_vectors(flat, "vertex"),
-        endpoint=_vectors(flat, "endpoint"),
-        momentum=_vectors(flat, "momentum"),
-        momentum_at_endpoint=_vectors(flat, "momentumAtEndpoint"),
-        parent=parent,
-        child=child,
-    )
+    offsets = np.asarray(jagged.offsets.data, np.int64)
+    read = Particles.of_members(offsets, partial(_column, jagged.content))
+    return replace(read, parent=parent, child=child)
 
 
 def listed_particles(
@@ -160,12 +148,8 @@ def listed_particles(
 def _no_particles(events: int) -> Particles:
     none, vectors = np.zeros(0), np.zeros((0, 3))
     integers = np.zeros(0, np.int32)
-    return Particles(
-        np.zeros(events + 1, np.int64),
-        *(integers,) * 3,
-        *(none,) * 3,
-        *(vectors,) * 4,
-    )
+    offsets = np.zeros(events + 1, np.int64)
+    return Particles(offsets, *(integers,) * 3, *(none,) * 3, *(vectors,) * 4)
 
 
 def _family(frames: Frames, info: CollectionInfo, objects: Any) -> tuple[Indices, Indices]:
@@ -233,7 +217,7 @@ def sim_hits(
         offsets,
         _column(flat, "cellID").astype(np.uint64),
         _column(flat, "energy").astype(np.float32),
-        _vectors(flat, "position").astype(np.float32),
+        _column(flat, "position").astype(np.float32),
         np.concatenate([[0], np.cumsum(counts)]),
     )
     count = len(row)
@@ -269,7 +253,7 @@ def sim_hits(
         contributions.pdg[here] = _column(content, "PDG")[rows]
         contributions.energy[here] = _column(content, "energy")[rows]
         contributions.time[here] = _column(content, "time")[rows]
-        contributions.position[here] = _vectors(content, "stepPosition")[rows]
+        contributions.position[here] = _column(content, "stepPosition")[rows]
         if "stepLength" in content.fields:
             contributions.step_length[here] = _column(content, "stepLength")[rows]
     return hits, contributions
@@ -333,11 +317,10 @@ def _related(
 
 
 def _column(flat: Any, member: str) -> npt.NDArray[Any]:
+    """Values (objects,) of a member, or (objects, 3) of vectors."""
     if member not in flat.fields:
         raise FileFormatError(f"there is no member '{member}', but {', '.join(flat.fields)}")
-    return np.asarray(flat.content(member).data)
-
-
-def _vectors(flat: Any, member: str) -> Floats:
-    vector = flat.content(member)
-    return np.stack([_column(vector, axis) for axis in "xyz"], axis=1).astype(np.float64)
+    content = flat.content(member)
+    if content.is_record:
+        return np.stack([_column(content, axis) for axis in "xyz"], axis=1)
+    return np.asarray(content.data)

@@ -55,23 +55,10 @@ def event_keys(buffers: Buffers, header: str) -> EventKeys:
 def particles(buffers: Buffers, name: str = "particles") -> Particles:
     """Read ``<name>.<member>`` of MCParticles."""
 
-    def read(member: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
-        return np.array(buffers[f"{name}.{member}"], dtype)
+    def read(member: str) -> npt.NDArray[Any]:
+        return np.asarray(buffers[f"{name}.{member}"])
 
-    pdg = read("PDG", np.int32)
-    return Particles(
-        offsets=np.array([0, len(pdg)]),
-        pdg=pdg,
-        generator_status=read("generatorStatus", np.int32),
-        simulator_status=read("simulatorStatus", np.int32),
-        charge=read("charge", np.float64),
-        time=read("time", np.float64),
-        mass=read("mass", np.float64),
-        vertex=read("vertex", np.float64),
-        endpoint=read("endpoint", np.float64),
-        momentum=read("momentum", np.float64),
-        momentum_at_endpoint=read("momentumAtEndpoint", np.float64),
-    )
+    return Particles.of_members(np.array([0, len(read("PDG"))]), read)
 
 
 def with_family(particles: Particles, buffers: Buffers) -> Particles:
@@ -126,19 +113,15 @@ def hit_arrays(name: str, hits: Hits, contributions: Contributions, event: int =
     first, last = hits.offsets[event : event + 2]
     ends = hits.contributions[first : last + 1]
     rows = slice(ends[0], ends[-1])
-    arrays = {
-        "hits.cellID": hits.cell_id[first:last],
-        "hits.energy": hits.energy[first:last],
-        "hits.position": np.ascontiguousarray(hits.position[first:last]),
-        "hits.contributions": ends - ends[0],
-        "contributions.particle": contributions.particle[rows],
-        "contributions.PDG": contributions.pdg[rows],
-        "contributions.energy": contributions.energy[rows],
-        "contributions.time": contributions.time[rows],
-        "contributions.stepPosition": np.ascontiguousarray(contributions.position[rows]),
-        "contributions.stepLength": contributions.step_length[rows],
+    of_hits = {member: column[first:last] for member, column in hits.members.items()}
+    of_hits["contributions"] = ends - ends[0]
+    members = {"particle": contributions.particle, **contributions.members}
+    of_contributions = {member: column[rows] for member, column in members.items()}
+    return {
+        f"{name}.{kind}.{member}": np.ascontiguousarray(column)
+        for kind, columns in (("hits", of_hits), ("contributions", of_contributions))
+        for member, column in columns.items()
     }
-    return {f"{name}.{member}": column for member, column in arrays.items()}
 
 
 def together(events: Sequence[tuple[EventKeys, Particles]]) -> tuple[EventKeys, Particles]:

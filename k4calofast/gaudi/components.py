@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -41,20 +42,24 @@ _OTHERS = OWN_COLLECTION + 1
 """Stands for all other collections, which C++ tells apart."""
 
 
-class Component(Protocol):
+class Component(ABC):
     """A component at work. All methods can be called by several threads at once."""
 
     def outputs(self) -> Mapping[str, Sequence[str]]:
         """Return the names of collections that the properties leave to the component."""
+        return {}
 
     def metadata(self) -> Mapping[str, str]:
         """Return what the metadata of the output say of its collections."""
+        return {}
 
+    @abstractmethod
     def execute(self, buffers: Buffers) -> Arrays:
         """Do the work of one event."""
 
     def finish(self) -> Sequence[str]:
         """Return lines for the end of the run."""
+        return []
 
 
 def create(kind: str, properties: Mapping[str, Any]) -> Component:
@@ -85,23 +90,10 @@ def create(kind: str, properties: Mapping[str, Any]) -> Component:
             error
         )
     refuse_names(checked)
-    component: Component = maker(checked)
-    return component
+    return maker(checked)
 
 
-class _Plain:
-    """A component whose properties name all collections, and which says nothing of them."""
-
-    def outputs(self) -> Mapping[str, Sequence[str]]:
-        """See `Component`."""
-        return {}
-
-    def metadata(self) -> Mapping[str, str]:
-        """See `Component`."""
-        return {}
-
-
-class CaloFastSim:
+class CaloFastSim(Component):
     """`k4calofast.engine` for concurrent events.
 
     Takes ``header``, ``number`` (how many events came before), ``particles``, ``parents.child``
@@ -123,17 +115,14 @@ class CaloFastSim:
         )
 
     def outputs(self) -> Mapping[str, Sequence[str]]:
-        """See `Component`."""
         return {key: getattr(self._p, key) for key in ("OutputHits", "OutputContributions")}
 
     def metadata(self) -> Mapping[str, str]:
-        """See `Component`."""
         from k4calofast.engine.outputs import metadata
 
         return metadata(self._p, self._simulation.regions)
 
     def execute(self, buffers: Buffers) -> Arrays:
-        """See `Component`."""
         keys = event_keys(buffers, self._p.InputEventHeader[0])
         # The input of a component is a subset in all events, or in none.
         self._of_subset = LISTED in buffers
@@ -164,13 +153,12 @@ class CaloFastSim:
         ]
 
     def finish(self) -> Sequence[str]:
-        """See `Component`."""
         lines, summary = self._simulation.finish(), self._simulation.summary
         engine = 1e3 * sum(summary.seconds.values()) / max(summary.events, 1)
         return [*lines, f"{engine:.4f} ms per event in the engine"]
 
 
-class CaloParticleGun(_Plain):
+class CaloParticleGun(Component):
     """`k4calofast.particle_gun`, event by event.
 
     Takes ``number`` (how many events came before); returns ``header`` and ``particles``.
@@ -183,7 +171,6 @@ class CaloParticleGun(_Plain):
         self._gun = ParticleGun(properties)
 
     def execute(self, buffers: Buffers) -> Arrays:
-        """See `Component`."""
         event = np.array(buffers["number"], np.uint64) + np.uint64(self._p.FirstEvent)
         return {
             "header.run": np.full(1, self._p.Run, np.uint32),
@@ -191,12 +178,8 @@ class CaloParticleGun(_Plain):
             **{f"particles.{name}": column for name, column in self._gun.shoot(event).items()},
         }
 
-    def finish(self) -> Sequence[str]:
-        """See `Component`."""
-        return []
 
-
-class CaloHitMerger(_Plain):
+class CaloHitMerger(Component):
     """`k4calofast.hits.merging`, event by event.
 
     Takes ``number`` (how many events came before), ``particles``, ``parents.child`` and
@@ -214,7 +197,6 @@ class CaloHitMerger(_Plain):
         self._one_at_a_time = Lock()
 
     def execute(self, buffers: Buffers) -> Arrays:
-        """See `Component`."""
         number = int(np.array(buffers["number"])[0])
         these, others = particles(buffers), particles(buffers, "others")
         index = np.array(buffers["others.index"], np.int64)
@@ -237,7 +219,6 @@ class CaloHitMerger(_Plain):
         return hit_arrays("merged", *merged)
 
     def finish(self) -> Sequence[str]:
-        """See `Component`."""
         return self._merger.lines()
 
 
@@ -258,7 +239,7 @@ def _known(ours: Indices, hits: Hits, contributions: Contributions) -> tuple[Hit
     )
 
 
-class CaloDigitiser(_Plain):
+class CaloDigitiser(Component):
     """`k4calofast.hits.digitisation`, event by event.
 
     Takes ``header``, ``number``, ``sim`` hits and perhaps ``seed``; returns ``digits``.
@@ -272,26 +253,18 @@ class CaloDigitiser(_Plain):
         self._one_at_a_time = Lock()
 
     def execute(self, buffers: Buffers) -> Arrays:
-        """See `Component`."""
         keys = event_keys(buffers, self._p.InputEventHeader[0])
         hits, contributions = sim_hits(buffers, "sim")
         with self._one_at_a_time:
             digits = self._digitiser.digitise(keys, hits, contributions)
-        return {
-            "digits.hit": digits.hit,
-            "digits.cellID": digits.cell_id,
-            "digits.energy": digits.energy,
-            "digits.energyError": digits.energy_error,
-            "digits.time": digits.time,
-            "digits.position": digits.position,
-        }
+        members = {"hit": digits.hit, **digits.members}
+        return {f"digits.{name}": column for name, column in members.items()}
 
     def finish(self) -> Sequence[str]:
-        """See `Component`."""
         return self._digitiser.lines()
 
 
-COMPONENTS: dict[str, tuple[Any, type[Properties]]] = {
+COMPONENTS: dict[str, tuple[Callable[[Any], Component], type[Properties]]] = {
     "CaloFastSim": (CaloFastSim, CaloFastSimProperties),
     "CaloHitMerger": (CaloHitMerger, CaloHitMergerProperties),
     "CaloDigitiser": (CaloDigitiser, CaloDigitiserProperties),
