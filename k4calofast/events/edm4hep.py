@@ -7,7 +7,7 @@ output are not listed here: their description is read from the input.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,9 +38,9 @@ class DataType:
 
     name: str
     members: dict[str, str]
-    to_many: dict[str, str]
-    to_one: dict[str, str]
-    vectors: dict[str, str]
+    to_many: dict[str, str] = field(default_factory=dict)
+    to_one: dict[str, str] = field(default_factory=dict)
+    vectors: dict[str, str] = field(default_factory=dict)
     is_link: bool = False
 
     @property
@@ -88,8 +88,6 @@ EVENT_HEADER = DataType(
         "timeStamp": "std::uint64_t",
         "weight": "double",
     },
-    to_many={},
-    to_one={},
     vectors={"weights": "double"},
 )
 
@@ -109,16 +107,12 @@ MC_PARTICLE = DataType(
         "helicity": "std::int32_t",
     },
     to_many={"parents": "edm4hep::MCParticle", "daughters": "edm4hep::MCParticle"},
-    to_one={},
-    vectors={},
 )
 
 SIM_CALORIMETER_HIT = DataType(
     "SimCalorimeterHit",
     {"cellID": "std::uint64_t", "energy": "float", "position": "edm4hep::Vector3f"},
     to_many={"contributions": "edm4hep::CaloHitContribution"},
-    to_one={},
-    vectors={},
 )
 
 CALO_HIT_CONTRIBUTION = DataType(
@@ -130,9 +124,7 @@ CALO_HIT_CONTRIBUTION = DataType(
         "stepPosition": "edm4hep::Vector3f",
         "stepLength": "float",
     },
-    to_many={},
     to_one={"particle": "edm4hep::MCParticle"},
-    vectors={},
 )
 
 CALORIMETER_HIT = DataType(
@@ -145,17 +137,12 @@ CALORIMETER_HIT = DataType(
         "position": "edm4hep::Vector3f",
         "type": "std::int32_t",
     },
-    to_many={},
-    to_one={},
-    vectors={},
 )
 
 CALO_HIT_LINK = DataType(
     "CaloHitSimCaloHitLink",
     {"weight": "float"},
-    to_many={},
     to_one={"from": "edm4hep::CalorimeterHit", "to": "edm4hep::SimCalorimeterHit"},
-    vectors={},
     is_link=True,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -38,6 +39,19 @@ class CollectionInfo:
             data_type.schema_version,
             name,
             f"std::vector<{data_type.data_record}>",
+        )
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> CollectionInfo:
+        """Describe a collection as podio's metadata do."""
+        data_type = stored["dataType"]
+        return cls(
+            stored["collectionID"],
+            data_type,
+            stored["isSubset"],
+            stored["schemaVersion"],
+            stored["name"],
+            stored.get("storageType", _storage_type(data_type)),
         )
 
     def named(self, name: str, *, is_subset: bool = False) -> CollectionInfo:
@@ -116,6 +130,16 @@ class Frames:
     def with_fields(self, more: Mapping[str, Layout]) -> Frames:
         """Return the frames with further fields, which replace any of the same name."""
         return replace(self, fields={**self.fields, **more})
+
+
+def _storage_type(data_type: str) -> str:
+    """C++ type of the vector that stores a collection, for files that do not say it."""
+    user = re.match(r"podio::UserDataCollection<(.+)>$", data_type)
+    if user is not None:
+        return f"std::vector<{user[1]}>"
+    if data_type.startswith("podio::LinkCollection<"):
+        return "std::vector<podio::LinkData>"
+    return f"std::vector<{data_type.removesuffix('Collection')}Data>"
 
 
 def owner(field: str, collections: Iterable[str]) -> str | None:

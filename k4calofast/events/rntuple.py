@@ -9,7 +9,6 @@ import awkward as ak
 
 from k4calofast.events.frames import CollectionInfo, FileInfo, Frames
 from k4calofast.events.layout import Layout, Struct
-from k4calofast.events.ttree import storage_type
 from k4calofast.events.uproot_rntuple import NO_VERSION
 
 _INFOS = "___CollectionTypeInfo"
@@ -142,17 +141,7 @@ def collection_infos(metadata: Any) -> dict[str, tuple[CollectionInfo, ...]]:
     if stored not in _INFOS_OF:
         _INFOS_OF.clear()
         _INFOS_OF[stored] = {
-            name.removesuffix(_INFOS): tuple(
-                CollectionInfo(
-                    row["collectionID"],
-                    row["dataType"],
-                    row["isSubset"],
-                    row["schemaVersion"],
-                    row["name"],
-                    row.get("storageType", storage_type(row["dataType"])),
-                )
-                for row in rows.tolist()
-            )
+            name.removesuffix(_INFOS): tuple(map(CollectionInfo.of, rows.tolist()))
             for name, rows in _only_entry(metadata, names.__contains__).items()
         }
     return _INFOS_OF[stored]

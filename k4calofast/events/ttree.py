@@ -20,9 +20,8 @@ from k4calofast.events.layout import (
     Layout,
     Struct,
     jagged,
-    numbers,
+    parameters,
     record,
-    strings,
 )
 from k4calofast.exceptions import FileFormatError
 
@@ -57,9 +56,8 @@ class TreeCategory:
         # Before EDM4hep wanted them, files had no double parameters.
         for kind in PARAMETER_KINDS:
             if f"GP{kind}Keys" not in self._fields:
-                self._leaves[f"GP{kind}Keys"] = self._leaves[f"GP{kind}Values"] = []
-                self._fields[f"GP{kind}Keys"] = _no_parameters(None)
-                self._fields[f"GP{kind}Values"] = _no_parameters(kind)
+                for field in (f"GP{kind}Keys", f"GP{kind}Values"):
+                    self._leaves[field], self._fields[field] = [], _no_parameters(field)
 
     @property
     def field_names(self) -> tuple[str, ...]:
@@ -139,15 +137,11 @@ class TreeCategory:
 
 
 def _content(leaf: str) -> Callable[[dict[str, Any]], Layout]:
-    return lambda arrays: _plain(arrays[leaf]).content
+    return lambda arrays: ak.to_packed(arrays[leaf]).layout.content
 
 
 def _whole(leaf: str) -> Callable[[dict[str, Any]], Layout]:
-    return lambda arrays: _plain(arrays[leaf])
-
-
-def _plain(array: ak.Array) -> Layout:
-    return ak.to_packed(array).layout
+    return lambda arrays: ak.to_packed(arrays[leaf]).layout
 
 
 def _offsets(array: ak.Array) -> np.ndarray[Any, Any]:
@@ -155,16 +149,8 @@ def _offsets(array: ak.Array) -> np.ndarray[Any, Any]:
     return np.concatenate([[0], np.cumsum(counts)])
 
 
-def _no_parameters(kind: str | None) -> Callable[[dict[str, Any]], Layout]:
-    def empty(arrays: dict[str, Any]) -> Layout:
-        offsets = np.zeros(arrays["count"] + 1, np.int64)
-        if kind is None:
-            return jagged(offsets, strings([]))
-        dtype = PARAMETER_KINDS[kind]
-        content = strings([]) if dtype is str else numbers([], dtype)
-        return jagged(offsets, jagged(np.zeros(1, np.int64), content))
-
-    return empty
+def _no_parameters(field: str) -> Callable[[dict[str, Any]], Layout]:
+    return lambda arrays: parameters({}, arrays["count"])[field]
 
 
 def _modern_names(tree: Any, infos: tuple[CollectionInfo, ...], file: FileInfo) -> dict[str, str]:
@@ -244,18 +230,9 @@ def collection_infos(metadata: Any) -> dict[str, tuple[CollectionInfo, ...]]:
                 "schemaVersion": columns.get("_3", [1] * len(columns["_0"])),
                 "name": [names[identity] for identity in columns["_0"]],
             }
-        columns.setdefault("storageType", [storage_type(t) for t in columns["dataType"]])
+        rows = zip(*columns.values(), strict=True)
         infos[category] = tuple(
-            CollectionInfo(*row)
-            for row in zip(
-                columns["collectionID"],
-                columns["dataType"],
-                columns["isSubset"],
-                columns["schemaVersion"],
-                columns["name"],
-                columns["storageType"],
-                strict=True,
-            )
+            CollectionInfo.of(dict(zip(columns, row, strict=True))) for row in rows
         )
     return infos
 
@@ -271,13 +248,3 @@ def _column(branch: Any) -> list[Any]:
         else branch.array(AsObjects(AsArray(True, False, AsString(False), ()), branch))
     )
     return list(array[0].tolist())
-
-
-def storage_type(data_type: str) -> str:
-    """C++ type of the vector that stores a collection, for files that do not say it."""
-    user = re.match(r"podio::UserDataCollection<(.+)>$", data_type)
-    if user is not None:
-        return f"std::vector<{user[1]}>"
-    if data_type.startswith("podio::LinkCollection<"):
-        return "std::vector<podio::LinkData>"
-    return f"std::vector<{data_type.removesuffix('Collection')}Data>"

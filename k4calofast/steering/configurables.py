@@ -96,9 +96,10 @@ class EventHeaderCreatorProperties(Properties):
     )
 
 
-class _AnyProperties(Properties):
-    """Properties of services of Gaudi that have no work here but may stand in an options file."""
+class _NoProperties(Properties):
+    """No work here."""
 
+    # Services of Gaudi may stand in an options file, with whatever is set of them.
     model_config = ConfigDict(extra="allow")
 
 
@@ -196,77 +197,32 @@ class Configurable:
             )
 
 
-class CaloFastSim(Configurable):
-    """Calorimeter hits of particles, from a trained generator."""
-
-    properties_type = CaloFastSimProperties
-
-
-class CaloHitMerger(Configurable):
-    """Hits of the fast and of a full simulation become one collection."""
-
-    properties_type = CaloHitMergerProperties
+def _configurable(name: str, properties: type[Properties]) -> type[Configurable]:
+    """Class of the components that have these properties."""
+    content = {"__doc__": properties.__doc__, "properties_type": properties}
+    return type(name, (Configurable,), content)
 
 
-class CaloDigitiser(Configurable):
-    """CalorimeterHits as measured from simulated ones."""
+IOSvc = _configurable("IOSvc", IOSvcProperties)
+ApplicationMgr = _configurable("ApplicationMgr", ApplicationMgrProperties)
 
-    properties_type = CaloDigitiserProperties
-
-
-class CaloParticleGun(Configurable):
-    """Single particles shot from a vertex."""
-
-    properties_type = CaloParticleGunProperties
-
-
-class EventHeaderCreator(Configurable):
-    """EventHeaders for events without."""
-
-    properties_type = EventHeaderCreatorProperties
-
-
-class UniqueIDGenSvc(Configurable):
-    """Seeds for the events of all algorithms."""
-
-    properties_type = UniqueIDGenSvcProperties
-
-
-class IOSvc(Configurable):
-    """Input and output of events."""
-
-    properties_type = IOSvcProperties
-
-
-class ApplicationMgr(Configurable):
-    """The job."""
-
-    properties_type = ApplicationMgrProperties
-
-
-class _Service(Configurable):
-    properties_type = _AnyProperties
-
-
-_GAUDI_SERVICES = (
-    "EventDataSvc",
-    "HiveWhiteBoard",
-    "HiveSlimEventLoopMgr",
-    "AvalancheSchedulerSvc",
-    "EventLoopMgr",
-    "MessageSvc",
-    "MetadataSvc",
-)
-
-COMPONENTS: dict[str, type[Configurable]] = {
-    "CaloFastSim": CaloFastSim,
-    "CaloParticleGun": CaloParticleGun,
-    "CaloHitMerger": CaloHitMerger,
-    "CaloDigitiser": CaloDigitiser,
-    "EventHeaderCreator": EventHeaderCreator,
-    "UniqueIDGenSvc": UniqueIDGenSvc,
-    **{name: type(name, (_Service,), {"__doc__": "No work here."}) for name in _GAUDI_SERVICES},
+_PROPERTIES: dict[str, type[Properties]] = {
+    "CaloFastSim": CaloFastSimProperties,
+    "CaloParticleGun": CaloParticleGunProperties,
+    "CaloHitMerger": CaloHitMergerProperties,
+    "CaloDigitiser": CaloDigitiserProperties,
+    "EventHeaderCreator": EventHeaderCreatorProperties,
+    "UniqueIDGenSvc": UniqueIDGenSvcProperties,
+    "EventDataSvc": _NoProperties,
+    "HiveWhiteBoard": _NoProperties,
+    "HiveSlimEventLoopMgr": _NoProperties,
+    "AvalancheSchedulerSvc": _NoProperties,
+    "EventLoopMgr": _NoProperties,
+    "MessageSvc": _NoProperties,
+    "MetadataSvc": _NoProperties,
 }
+
+COMPONENTS = {name: _configurable(name, properties) for name, properties in _PROPERTIES.items()}
 """What can be imported from ``Configurables``."""
 
 
