@@ -16,7 +16,7 @@ import numpy as np
 from k4calofast.arrays import Floats, Floats32, IDs, Indices, Mask
 from k4calofast.detector.calorimeter import Condition, Entry, noise_key_of
 from k4calofast.detector.encoding import CellIDEncoding
-from k4calofast.detector.face import Cylinder
+from k4calofast.detector.face import Cylinder, crossings
 
 FACES = np.array(
     [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]]
@@ -63,7 +63,7 @@ class CrystalWindows:
         return {}
 
     def cells(self, shower: Indices, place: Indices) -> Indices:
-        """Crystals (D,) of places (D,) in the windows of showers (D,), -1 where there is none."""
+        """See `Surroundings`."""
         return self.crystals[shower, place]
 
 
@@ -108,12 +108,12 @@ class CrystalBarrel:
 
     @property
     def noise_key(self) -> int:
-        """See `k4calofast.detector.calorimeter.noise_key_of`."""
+        """See `Calorimeter`."""
         return noise_key_of(self.name)
 
     @property
     def mip(self) -> float:
-        """Nothing: the unit of energies in layers."""
+        """See `Calorimeter`."""
         return 0.0
 
     @property
@@ -123,7 +123,7 @@ class CrystalBarrel:
 
     @property
     def n_cells(self) -> int:
-        """Number of crystals."""
+        """See `Calorimeter`."""
         return self.n_rings * self.n_columns
 
     @cached_property
@@ -182,10 +182,7 @@ class CrystalBarrel:
         return radius, (z[1:] + z[:-1]) / 2, order
 
     def in_front(self, points: Floats) -> Mask:
-        """Whether points (N, 3) lie before the crystals' front faces, or on them to 0.1 mm.
-
-        Points beyond the ends of the barrel are not in front of it.
-        """
+        """See `Calorimeter`: before the crystals' front faces."""
         radius = np.hypot(points[:, 0], points[:, 1])
         front = self.corners[..., :4, :]
         inside = np.abs(points[:, 2]) <= self.face.half_length + _FACE_TOLERANCE
@@ -198,7 +195,7 @@ class CrystalBarrel:
         return inside
 
     def behind(self, points: Floats) -> Mask:
-        """Whether points (N, 3) lie in the crystals or their gaps, or beyond, within their length.
+        """See `Calorimeter`.
 
         Beyond the ends of the front faces, where crystals lean outwards, all that is outside the
         face's cylinder is behind.
@@ -210,28 +207,17 @@ class CrystalBarrel:
         return behind
 
     def encloses(self, points: Floats) -> Mask:
-        """Whether points (N, 3) lie in the smallest cylinder around z that holds all crystals."""
-        inside = np.hypot(points[:, 0], points[:, 1]) < self.outer_radius
-        return inside & (np.abs(points[:, 2]) < self.half_length)
+        """See `Calorimeter`."""
+        return Cylinder(self.outer_radius, self.half_length).holds(points)
 
     def expected_deposits(self, momentum: Floats) -> Floats:
-        """About how many deposits (N,) showers of momenta (N,) in GeV make at most."""
+        """See `Calorimeter`."""
         return 30.0 * momentum**0.4
 
     def first_cell(self, points: Floats, directions: Floats) -> Entry:
-        """Crystal that each straight line enters first, through its front or a side.
+        """See `Calorimeter`: through a crystal's front or a side.
 
-        Parameters
-        ----------
-        points
-            (N, 3) starts (mm), between `face` and the crystals' surface.
-        directions
-            (N, 3) unit vectors.
-
-        Returns
-        -------
-        Entry
-            A line that starts inside a crystal enters it at a negative distance.
+        A line that starts inside a crystal enters it at a negative distance.
         """
         n = len(points)
         cell, distance = np.full(n, -1, np.int64), np.full(n, np.inf)
@@ -239,7 +225,7 @@ class CrystalBarrel:
             part = slice(start, start + _LINES_AT_ONCE)
             near = self._cells_near(points[part], directions[part])
             entered, left = self._crossings(near, points[part], directions[part])
-            entered[(near < 0) | (entered >= left) | (left <= 0)] = np.inf
+            entered[(near < 0) | (left <= 0)] = np.inf
             first = entered.argmin(axis=1)
             rows = np.arange(len(first))
             distance[part] = entered[rows, first]
@@ -268,24 +254,18 @@ class CrystalBarrel:
     def _crossings(
         self, cells: Indices, points: Floats, directions: Floats
     ) -> tuple[Floats, Floats]:
-        """Distances (N, candidates) at which lines enter and leave the blocks of cells."""
+        """Distances (N, candidates) at which lines enter and leave cells; see `crossings`."""
         normals, offsets = self._planes
         speed = np.einsum("nkfc,nc->nkf", normals[cells], directions)
         gap = offsets[cells] - np.einsum("nkfc,nc->nkf", normals[cells], points)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            at = gap / speed
-        entered = np.where(speed < 0, at, -np.inf).max(-1)
-        left = np.where(speed > 0, at, np.inf).min(-1)
-        # A line parallel to a face is outside for good if it is on the face's outer side.
-        outside = ((speed == 0) & (gap < 0)).any(-1)
-        return np.where(outside, np.inf, entered), left
+        return crossings(speed, gap)
 
     def front_centre(self, cells: Indices) -> Floats:
         """(N, 3) centre of each crystal's front face (mm, world)."""
         return self._front_centres[cells]
 
     def centre(self, cells: Indices) -> Floats:
-        """(N, 3) centre of each crystal (mm, world): the mean of its corners."""
+        """See `Calorimeter`: the mean of a crystal's corners."""
         return self._centres[cells]
 
     @cached_property
@@ -300,15 +280,7 @@ class CrystalBarrel:
         return theta[cells], phi[cells]
 
     def conditions_at(self, cells: Indices, position: Floats, momentum: Floats) -> Floats:
-        """Conditions (N, 6) of particles that enter, as `CONDITIONS`.
-
-        Parameters
-        ----------
-        cells
-            (N,) that are entered.
-        position, momentum
-            (N, 3) mm and GeV at the cells' surface.
-        """
+        """See `Calorimeter`: (N, 6), those of `CONDITIONS`."""
         front = self.front_centre(cells)
         axis_theta, axis_phi = self.axis_angles(cells)
         px, py, pz = momentum.T
@@ -326,13 +298,7 @@ class CrystalBarrel:
         )
 
     def check_window(self, window: tuple[int, ...]) -> None:
-        """Make sure that this can be the shape of a window: rows and columns, both odd.
-
-        Raises
-        ------
-        ValueError
-            If it is another shape, or wider than a ring.
-        """
+        """See `Calorimeter`: rows and columns, both odd, and no more columns than a ring has."""
         if len(window) != _WINDOW_DIMENSIONS:
             raise ValueError(f"a window of crystals has rows and columns, not {len(window)} sides")
         rows, columns = window
@@ -345,7 +311,7 @@ class CrystalBarrel:
                 f"a window of {rows} x {columns} meets itself: a ring has {self.n_columns} crystals"
             )
 
-    def window(self, cells: Indices, shape: tuple[int, int]) -> Indices:
+    def window(self, cells: Indices, shape: tuple[int, ...]) -> Indices:
         """(N, rows, columns) crystals around each crystal, -1 beyond the last ring.
 
         Rows are rings in the order of their numbers, columns are crystals of the ring;
@@ -364,11 +330,8 @@ class CrystalBarrel:
     def surroundings(
         self, cells: Indices, _position: Floats, _momentum: Floats, window: tuple[int, ...]
     ) -> CrystalWindows:
-        """Windows around the crystals that N particles enter; see `window`."""
-        self.check_window(window)
-        rows, columns = window
-        around = self.window(cells, (rows, columns))
-        return CrystalWindows(around.reshape(len(cells), rows * columns))
+        """See `Calorimeter`, and `window`."""
+        return CrystalWindows(self.window(cells, window).reshape(len(cells), -1))
 
     def _block(self, ring: Indices, column: Indices, d_ring: int, d_column: int) -> Indices:
         rings = ring[:, None] + np.arange(-d_ring, d_ring + 1)
@@ -383,11 +346,11 @@ class CrystalBarrel:
         return self.encoding.encode(theta=ring, phi=column, **self.cell_id_constants)
 
     def cell_id(self, cells: Indices) -> IDs:
-        """Cell IDs of crystals."""
+        """See `Calorimeter`."""
         return self._cell_ids[cells]
 
     def cell_of(self, cell_ids: IDs) -> Indices:
-        """Crystals of cell IDs, -1 where the ID belongs to no crystal."""
+        """See `Calorimeter`."""
         ring = self.encoding.decode(cell_ids, "theta")
         column = self.encoding.decode(cell_ids, "phi")
         inside = (ring < self.n_rings) & (column < self.n_columns)

@@ -70,8 +70,35 @@ class Cylinder:
         return np.where(np.hypot(position[:, 0], position[:, 1]) > radius, path, np.inf)
 
     def within(self, points: Floats) -> Mask:
-        """Whether points (N, 3) of the surface lie within the cylinder's length."""
+        """See `Face`: within the cylinder's length."""
         return np.abs(points[:, 2]) < self.half_length
+
+    def holds(self, points: Floats) -> Mask:
+        """Whether points (N, 3) lie inside of the cylinder."""
+        return (np.hypot(points[:, 0], points[:, 1]) < self.radius) & self.within(points)
+
+
+def crossings(speed: Floats, gap: Floats) -> tuple[Floats, Floats]:
+    """Distances (...) at which straight lines enter and leave convex blocks.
+
+    Parameters
+    ----------
+    speed, gap
+        (..., faces) share of a line's direction along the outward normal of each face, and
+        distance (mm) from the line's start to the face along it.
+
+    Returns
+    -------
+    entered, left
+        mm along the lines; entered is infinite for those that miss the block.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at = gap / speed
+    entered = np.where(speed < 0, at, -np.inf).max(-1)
+    left = np.where(speed > 0, at, np.inf).min(-1)
+    # A line parallel to a face is outside for good if it is on the face's outer side.
+    outside = ((speed == 0) & (gap < 0)).any(-1)
+    return np.where(outside | (entered >= left), np.inf, entered), left
 
 
 def _path_through(position: Floats, momentum: Floats, curvature: Floats, radius: float) -> Floats:

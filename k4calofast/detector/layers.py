@@ -21,7 +21,7 @@ from k4calofast.arrays import Floats, Floats32, IDs, Indices, Mask
 from k4calofast.detector.calorimeter import Condition, Entry, noise_key_of
 from k4calofast.detector.description import TOWER_WAFERS, BarrelDescription, Grid, Wafers
 from k4calofast.detector.encoding import CellIDEncoding
-from k4calofast.detector.face import Cylinder
+from k4calofast.detector.face import Cylinder, crossings
 
 CONDITIONS = (
     Condition("momentum", "GeV", "magnitude of the momentum at the module's surface"),
@@ -133,11 +133,11 @@ class View:
 
     @property
     def inputs(self) -> dict[str, Floats32]:
-        """What a generator is told of the cells: ``t`` and ``z``."""
+        """See `Surroundings`: ``t`` and ``z``."""
         return {"t": self.t.astype(np.float32), "z": self.z.astype(np.float32)}
 
     def cells(self, shower: Indices, place: Indices) -> Indices:
-        """Cells (D,) of places (D,) in the windows of showers (D,), -1 where there is none.
+        """See `Surroundings`.
 
         Places are counted by layer, column and row. Where a module has ended, it is the
         neighbouring module's cell.
@@ -147,13 +147,17 @@ class View:
         layer = line // size
         columns = self.columns.ravel()[shower * (layers * size) + line]
         rows = self.rows.ravel()[(shower * layers + layer) * size + row]
-        cells = self.barrel.seen(self.module[shower], layer, columns, rows)
+        barrel, module = self.barrel, self.module[shower]
+        there = (columns >= 0) & (columns < barrel.widths[layer])
+        there &= (rows >= 0) & (rows < len(barrel.rows))
+        cells = np.where(there, barrel.cell(module, layer, columns, rows), -1)
         beside = np.flatnonzero(cells < 0)
         shower, layer = shower[beside], layer[beside]
         column = line[beside] - layer * size
         t = self.t[shower, layer, column] + self.crossing[shower, layer, 0]
         z = self.z[shower, layer, row[beside]] + self.crossing[shower, layer, 1]
-        cells[beside] = self.barrel.beside(self.module[shower], layer, t, z)
+        points = np.stack([barrel.planes[layer], t, z], axis=1)
+        cells[beside] = barrel.cell_at(barrel.to_world(module[beside], points))
         return cells
 
 
@@ -218,22 +222,21 @@ class LayeredBarrel:
         self.face = Cylinder(d.inner_radius, d.half_length)
         self.encoding = CellIDEncoding(d.encoding)
         self.magnetic_field = d.magnetic_field
-        self._layer_fields = [part.fields for part in d.stack if part.sensitive]
         self.planes: Floats = d.inner_radius + np.array(d.depths)
         self.n_modules, self.n_layers = d.modules.count, len(self.planes)
         angles = d.modules.angle + d.modules.step * np.arange(self.n_modules)
         self.azimuth: Floats = np.deg2rad(angles)
         self._cos, self._sin = np.cos(self.azimuth), np.sin(self.azimuth)
-        self._row_ruler = _rows(d)
+        self.rows = _rows(d)
         self._column_rulers = [self._columns(layer) for layer in range(self.n_layers)]
-        self._widths = np.array([len(ruler) for ruler in self._column_rulers])
-        self._most_columns = int(self._widths.max())
+        self.widths = np.array([len(ruler) for ruler in self._column_rulers])
+        self._most_columns = int(self.widths.max())
 
     # --- shape ------------------------------------------------------------------------------
 
     @property
     def mip(self) -> float:
-        """Most probable energy (GeV) that a minimum ionising particle leaves in a layer."""
+        """See `Calorimeter`."""
         return self.description.mip
 
     @property
@@ -244,7 +247,7 @@ class LayeredBarrel:
     @property
     def n_cells(self) -> int:
         """Number of cells, those places counted that only the widest layer has."""
-        return self.n_modules * self.n_layers * self._most_columns * len(self._row_ruler)
+        return self.n_modules * self.n_layers * self._most_columns * len(self.rows)
 
     @property
     def half_length(self) -> float:
@@ -328,50 +331,35 @@ class LayeredBarrel:
     # --- entering ---------------------------------------------------------------------------
 
     def in_front(self, points: Floats) -> Mask:
-        """Whether points (N, 3) lie before the modules' front faces, or on them to 0.1 mm.
-
-        Points beyond the ends of the barrel are not in front of it.
-        """
+        """See `Calorimeter`: before the modules' front faces."""
         outward = points[:, :1] * np.cos(self.azimuth) + points[:, 1:2] * np.sin(self.azimuth)
         inside = np.abs(points[:, 2]) <= self.half_length + _FACE_TOLERANCE
         inside &= outward.max(1) <= self.face.radius + _FACE_TOLERANCE
         return inside
 
     def behind(self, points: Floats) -> Mask:
-        """Whether points (N, 3) lie in modules, between them or beyond, within their length."""
+        """See `Calorimeter`: in modules, between them or beyond."""
         return (np.abs(points[:, 2]) <= self.half_length) & ~self.in_front(points)
 
     def encloses(self, points: Floats) -> Mask:
-        """Whether points (N, 3) lie in the smallest cylinder around z that holds all cells."""
-        inside = np.hypot(points[:, 0], points[:, 1]) < self.outer_radius
-        return inside & (np.abs(points[:, 2]) < self.half_length)
+        """See `Calorimeter`."""
+        return Cylinder(self.outer_radius, self.half_length).holds(points)
 
     def expected_deposits(self, momentum: Floats) -> Floats:
-        """About how many deposits (N,) showers of momenta (N,) in GeV make at most."""
+        """See `Calorimeter`."""
         return 75.0 * momentum**0.7
 
     def first_cell(self, points: Floats, directions: Floats) -> Entry:
-        """Cell behind where each straight line first enters a module, through whichever face.
+        """See `Calorimeter`: the cell behind where a line enters a module, through whichever face.
 
         It is the cell that is nearest to the line where that crosses the next layer, or the first
         layer for lines that come in behind all.
-
-        Parameters
-        ----------
-        points
-            (N, 3) starts (mm).
-        directions
-            (N, 3) unit vectors.
         """
         normals, offsets = self._faces
         speed = np.einsum("mfc,nc->nmf", normals, directions)
         gap = offsets - np.einsum("mfc,nc->nmf", normals, points)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            at = gap / speed
-        entered = np.where(speed < 0, at, -np.inf).max(2)
-        left = np.where(speed > 0, at, np.inf).min(2)
-        outside = ((speed == 0) & (gap < 0)).any(2) | (entered >= left) | (left <= 0)
-        entered = np.where(outside, np.inf, entered)
+        entered, left = crossings(speed, gap)
+        entered[left <= 0] = np.inf
         module = entered.argmin(1)
         distance = entered[np.arange(len(points)), module]
         cell = np.full(len(points), -1, np.int64)
@@ -423,7 +411,7 @@ class LayeredBarrel:
             way = np.where(along[:, 0] > 0, (self.planes[layer] - n) / along[:, 0], 0.0)
         # Along the layer, lines go on for ever.
         way = np.clip(way, 0.0, self.description.thickness)
-        row = self._row_ruler.nearest(z + way * along[:, 2])
+        row = self.rows.nearest(z + way * along[:, 2])
         column = np.empty(len(module), np.int64)
         for number in np.unique(layer):
             rows = np.flatnonzero(layer == number)
@@ -436,11 +424,11 @@ class LayeredBarrel:
     def cell(self, module: Indices, layer: Indices, column: Indices, row: Indices) -> Indices:
         """Cells (N,) of modules, layers, columns and rows."""
         place = (module * self.n_layers + layer) * self._most_columns + column
-        return place * len(self._row_ruler) + row
+        return place * len(self.rows) + row
 
     def place(self, cells: Indices) -> tuple[Indices, Indices, Indices, Indices]:
         """Module, layer, column and row (N,) of cells (N,)."""
-        place, row = _parted(cells, len(self._row_ruler))
+        place, row = _parted(cells, len(self.rows))
         place, column = _parted(place, self._most_columns)
         module, layer = _parted(place, self.n_layers)
         return module, layer, column, row
@@ -448,11 +436,6 @@ class LayeredBarrel:
     def columns(self, layer: int) -> Ruler:
         """Ruler of a layer's columns, along t."""
         return self._column_rulers[layer]
-
-    @property
-    def rows(self) -> Ruler:
-        """Ruler of rows, along z."""
-        return self._row_ruler
 
     @cached_property
     def _column_centres(self) -> Floats:
@@ -469,26 +452,26 @@ class LayeredBarrel:
             [
                 self.planes[layer],
                 self._column_centres[layer, column],
-                self._row_ruler.centre[row],
+                self.rows.centre[row],
             ],
             axis=1,
         )
 
     def centre(self, cells: Indices) -> Floats:
-        """(N, 3) centre of each cell (mm, world)."""
-        line, row = _parted(cells, len(self._row_ruler))
+        """See `Calorimeter`."""
+        line, row = _parted(cells, len(self.rows))
         x, y = self._lines
         # One coordinate after the other is written, and read, at several times the speed.
         centre = np.empty((3, len(cells)))
         centre[0], centre[1] = x.take(line), y.take(line)
-        centre[2] = self._row_ruler.centre.take(row)
+        centre[2] = self.rows.centre.take(row)
         return centre.T
 
     @cached_property
     def _lines(self) -> tuple[Floats, Floats]:
         """Place (lines,) in x, and in y (mm), of each column of a module's layer."""
         first = np.arange(self.n_modules * self.n_layers * self._most_columns)
-        first *= len(self._row_ruler)
+        first *= len(self.rows)
         x, y, _ = self.to_world(self.place(first)[0], self.local_centre(first)).T
         return x.copy(), y.copy()
 
@@ -503,7 +486,7 @@ class LayeredBarrel:
         inside = np.flatnonzero(module >= 0)
         n, t, z = self.to_local(module[inside], points[inside]).T
         layer = np.searchsorted((self.planes[1:] + self.planes[:-1]) / 2, n)
-        row = self._row_ruler.at(z)
+        row = self.rows.at(z)
         column = np.full(len(inside), -1, np.int64)
         for number in np.unique(layer):
             rows = np.flatnonzero(layer == number)
@@ -516,15 +499,7 @@ class LayeredBarrel:
     # --- what a shower sees -----------------------------------------------------------------
 
     def conditions_at(self, cells: Indices, position: Floats, momentum: Floats) -> Floats:
-        """Conditions (N, 6) of particles that enter, as `CONDITIONS`.
-
-        Parameters
-        ----------
-        cells
-            (N,) that are entered.
-        position, momentum
-            (N, 3) mm and GeV at the module's surface.
-        """
+        """See `Calorimeter`: (N, 6), those of `CONDITIONS`."""
         module = self.place(cells)[0]
         n, t, z = self.to_local(module, position).T
         along = self.to_local(module, momentum)
@@ -541,13 +516,7 @@ class LayeredBarrel:
         )
 
     def check_window(self, window: tuple[int, ...]) -> None:
-        """Make sure that this can be the shape of a window: layers, columns and rows.
-
-        Raises
-        ------
-        ValueError
-            If it is not one of all layers, and as many columns as rows, an odd number.
-        """
+        """See `Calorimeter`: all layers, and as many columns as rows, an odd number."""
         size = window[-1] if window else 0
         if tuple(window) != (self.n_layers, size, size) or size % 2 == 0:
             raise ValueError(
@@ -558,22 +527,7 @@ class LayeredBarrel:
     def surroundings(
         self, cells: Indices, position: Floats, momentum: Floats, window: tuple[int, ...]
     ) -> View:
-        """Cells around the straight lines of N particles, in all layers.
-
-        Parameters
-        ----------
-        cells
-            (N,) that they enter.
-        position, momentum
-            (N, 3) mm and GeV, world, there.
-        window
-            Layers, columns and rows; as many columns as rows, an odd number.
-
-        Raises
-        ------
-        ValueError
-            If it is not a window of this barrel.
-        """
+        """See `Calorimeter`: the cells around the particles' straight lines, in all layers."""
         self.check_window(window)
         size = window[1]
         module = self.place(cells)[0]
@@ -582,7 +536,7 @@ class LayeredBarrel:
         crossing = start[:, None, 1:] + slope[:, None] * (self.planes[:, None] - start[:, None, :1])
         shape = (len(module), self.n_layers, size)
         columns, t = around(self._column_rulers, crossing[:, :, 0], size)
-        rows, z = self._row_ruler.around(crossing[:, :, 1].ravel(), size)
+        rows, z = self.rows.around(crossing[:, :, 1].ravel(), size)
         return View(
             self,
             module,
@@ -593,47 +547,30 @@ class LayeredBarrel:
             crossing,
         )
 
-    def seen(self, module: Indices, layer: Indices, column: Indices, row: Indices) -> Indices:
-        """Cells (N,) of a view, -1 for columns and rows beyond the rulers' ends."""
-        inside = (column >= 0) & (column < self._widths[layer])
-        inside &= (row >= 0) & (row < len(self._row_ruler))
-        return np.where(inside, self.cell(module, layer, column, row), -1)
-
-    def beside(self, module: Indices, layer: Indices, t: Floats, z: Floats) -> Indices:
-        """Cells (N,) at places where a module's layer has ended: of the neighbouring module.
-
-        Parameters
-        ----------
-        t, z
-            (N,) mm, in the module's frame.
-
-        Returns
-        -------
-        npt.NDArray
-            -1 where no module has a cell.
-        """
-        points = np.stack([self.planes[layer], t, z], axis=1)
-        return self.cell_at(self.to_world(module, points))
-
     # --- cell IDs ---------------------------------------------------------------------------
 
     def cell_id(self, cells: Indices) -> IDs:
-        """Cell IDs of cells."""
-        line, row = _parted(cells, len(self._row_ruler))
+        """See `Calorimeter`."""
+        line, row = _parted(cells, len(self.rows))
         of_lines, of_rows = self._ids
         return of_lines.take(line) + of_rows.take(row)
 
     @cached_property
     def _ids(self) -> tuple[IDs, IDs]:
         """What lines of cells, and rows, add to cell IDs."""
-        d, of_rows = self.description, self._row_ruler.fields
-        first = np.arange(len(self._lines[0])) * len(self._row_ruler)
+        d, of_rows = self.description, self.rows.fields
+        first = np.arange(len(self._lines[0])) * len(self.rows)
         module, layer, column, _ = self.place(first)
         fields = {name: np.full(len(first), value) for name, value in d.constants.items()}
         fields |= {d.modules.field: module + d.modules.first, "layer": layer}
-        fields |= {name: values[layer] for name, values in self._layer_values.items()}
-        for name, table in self._column_values.items():
-            fields[name] = fields.get(name, 0) + table[layer, column]
+        of_layers = [part.fields for part in d.stack if part.sensitive]
+        for name in {name for values in of_layers for name in values}:
+            fields[name] = np.array([values.get(name, 0) for values in of_layers])[layer]
+        for number, ruler in enumerate(self._column_rulers):
+            there = (layer == number) & (column < len(ruler))
+            for name, values in ruler.fields.items():
+                own = np.where(there, values.take(column, mode="clip"), 0)
+                fields[name] = fields.get(name, 0) + own
         # A field that has a part of each must hold the sum of both; a carry would change others.
         for name in fields.keys() & of_rows.keys():
             self.encoding.encode(**{name: [fields[name].max() + of_rows[name].max()]})
@@ -641,26 +578,8 @@ class LayeredBarrel:
                 raise ValueError(f"'{name}' of the cell ID has two parts, one of them negative")
         return self.encoding.encode(**fields), self.encoding.encode(**of_rows)
 
-    @cached_property
-    def _layer_values(self) -> dict[str, Indices]:
-        names = {name for fields in self._layer_fields for name in fields}
-        return {
-            name: np.array([fields.get(name, 0) for fields in self._layer_fields]) for name in names
-        }
-
-    @cached_property
-    def _column_values(self) -> dict[str, Indices]:
-        tables: dict[str, Indices] = {}
-        for layer, ruler in enumerate(self._column_rulers):
-            for name, values in ruler.fields.items():
-                table = tables.setdefault(
-                    name, np.zeros((self.n_layers, self._most_columns), np.int64)
-                )
-                table[layer, : len(ruler)] = values
-        return tables
-
     def cell_of(self, cell_ids: IDs) -> Indices:
-        """Cells of cell IDs, -1 where the ID belongs to no cell."""
+        """See `Calorimeter`."""
         d, decode = self.description, self.encoding.decode
         ids = np.asarray(cell_ids, np.uint64)
         module = decode(ids, d.modules.field) - d.modules.first
@@ -668,8 +587,8 @@ class LayeredBarrel:
         column, row = self._from_fields(ids, layer)
         possible = (module >= 0) & (module < self.n_modules) & (layer < self.n_layers)
         layer = np.where(possible, layer, 0)
-        widths = np.array([len(ruler) for ruler in self._column_rulers])[layer]
-        possible &= (column >= 0) & (column < widths) & (row >= 0) & (row < len(self._row_ruler))
+        possible &= (column >= 0) & (column < self.widths[layer])
+        possible &= (row >= 0) & (row < len(self.rows))
         zeros = [np.where(possible, place, 0) for place in (module, layer, column, row)]
         cells = self.cell(*zeros)
         return np.where(possible & (self.cell_id(cells) == ids), cells, -1)
@@ -684,7 +603,7 @@ class LayeredBarrel:
             )
             row = decode(ids, d.cells.fields["row"])
             layer = np.clip(layer, 0, self.n_layers - 1)
-            return column - first[layer], row - self._row_ruler.fields[d.cells.fields["row"]][0]
+            return column - first[layer], row - self.rows.fields[d.cells.fields["row"]][0]
         wafer, per = decode(ids, "wafer"), d.cells.per_wafer
         column = (wafer - 1) // TOWER_WAFERS * per + decode(ids, "cellX")
         tower = (decode(ids, "module") - 1) * d.cells.towers + decode(ids, "tower")
