@@ -7,6 +7,7 @@ the crystals point.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -94,6 +95,8 @@ class CrystalBarrel:
     corners: Floats = field(repr=False)
 
     kind: ClassVar[str] = "crystals"
+    conditions: ClassVar[tuple[Condition, ...]] = CONDITIONS
+    mip: ClassVar[float] = 0.0
     showers_at_once: ClassVar[int | None] = None
 
     @property
@@ -110,16 +113,6 @@ class CrystalBarrel:
     def noise_key(self) -> int:
         """See `Calorimeter`."""
         return noise_key_of(self.name)
-
-    @property
-    def mip(self) -> float:
-        """See `Calorimeter`."""
-        return 0.0
-
-    @property
-    def conditions(self) -> tuple[Condition, ...]:
-        """`CONDITIONS`."""
-        return CONDITIONS
 
     @property
     def n_cells(self) -> int:
@@ -331,7 +324,7 @@ class CrystalBarrel:
         self, cells: Indices, _position: Floats, _momentum: Floats, window: tuple[int, ...]
     ) -> CrystalWindows:
         """See `Calorimeter`, and `window`."""
-        return CrystalWindows(self.window(cells, window).reshape(len(cells), -1))
+        return CrystalWindows(self.window(cells, window).reshape(len(cells), math.prod(window)))
 
     def _block(self, ring: Indices, column: Indices, d_ring: int, d_column: int) -> Indices:
         rings = ring[:, None] + np.arange(-d_ring, d_ring + 1)

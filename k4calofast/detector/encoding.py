@@ -82,6 +82,12 @@ class CellIDEncoding:
             offset += width
         return tuple(fields)
 
+    def _field(self, name: str) -> BitField:
+        for field in self.fields:
+            if field.name == name:
+                return field
+        raise ValueError(f"cell-ID encoding '{self.text}' has no field '{name}'")
+
     def encode(self, **values: npt.ArrayLike) -> IDs:
         """Pack field values into cell IDs; fields not named are 0.
 
@@ -95,12 +101,9 @@ class CellIDEncoding:
         ValueError
             If a field does not exist or a value does not fit its width.
         """
-        known = {field.name: field for field in self.fields}
         cell_id: IDs = np.zeros((), np.uint64)
         for name, value in values.items():
-            if name not in known:
-                raise ValueError(f"cell-ID encoding '{self.text}' has no field '{name}'")
-            field = known[name]
+            field = self._field(name)
             numbers = np.asarray(value, np.int64)
             low, high = field.limits
             if numbers.size and (numbers.min() < low or numbers.max() > high):
@@ -117,11 +120,7 @@ class CellIDEncoding:
         ValueError
             If the encoding has no such field.
         """
-        for field in self.fields:
-            if field.name == name:
-                break
-        else:
-            raise ValueError(f"cell-ID encoding '{self.text}' has no field '{name}'")
+        field = self._field(name)
         mask = np.uint64((1 << field.width) - 1)
         value = ((np.asarray(cell_id, np.uint64) >> np.uint64(field.offset)) & mask).astype(
             np.int64

@@ -209,9 +209,22 @@ class LayeredBarrel:
     ----------
     description
         What is written about it.
+
+    Attributes
+    ----------
+    planes
+        (layers,) mm from the beam line to the middle of each layer.
+    azimuth
+        (modules,) rad, of their normals.
+    rows
+        Ruler of all rows, along z.
+    widths
+        (layers,) number of columns.
+    half_length
+        Largest abs(z) (mm) of any cell.
     """
 
-    kind = "layers"
+    kind, conditions = "layers", CONDITIONS
     # What is known of the cells around a shower is a hundred times what it is for crystals.
     showers_at_once: int | None = 256
 
@@ -221,7 +234,7 @@ class LayeredBarrel:
         self.noise_key = noise_key_of(d.name)
         self.face = Cylinder(d.inner_radius, d.half_length)
         self.encoding = CellIDEncoding(d.encoding)
-        self.magnetic_field = d.magnetic_field
+        self.magnetic_field, self.mip, self.half_length = d.magnetic_field, d.mip, d.half_length
         self.planes: Floats = d.inner_radius + np.array(d.depths)
         self.n_modules, self.n_layers = d.modules.count, len(self.planes)
         angles = d.modules.angle + d.modules.step * np.arange(self.n_modules)
@@ -235,24 +248,9 @@ class LayeredBarrel:
     # --- shape ------------------------------------------------------------------------------
 
     @property
-    def mip(self) -> float:
-        """See `Calorimeter`."""
-        return self.description.mip
-
-    @property
-    def conditions(self) -> tuple[Condition, ...]:
-        """`CONDITIONS`."""
-        return CONDITIONS
-
-    @property
     def n_cells(self) -> int:
         """Number of cells, those places counted that only the widest layer has."""
         return self.n_modules * self.n_layers * self._most_columns * len(self.rows)
-
-    @property
-    def half_length(self) -> float:
-        """Largest |z| (mm) of any cell."""
-        return self.description.half_length
 
     @property
     def outer_radius(self) -> float:

@@ -17,6 +17,13 @@ Tensor = tuple[str, list[int]]
 class Interface(Protocol):
     """How the showers of one call leave the graph of a model.
 
+    Parameters
+    ----------
+    model
+        Name, for messages.
+    window
+        Shape of the windows.
+
     Attributes
     ----------
     outputs
@@ -27,6 +34,8 @@ class Interface(Protocol):
 
     outputs: dict[str, Tensor]
     memory_reuse: bool
+
+    def __init__(self, model: str, window: tuple[int, ...]) -> None: ...
 
     def showers(self, values: Sequence[npt.NDArray[Any]], count: int) -> Generated:
         """Return the deposits of so many showers.
@@ -44,15 +53,7 @@ class Interface(Protocol):
 
 
 class Windows:
-    """An energy for every place of a window.
-
-    Parameters
-    ----------
-    model
-        Name, for messages.
-    window
-        Shape of the windows.
-    """
+    """An energy for every place of a window."""
 
     memory_reuse = True
 
@@ -61,13 +62,13 @@ class Windows:
         self.outputs: dict[str, Tensor] = {"energies": ("tensor(float)", list(window))}
 
     def showers(self, values: Sequence[npt.NDArray[Any]], count: int) -> Generated:
-        """Return the places with energy."""
+        """See `Interface`: the places with energy."""
         (energies,) = values
         return Generated.of_windows(check_windows(self._model, energies, (count, *self._window)))
 
 
 class Hits:
-    """Shower, place, energy and delay of each hit; parameters as those of `Windows`."""
+    """Shower, place, energy and delay of each hit."""
 
     # To plan takes 20 s for the thousands of small operations of these graphs, and saves nothing.
     memory_reuse = False
@@ -82,11 +83,11 @@ class Hits:
         }
 
     def showers(self, values: Sequence[npt.NDArray[Any]], count: int) -> Generated:
-        """Return the hits."""
+        """See `Interface`: the hits."""
         found = Generated(*values)
         found.check(self._model, count, self._places)
         return found
 
 
-INTERFACES: dict[str, type[Windows | Hits]] = {"windows": Windows, "hits": Hits}
+INTERFACES: dict[str, type[Interface]] = {"windows": Windows, "hits": Hits}
 """By the name that cards have."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +45,6 @@ _NOTHING: Mapping[str, Floats32] = MappingProxyType({})
 
 _LOOK = 0.2
 """Seconds between two looks at the clock while a call runs."""
-
-Found = TypeVar("Found")
 
 SEARCH_PATH = "K4CALOFAST_MODEL_PATH"
 """Environment variable with folders, separated by colons, to look for models in."""
@@ -268,15 +266,27 @@ class Model:
             **more,
         }
 
-        def generate(call: _Call[Generated]) -> Generated:
+        def work(call: _Call) -> Generated:
             rows = call.rows
             block = {name: _padded(inputs[name][rows], self._block) for name in self._inputs}
-            values = self._run(list(self._interface.outputs), block, call)
+            try:
+                values = self._session.run(list(self._interface.outputs), block, call.options)
+            except Exception as error:
+                raise ModelError(f"model '{self.card.name}' failed: {_said(error)}") from error
             found = self._interface.showers(values, len(block["noise"]))
             return found.first(rows.stop - rows.start).moved(rows.start)
 
-        parts = [Generated.none(), *self._over_calls(generate, len(pdg))]
-        return Generated.concatenate(parts)
+        calls = [_Call(work, rows) for rows in _parts(len(pdg), self._most)]
+        futures = [self._pool.submit(call.run) for call in calls]
+        try:
+            parts = [self._result(*started) for started in zip(futures, calls, strict=True)]
+        except BaseException:
+            # Ctrl-C, too, comes here. What runs ends at its next operator.
+            for future, call in zip(futures, calls, strict=True):
+                future.cancel()
+                call.options.terminate = True
+            raise
+        return Generated.concatenate([Generated.none(), *parts])
 
     def energies(
         self,
@@ -288,28 +298,7 @@ class Model:
         found = self.generate(pdg, conditions, noise)
         return found.in_windows(len(pdg), self.card.window)
 
-    def _run(
-        self, names: list[str], block: dict[str, npt.NDArray[Any]], call: _Call[Any]
-    ) -> list[Any]:
-        try:
-            return list(self._session.run(names, block, call.options))
-        except Exception as error:
-            raise ModelError(f"model '{self.card.name}' failed: {_said(error)}") from error
-
-    def _over_calls(self, work: Callable[[_Call[Found]], Found], count: int) -> list[Found]:
-        """Return what is done in each call for its rows, in their order."""
-        calls = [_Call(work, rows) for rows in _parts(count, self._most)]
-        futures = [self._pool.submit(call.run) for call in calls]
-        try:
-            return [self._result(future, call) for future, call in zip(futures, calls, strict=True)]
-        except BaseException:
-            # Ctrl-C, too, comes here. What runs ends at its next operator.
-            for future, call in zip(futures, calls, strict=True):
-                future.cancel()
-                call.options.terminate = True
-            raise
-
-    def _result(self, future: Future[Found], call: _Call[Found]) -> Found:
+    def _result(self, future: Future[Generated], call: _Call) -> Generated:
         while True:
             try:
                 # A signal that another thread was given is noticed when this one wakes up.
@@ -322,17 +311,17 @@ class Model:
                 )
 
 
-class _Call(Generic[Found]):
+class _Call:
     """Work on some rows, which can be ended from outside."""
 
-    def __init__(self, work: Callable[[_Call[Found]], Found], rows: slice) -> None:
+    def __init__(self, work: Callable[[_Call], Generated], rows: slice) -> None:
         self._work, self.rows = work, rows
         self.options = onnxruntime.RunOptions()
         # What goes wrong is raised; ONNX Runtime need not say it, too.
         self.options.log_severity_level = 4
         self.began: float | None = None
 
-    def run(self) -> Found:
+    def run(self) -> Generated:
         self.began = monotonic()
         return self._work(self)
 
