@@ -27,6 +27,16 @@ Words = npt.NDArray[np.uint32]
 Mask = npt.NDArray[np.bool_]
 
 
+def owners(offsets: Indices) -> Indices:
+    """Of lists that lie one after the other, begun at these offsets: whose each element is (N,)."""
+    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+
+
+def ranks(offsets: Indices) -> Indices:
+    """Likewise, which of its list's elements each one is: 0, 1, 2, ... in every list (N,)."""
+    return np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
+
+
 @dataclass(frozen=True)
 class Columns:
     """Base of dataclasses whose fields are arrays, all with the same rows."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.arrays import Columns, Floats, Floats32, IDs, Indices, Ints, Mask, Words
+from k4calofast.arrays import Columns, Floats, Floats32, IDs, Indices, Ints, Mask, Words, owners
 
 OWN_COLLECTION = 0
 """Stands for the collection of particles that is worked on; the ID of no collection."""
@@ -199,13 +199,12 @@ class Hits:
     @property
     def event(self) -> Indices:
         """(H,) the event of each hit."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        return owners(self.offsets)
 
     @property
     def event_of_contributions(self) -> Indices:
         """(C,) the event of each contribution."""
-        of_events = self.contributions[self.offsets]
-        return np.repeat(np.arange(len(of_events) - 1), np.diff(of_events))
+        return owners(self.contributions[self.offsets])
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.arrays import Indices, Ints, Words
+from k4calofast.arrays import Indices, Ints, Words, owners
 from k4calofast.events.columns import Contributions, EventKeys, Hits, Particles, one_of_each
 from k4calofast.events.edm4hep import EVENT_HEADER
 from k4calofast.events.frames import CollectionInfo, Frames
@@ -133,7 +133,7 @@ def listed_particles(
     if info is None:
         return subset_info, _no_particles(frames.count)
     these = particles(frames, info)
-    event = np.repeat(np.arange(frames.count), np.diff(offsets))
+    event = owners(offsets)
     beyond = np.flatnonzero((index < 0) | (index >= np.diff(these.offsets)[event]))
     if beyond.size:
         raise InvalidEventError(
@@ -296,7 +296,7 @@ def _related(
     begin = _column(objects.content, f"{relation}_begin").astype(np.int64)
     end = _column(objects.content, f"{relation}_end").astype(np.int64)
     first = np.asarray(targets.offsets.data, np.int64)
-    event = np.repeat(np.arange(frames.count), np.diff(objects.offsets.data))
+    event = owners(objects.offsets.data)
     there = np.diff(first)[event]
     count = end - begin
     wrong = np.flatnonzero((count < 0) | ((count > 0) & ((begin < 0) | (end > there))))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import ClassVar, Self, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from k4calofast.arrays import Floats
+from k4calofast.arrays import Columns, Floats
 from k4calofast.exceptions import SteeringError
 from k4calofast.fullsim.request import Request
 
@@ -44,7 +43,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Drawn(Columns):
     """N particles that are to be simulated.
 
     Attributes
@@ -64,20 +63,6 @@ class Drawn:
     def condition(self, name: str) -> Floats:
         """(N,) values of one of the conditions."""
         return self.conditions[:, self.names.index(name)]
-
-    def take(self, rows: npt.NDArray[np.int64]) -> Self:
-        """Return the particles of these rows."""
-        return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """Return the particles of all parts, one after the other."""
-        return cls(
-            *(
-                np.concatenate([getattr(part, field.name) for part in parts])
-                for field in fields(cls)
-            )
-        )
 
 
 def refuse_beyond(

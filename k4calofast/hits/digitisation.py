@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.arrays import Floats, Floats32, IDs, Indices, Ints
+from k4calofast.arrays import Floats, Floats32, IDs, Indices, Ints, ranks
 from k4calofast.events.columns import Contributions, EventKeys, Hits
 from k4calofast.events.keys import SeenKeys, unique
 from k4calofast.hits.energies import check_energies
@@ -131,7 +131,7 @@ class Digitiser:
         self.read_out.energy += float(energy.sum())
         return Digits(
             np.concatenate([[0], np.cumsum(seen)])[hits.offsets],
-            (np.arange(len(seen)) - hits.offsets[event])[seen].astype(np.int32),
+            ranks(hits.offsets)[seen].astype(np.int32),
             hits.cell_id[seen],
             energy.astype(np.float32),
             (uncertainty * p.Calibration).astype(np.float32),

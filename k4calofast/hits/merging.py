@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.arrays import Floats, Indices, Mask
+from k4calofast.arrays import Floats, Indices, Mask, owners
 from k4calofast.events.columns import OWN_COLLECTION, Contributions, Hits, Particles
 from k4calofast.events.edm4hep import BACKSCATTER_BIT, DECAYED_IN_TRACKER_BIT, FAST_SIMULATED_BIT
 from k4calofast.exceptions import InvalidEventError
@@ -179,7 +179,7 @@ def _particle_of(
 
 def _sums(hits: Hits, values: npt.ArrayLike) -> Floats:
     """(H,) sum of the values (C,) of each hit's contributions, in double precision."""
-    hit_of = np.repeat(np.arange(len(hits.energy)), np.diff(hits.contributions))
+    hit_of = owners(hits.contributions)
     return np.bincount(hit_of, np.asarray(values, np.float64), len(hits.energy)).astype(np.float64)
 
 

@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.arrays import Floats, Indices, Mask
+from k4calofast.arrays import Floats, Indices, Mask, owners
 
 
 class Fate(IntEnum):
@@ -144,7 +144,7 @@ class Census:
             (N,) which particles are counted.
         """
         n_events, n_fates = len(offsets) - 1, len(FATES)
-        event = np.repeat(np.arange(n_events), np.diff(offsets)) * n_fates
+        event = owners(offsets) * n_fates
         size = n_events * n_fates
         own = event + _POSITION[self.fate]
         rest = event + np.where(much, *(_POSITION[fate] for fate in (Fate.LOST, Fate.ENDED_BEFORE)))

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from k4calofast.arrays import Columns, Floats, Indices, Mask
+from k4calofast.arrays import Columns, Floats, Indices, Mask, ranks
 from k4calofast.events.columns import Particles
 from k4calofast.events.edm4hep import (
     DECAYED_IN_CALORIMETER_BIT,
@@ -321,7 +321,7 @@ def _after_daughters(record: Record, starts: Starts, among: Indices) -> Starts:
     order = np.lexsort((way, p.time[daughter], mother))
     daughter, mother = daughter[order], mother[order]
     first = np.flatnonzero(np.diff(mother, prepend=-1))
-    rank = np.arange(len(mother)) - np.repeat(first, np.diff(np.append(first, len(mother))))
+    rank = ranks(np.append(first, len(mother)))
     position, momentum, time = starts.position, starts.momentum, starts.time
     for step in range(int(rank.max()) + 1):
         these = daughter[rank == step]

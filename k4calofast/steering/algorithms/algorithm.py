@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.arrays import IDs
+from k4calofast.arrays import IDs, ranks
 from k4calofast.events.columns import OWN_COLLECTION, Contributions, EventKeys, Hits
 from k4calofast.events.edm4hep import (
     CALO_HIT_CONTRIBUTION,
@@ -150,7 +150,7 @@ def hit_fields(
             {
                 "contributions": (
                     hits.contributions,
-                    _from_event_start(of_events),
+                    ranks(of_events),
                     contributions_info.collection_id,
                 )
             },
@@ -163,8 +163,3 @@ def hit_fields(
             {"particle": (np.arange(count + 1), contributions.particle, particle_ids)},
         ),
     }
-
-
-def _from_event_start(offsets: Any) -> Any:
-    """Numbers 0, 1, 2, ... that start again with every event."""
-    return np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))

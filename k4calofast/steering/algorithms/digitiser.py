@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from k4calofast.arrays import ranks
 from k4calofast.events.edm4hep import (
     CALO_HIT_LINK,
     CALORIMETER_HIT,
@@ -44,7 +45,6 @@ class CaloDigitiser(Algorithm):
         digits = self._digitiser.digitise(keys, *sim_hits(frames, p.InputHits[0], self._infos))
         count = len(digits.energy)
         one_each = np.arange(count + 1)
-        own = np.arange(count) - np.repeat(digits.offsets[:-1], np.diff(digits.offsets))
         return {
             **collection(
                 p.OutputHits[0],
@@ -58,7 +58,7 @@ class CaloDigitiser(Algorithm):
                 digits.offsets,
                 {"weight": np.ones(count, np.float32)},
                 {
-                    "from": (one_each, own, self._output.collection_id),
+                    "from": (one_each, ranks(digits.offsets), self._output.collection_id),
                     "to": (one_each, digits.hit, self._input.collection_id),
                 },
             ),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from k4calofast.arrays import Indices, Ints, Mask
+from k4calofast.arrays import Indices, Ints, Mask, owners
 from k4calofast.events.columns import OWN_COLLECTION, Contributions, Hits
 from k4calofast.events.edm4hep import (
     CALO_HIT_CONTRIBUTION,
@@ -101,7 +101,7 @@ class _Known:
     def subset(self, name: str) -> Indices:
         """Read a subset of these particles, counted over all events."""
         offsets, index, collection = subset(self._frames, name)
-        event = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        event = owners(offsets)
         for number in np.unique(collection).tolist():
             rows = np.flatnonzero(collection == number)
             if not self._ours(number, index[rows], event[rows], name).all():
