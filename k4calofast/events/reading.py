@@ -349,6 +349,9 @@ class EventSource:
                     "or kind of file?); files of one job must be alike"
                 )
 
+    def close(self) -> None:
+        """Do nothing: files are closed when they have been read."""
+
     def chunks(self, start: int, stop: int, size: int) -> Iterator[Frames]:
         """Yield events `start` to `stop` in chunks of at most `size`.
 
