@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from k4calofast.exceptions import SteeringError
 
@@ -31,6 +31,13 @@ class Properties(BaseModel):
     """Base of the properties of a component: checked when set."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+
+
+def refused(error: ValidationError, name: str, value: object) -> SteeringError:
+    """Say what is wrong with a value of the property of this name."""
+    first = error.errors()[0]
+    where = "".join(f"[{part}]" for part in first["loc"][1:])
+    return SteeringError(f"{name}{where}: {first['msg']} (got {value!r})")
 
 
 def refuse_names(properties: Properties) -> None:

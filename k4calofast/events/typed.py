@@ -250,12 +250,9 @@ def sim_hits(
         particle, content = particles.content, parts.content
         contributions.particle[here] = _column(particle, "index")[rows]
         contributions.collection[here] = _column(particle, "collectionID")[rows]
-        contributions.pdg[here] = _column(content, "PDG")[rows]
-        contributions.energy[here] = _column(content, "energy")[rows]
-        contributions.time[here] = _column(content, "time")[rows]
-        contributions.position[here] = _column(content, "stepPosition")[rows]
-        if "stepLength" in content.fields:
-            contributions.step_length[here] = _column(content, "stepLength")[rows]
+        for member, column in contributions.members.items():
+            if member in content.fields or member != "stepLength":
+                column[here] = _column(content, member)[rows]
     return hits, contributions
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from k4calofast.arrays import Indices
 from k4calofast.events.columns import OWN_COLLECTION, Contributions, EventKeys, Hits, Particles
-from k4calofast.exceptions import InvalidEventError, SteeringError
+from k4calofast.exceptions import InvalidEventError
 from k4calofast.gaudi.collecting import Collector
 from k4calofast.gaudi.columns import (
     LISTED,
@@ -34,6 +34,7 @@ from k4calofast.properties import (
     CaloParticleGunProperties,
     Properties,
     refuse_names,
+    refused,
 )
 
 _S_PER_MS = 1e-3
@@ -83,12 +84,8 @@ def create(kind: str, properties: Mapping[str, Any]) -> Component:
     try:
         checked = properties_type(**properties)
     except ValidationError as error:
-        first = error.errors()[0]
-        name, *rest = first["loc"]
-        where = "".join(f"[{part}]" for part in rest)
-        raise SteeringError(f"{name}{where}: {first['msg']} (got {properties[str(name)]!r})") from (
-            error
-        )
+        name = str(error.errors()[0]["loc"][0])
+        raise refused(error, name, properties[name]) from error
     refuse_names(checked)
     return maker(checked)
 

@@ -20,6 +20,7 @@ from k4calofast.properties import (
     CaloHitMergerProperties,
     CaloParticleGunProperties,
     Properties,
+    refused,
 )
 
 OUTPUT_LEVELS = {
@@ -180,11 +181,7 @@ class Configurable:
         try:
             setattr(self.properties, key, value)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = "".join(f"[{part}]" for part in first["loc"][1:])
-            raise SteeringError(
-                f"{self.name()}.{key}{where}: {first['msg']} (got {value!r})"
-            ) from error
+            raise refused(error, f"{self.name()}.{key}", value) from error
 
     def _declares(self, key: str) -> bool:
         return key in type(self.properties).model_fields
