@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,20 +179,23 @@ def _number(line: str, name: str) -> int:
 
 def _write_bremsstrahlung(file: Path, tables: _PenelopeTables) -> None:
     """Z^2-scaled cross sections on a grid of reduced energy and log electron energy."""
-    rows = [
-        f"0 {len(_REDUCED_ENERGIES)} {len(tables.brems_energy)}",
-        " ".join(f"{k:.6g}" for k in _REDUCED_ENERGIES),
-        " ".join(f"{e:.8g}" for e in np.log(tables.brems_energy)),
-        *(" ".join(f"{s:.6g}" for s in row) for row in tables.brems),
-    ]
-    output.write(file, "\n".join(rows) + "\n")
+    text = f"0 {len(_REDUCED_ENERGIES)} {len(tables.brems_energy)}\n"
+    text += _line(_REDUCED_ENERGIES, 6) + _line(np.log(tables.brems_energy))
+    output.write(file, text + "".join(_line(row, 6) for row in tables.brems))
+
+
+def _line(values: Iterable[float], digits: int = 8) -> str:
+    return " ".join(f"{value:.{digits}g}" for value in values) + "\n"
+
+
+def _lines(energy: Floats, values: Floats) -> str:
+    return "".join(map(_line, zip(energy, values, strict=True)))
 
 
 def _vector(energy: Floats, values: Floats) -> str:
     """A G4PhysicsFreeVector in ASCII."""
     head = f"{energy[0]:.8g} {energy[-1]:.8g} {len(energy)}\n{len(energy)}\n"
-    rows = (f"{e:.8g} {v:.8g}\n" for e, v in zip(energy, values, strict=True))
-    return head + "".join(rows)
+    return head + _lines(energy, values)
 
 
 def _increasing(energy: Floats) -> Floats:
@@ -223,10 +227,7 @@ def _write_photoelectric(folder: Path, z: int, tables: _PenelopeTables) -> None:
         _high_energy_fit(energy, np.maximum(part, 1e-30), start)
         for part in np.cumsum(shells, axis=1).T[:-1]
     ]
-    fits = "".join(
-        f"{edge:.8g} " + " ".join(f"{a:.8g}" for a in fit) + "\n"
-        for edge, fit in zip(edges, [*sums, above], strict=True)
-    )
+    fits = "".join(_line((edge, *fit)) for edge, fit in zip(edges, [*sums, above], strict=True))
     for kind in ("high", "low"):
         head = f"{len(edges)} {len(edges)} {start:.8g}\n"
         (folder / f"pe-{kind}-{z}.dat").write_text(head + fits)
@@ -245,8 +246,7 @@ def _write_photoelectric(folder: Path, z: int, tables: _PenelopeTables) -> None:
         for i, shell in enumerate(shells.T):
             used = (shell > 0) & (energy < 2 * start)
             e, v = energy[used], (shell * energy**3)[used]
-            text += f"{e[0]:.8g} {e[-1]:.8g} {len(e)} {i}\n"
-            text += "".join(f"{a:.8g} {b:.8g}\n" for a, b in zip(e, v, strict=True))
+            text += f"{e[0]:.8g} {e[-1]:.8g} {len(e)} {i}\n" + _lines(e, v)
         (folder / f"pe-ss-cs-{z}.dat").write_text(text)
     (folder / f"pe-cs-{z}.dat").write_text(_vector(energy[table], weighted[table]))
 

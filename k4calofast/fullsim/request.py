@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Protocol
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from k4calofast.arrays import Floats
 from k4calofast.detector import load
@@ -25,8 +25,7 @@ from k4calofast.exceptions import FileFormatError, SteeringError
 
 _MOST_BINS = 1000
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Weight = Annotated[FiniteFloat, Field(gt=0)]
 
 
 class Conditioned(Protocol):
@@ -53,7 +52,7 @@ class Axis(_Strict):
         One per bin: one of the factors of the density.
     """
 
-    edges: Annotated[tuple[Finite, ...], Field(min_length=2, max_length=_MOST_BINS + 1)]
+    edges: Annotated[tuple[FiniteFloat, ...], Field(min_length=2, max_length=_MOST_BINS + 1)]
     weights: Annotated[tuple[Weight, ...], Field(min_length=1, max_length=_MOST_BINS)]
 
     @model_validator(mode="after")

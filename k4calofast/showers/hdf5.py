@@ -288,36 +288,31 @@ def own_dataset(file: Path, sample: Any, name: str, *dimensions: int) -> Any:
         or found.dtype.itemsize > _LARGEST_NUMBER
     ):
         raise FileFormatError(f"{file}: '{name}' is not a dataset of numbers")
+    if fault := _fault(found, dimensions, file.stat().st_size):
+        raise FileFormatError(f"{file}: dataset '{name}' {fault}")
+    return found
+
+
+def _fault(found: Any, dimensions: tuple[int, ...], file_size: int) -> str:
+    """Say why a dataset of numbers is not read, if so."""
     if found.external or found.is_virtual:
-        raise FileFormatError(
-            f"{file}: dataset '{name}' is stored in other files, which are not read"
-        )
+        return "is stored in other files, which are not read"
     if found.ndim not in dimensions:
-        raise FileFormatError(
-            f"{file}: dataset '{name}' has the shape {found.shape}, {dimensions[-1]} dimensions "
-            "are needed"
-        )
+        return f"has the shape {found.shape}, {dimensions[-1]} dimensions are needed"
     if found.size > _MOST_VALUES:
-        raise FileFormatError(
-            f"{file}: dataset '{name}' has {found.size} values, more than {_MOST_VALUES}"
-        )
+        return f"has {found.size} values, more than {_MOST_VALUES}"
     made = found.id.get_create_plist()
     filters = {made.get_filter(place)[0] for place in range(made.get_nfilters())}
     if filters - _FILTERS:
-        raise FileFormatError(
-            f"{file}: dataset '{name}' went through HDF5's filter {min(filters - _FILTERS)}; "
-            "deflate, lzf, shuffle and fletcher32 are read"
-        )
+        known = "deflate, lzf, shuffle and fletcher32 are read"
+        return f"went through HDF5's filter {min(filters - _FILTERS)}; {known}"
     size = found.dtype.itemsize
     if found.chunks is not None and math.prod(found.chunks) * size > _LARGEST_CHUNK:
-        raise FileFormatError(
-            f"{file}: dataset '{name}' has chunks {found.chunks}, more than {_LARGEST_CHUNK} bytes"
-        )
+        return f"has chunks {found.chunks}, more than {_LARGEST_CHUNK} bytes"
     stored = found.id.get_storage_size()
-    most = min(stored, file.stat().st_size) * (_MOST_PACKED if filters & _PACKERS else 1)
-    if found.size * size > most:
-        raise FileFormatError(
-            f"{file}: dataset '{name}' has {found.size} values, and {stored} bytes in the file: "
-            "some were never written, or it is damaged"
+    if found.size * size > min(stored, file_size) * (_MOST_PACKED if filters & _PACKERS else 1):
+        return (
+            f"has {found.size} values, and {stored} bytes in the file: some were never written, "
+            "or it is damaged"
         )
-    return found
+    return ""

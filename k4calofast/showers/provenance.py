@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
 
 
 class Provenance(BaseModel):
@@ -42,11 +40,11 @@ class Provenance(BaseModel):
     simulation: str
     physics: str
     physics_data: str
-    range_cut: Finite | None
-    magnetic_field: Finite | None
+    range_cut: FiniteFloat | None
+    magnetic_field: FiniteFloat | None
     geometry: str
     sampling: str
-    coverage: Annotated[dict[int, dict[str, tuple[Finite, Finite]]], Field(min_length=1)]
+    coverage: Annotated[dict[int, dict[str, tuple[FiniteFloat, FiniteFloat]]], Field(min_length=1)]
     seed: int | None
     repetition: int = 0
     software: str

@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 from particle import Particle
 
+from k4calofast.arrays import Floats, Floats32
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import FileFormatError, OutputError
 from k4calofast.output import NewFile
@@ -178,7 +179,10 @@ def read(file: Path, binning: Path, only_energies: bool = False) -> CrystalShowe
         if _KNOWN & set(sample):
             conditions, cell, beside = _known(file, sample, len(deposits))
         elif only_energies:
-            conditions, cell, beside = _nothing_known(momentum)
+            count = len(momentum)
+            conditions = np.zeros((count, len(CONDITIONS)))
+            conditions[:, 0] = momentum
+            cell, beside = np.full(count, -1, np.int32), np.zeros(count, np.float32)
         else:
             raise FileFormatError(
                 f"{file}: no dataset 'conditions', so nothing is known of the particles but "
@@ -295,10 +299,17 @@ def _known(
     file: Path, sample: Any, count: int
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
     """Conditions, cells and energies beside the window, of a sample that `write` wrote."""
+    shapes = {"conditions": (count, len(CONDITIONS)), "cell": (count,), "beside": (count,)}
     conditions, cell, beside = (
-        _extra(file, sample, name, (count, *row))
-        for name, row in (("conditions", (len(CONDITIONS),)), ("cell", ()), ("beside", ()))
+        own_dataset(file, sample, name, len(shapes[name])) for name in shapes
     )
+    for name, found in zip(shapes, (conditions, cell, beside), strict=True):
+        if found.shape != shapes[name]:
+            raise FileFormatError(
+                f"{file}: dataset '{name}' has the shape {found.shape}, not {shapes[name]}"
+            )
+    if cell.dtype != np.int32:
+        raise FileFormatError(f"{file}: dataset 'cell' is {cell.dtype}, not int32")
     if conditions.attrs.get("description") != _CONDITIONS:
         raise FileFormatError(
             f"{file}: dataset 'conditions' does not say that it holds {_CONDITIONS}"
@@ -306,16 +317,7 @@ def _known(
     return conditions[:], cell[:], beside[:]
 
 
-def _extra(file: Path, sample: Any, name: str, shape: tuple[int, ...]) -> Any:
-    found = own_dataset(file, sample, name, len(shape))
-    if found.shape != shape:
-        raise FileFormatError(f"{file}: dataset '{name}' has the shape {found.shape}, not {shape}")
-    if name == "cell" and found.dtype != np.int32:
-        raise FileFormatError(f"{file}: dataset 'cell' is {found.dtype}, not int32")
-    return found
-
-
-def _momentum(file: Path, incident: npt.NDArray[Any], pdg: int) -> npt.NDArray[np.float64]:
+def _momentum(file: Path, incident: npt.NDArray[Any], pdg: int) -> Floats:
     """(N,) GeV, from the total energies in MeV."""
     energy = _doubles(incident) * _GEV
     mass = _mass(pdg)
@@ -324,11 +326,11 @@ def _momentum(file: Path, incident: npt.NDArray[Any], pdg: int) -> npt.NDArray[n
             f"{file}: dataset 'incident_energies' holds NaN, or energies not above the mass of the "
             f"particle {pdg}, or above {LARGEST:g} GeV"
         )
-    momentum: npt.NDArray[np.float64] = np.sqrt((energy - mass) * (energy + mass))
+    momentum: Floats = np.sqrt((energy - mass) * (energy + mass))
     return momentum
 
 
-def _energies(file: Path, deposits: Any, bins: Binning) -> npt.NDArray[np.float32]:
+def _energies(file: Path, deposits: Any, bins: Binning) -> Floats32:
     """(N, rows, columns) GeV, read piece by piece: files hold double precision."""
     rows, alpha = bins.layers[0]
     count, columns = len(deposits), len(bins.layers) * alpha
@@ -351,20 +353,10 @@ def _check_energies(file: Path, name: str, values: npt.NDArray[Any]) -> None:
         )
 
 
-def _doubles(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def _doubles(values: npt.NDArray[Any]) -> Floats:
     """The numbers in double precision; that some are none is for others to say."""
     with np.errstate(invalid="ignore"):
         return values.astype(np.float64)
-
-
-def _nothing_known(
-    momentum: npt.NDArray[np.float64],
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """Conditions, cells and energies beside the window of a sample that has none."""
-    count = len(momentum)
-    conditions = np.zeros((count, len(CONDITIONS)))
-    conditions[:, 0] = momentum
-    return conditions, np.full(count, -1, np.int32), np.zeros(count, np.float32)
 
 
 def _counted(layers: tuple[tuple[int, int], ...]) -> str:

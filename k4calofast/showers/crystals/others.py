@@ -36,13 +36,7 @@ def read_others(
     ROOT with BESIII's tree ``Event``             `besiii_raw`
     ============================================  ================
 
-    Raises
-    ------
-    FileFormatError
-        If the file is none of these, is damaged, holds no showers, or energies that are NaN or
-        negative.
-    MissingCollectionError, InvalidEventError
-        See `edm4hep.read`.
+    Errors are those of `k4calofast.showers.reading.read`.
     """
     magic = hdf5.start(file)
     if magic == hdf5.SIGNATURE:
