@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
-from k4calofast.training.dense import dense
+from k4calofast.training.dense import dense, zeroed
 
 Bounded = Callable[[Tensor], Tensor]
 """Keeps numbers where the network knows them: `ShowerVariables.bounded`."""
@@ -57,10 +57,7 @@ class Velocity(nn.Module):
         self.time = nn.ModuleList(nn.Linear(64, 2 * width, bias=False) for _ in range(blocks))
         self.outer = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
         self.last = nn.Linear(width, dimension)
-        for layer in (*self.outer, self.last):
-            assert isinstance(layer, nn.Linear)  # noqa: S101 - for the type checker
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        zeroed(*self.outer, self.last)
 
     def of(self, features: Tensor) -> Context:
         """Return what features (N, features) contribute."""

@@ -40,7 +40,7 @@ from zuko.transforms import MonotonicRQSTransform
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.spectra import MatchedSettings, Spectra, Standardised
 from k4calofast.training.crystals.variables import ShowerVariables
-from k4calofast.training.dense import dense
+from k4calofast.training.dense import dense, zeroed
 from k4calofast.training.family import Shape, Stage
 
 BOUND, BOUND_OF_ENERGY = 10.0, 5.0
@@ -294,10 +294,6 @@ class Spline(MonotonicRQSTransform):  # type: ignore[misc]
         place = torch.where(usual, 2 * c, root - b) / torch.where(usual, b + root, 2 * a)
         return torch.where(y.abs() < bins.bound, x0 + place * width, y)
 
-    def knots(self) -> tuple[Tensor, Tensor]:
-        """Return positions and values, and logarithms of slopes, at the knots."""
-        return self.ends, self.logarithms
-
 
 class Conditioner(nn.Module):
     """A masked network (MADE, arXiv:1502.03509): splines of cells, given those of earlier passes.
@@ -341,8 +337,7 @@ class Conditioner(nn.Module):
         self.context = nn.ModuleList(
             nn.Linear(_EMBEDDING, width * (1 if number == 0 else 2)) for number in range(layers + 1)
         )
-        for tensor in (self.last.weight, self.last.bias):
-            nn.init.zeros_(tensor)
+        zeroed(self.last)
 
     def forward(self, numbers: Tensor, embedded: Tensor) -> Spline:
         """Return splines of sorted numbers (N, numbers), given them all."""
@@ -524,6 +519,5 @@ class Imitation(_OfNumbers):
 
 def apart(one: Spline, other: Spline) -> Tensor:
     """How far splines are apart: squares of the differences of their knots."""
-    (ends, slopes), (other_ends, other_slopes) = one.knots(), other.knots()
-    differences = ((ends - other_ends) ** 2).mean()
-    return 2 * differences + _WEIGHT_OF_SLOPES * ((slopes - other_slopes) ** 2).mean()
+    ends = ((one.ends - other.ends) ** 2).mean()
+    return 2 * ends + _WEIGHT_OF_SLOPES * ((one.logarithms - other.logarithms) ** 2).mean()

@@ -27,7 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import reduce
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
@@ -40,7 +40,7 @@ from k4calofast.training.crystals.missing import Missing, MissingEnergy, Missing
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.spectra import MatchedSettings, Spectra, Standardised
 from k4calofast.training.crystals.variables import CUT, EMPTY, ShowerVariables
-from k4calofast.training.dense import dense
+from k4calofast.training.dense import dense, zeroed
 from k4calofast.training.family import Shape, Stage
 
 _UNIT = 5.0
@@ -141,10 +141,7 @@ class Trunk(nn.Module):
         self.both = nn.ModuleList(nn.Linear(embedding, 2 * width) for _ in range(blocks))
         self.outer = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
         self.last = nn.Linear(width, outputs)
-        for layer in self.outer:
-            assert isinstance(layer, nn.Linear)  # noqa: S101 - for the type checker
-            nn.init.zeros_(layer.bias)
-            nn.init.zeros_(layer.weight)
+        zeroed(*self.outer)
 
     def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
         """Return (N, outputs) for x (N, inputs) and the embedded conditions (N, embedding)."""
@@ -244,13 +241,9 @@ class Density(nn.Module):
     def __init__(self, latent: int, embedding: int, couplings: int) -> None:
         super().__init__()
         self.part = latent // 2
-        self.layers = nn.ModuleList(
-            Trunk(self.part, 2 * self.part, embedding, 96, 1) for _ in range(couplings)
-        )
-        for layer in self.layers:
-            assert isinstance(layer, Trunk)  # noqa: S101 - for the type checker
-            nn.init.zeros_(layer.last.weight)
-            nn.init.zeros_(layer.last.bias)
+        trunks = [Trunk(self.part, 2 * self.part, embedding, 96, 1) for _ in range(couplings)]
+        zeroed(*(trunk.last for trunk in trunks))
+        self.layers = nn.ModuleList(trunks)
 
     def _halves(self, x: Tensor, number: int) -> tuple[Tensor, Tensor]:
         """Return what stays in a layer, and what changes."""
@@ -365,8 +358,7 @@ class PostProcessor(nn.Module):
         self.first = nn.Linear(1, width, bias=False)
         self.second = nn.Linear(width, width)
         self.last = nn.Linear(width, 1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        zeroed(self.last)
 
     def forward(self, numbers: Tensor, given: Tensor) -> Tensor:
         """Corrected numbers (N, cells); what is empty stays so."""
@@ -521,7 +513,7 @@ class CriticsStage(_Stage, Turns):
     def training_step(self, rows: Tensor) -> Tensor:
         """Train critics, then the autoencoder; return the bound."""
         given = self.given(rows)
-        real = self.seen(self.filled(given.numbers), given.total)
+        real = self.seen(given.numbers.nan_to_num(EMPTY), given.total)
         network, s = self.family.autoencoder, self.family.settings
         embedded = network.embedding(given.told)
         code = network.encode(given.numbers, embedded)
@@ -557,10 +549,6 @@ class CriticsStage(_Stage, Turns):
         """Showers of latent numbers, as the critic sees them."""
         spectra = self.family.autoencoder.decode(latent, embedded)
         return self.seen(spectra.draw_softly(torch.randn_like(spectra.means[:, 0])), total)
-
-    def filled(self, numbers: Tensor) -> Tensor:
-        """Numbers with `EMPTY` instead of NaN."""
-        return torch.where(numbers.isnan(), torch.full_like(numbers, EMPTY), numbers)
 
     def seen(self, numbers: Tensor, total: Tensor) -> Tensor:
         """What the critic sees (N, 2 cells): numbers, and energies over the total."""
@@ -609,19 +597,6 @@ def contest(
 class PostStage(_Stage):
     """Discrepancies between cells that were made and those of the sample."""
 
-    def __init__(self, name: str, family: VAE, *others: Any) -> None:
-        super().__init__(name, family, *others)
-        rows, columns = family.shape.window
-        place = torch.arange(rows * columns).reshape(rows, columns)
-        near = [
-            place[
-                max(rows // 2 - reach, 0) : rows // 2 + reach + 1,
-                max(columns // 2 - reach, 0) : columns // 2 + reach + 1,
-            ].flatten()
-            for reach in (1, 2)
-        ]
-        self.near = [near[0], near[1][~torch.isin(near[1], near[0])]]
-
     def loss(self, rows: Tensor) -> Tensor:
         family, given = self.family, self.given(rows)
         network = family.autoencoder
@@ -632,10 +607,10 @@ class PostStage(_Stage):
             choice = torch.rand(given.numbers.shape, device=self.device)
             before = spectra.draw(choice, torch.randn_like(choice))
         made: Tensor = family.post(before, given.told)
-        real = torch.where(given.numbers.isnan(), torch.zeros(()), given.numbers)
+        real = given.numbers.nan_to_num(0.0)
         fake = torch.where(before > CUT, made, torch.zeros(()))
-        momentum = family.features(self.sample.pdg[rows], self.sample.conditions[rows])
-        momentum = 3 * momentum[:, len(family.shape.kinds) :][:, :1]
+        first = len(family.shape.kinds)
+        momentum = 3 * family.given(self.sample, rows)[:, first : first + 1]
         loss = torch.zeros((), device=self.device)
         for pair in self.views(real, fake):
             loss = loss + discrepancy(*(torch.cat([side, momentum], 1) for side in pair))
@@ -650,7 +625,8 @@ class PostStage(_Stage):
         ordered = [numbers.sort(1, descending=True).values for numbers in (real, fake)]
         for start in range(0, min(24, real.shape[1]), 4):
             yield ordered[0][:, start : start + 8], ordered[1][:, start : start + 8]
-        for cells in self.near:
+        ring = self.family.spectra.ring
+        for cells in (ring <= 1, ring == 2):
             yield real[:, cells], fake[:, cells]
 
 
