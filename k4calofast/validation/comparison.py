@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.arrays import Floats
+from k4calofast.arrays import Floats, Mask
 from k4calofast.validation.closure import closure
 from k4calofast.validation.kinds import Kind
 from k4calofast.validation.metrics import (
+    Separation,
     SpectrumDistance,
     coverage,
+    distinct,
     frechet_distance,
     kernel_distance,
     separation,
@@ -28,6 +30,12 @@ Progress = Callable[[str], None]
 
 _MOST_CLASSIFIED = 40_000
 """Showers of each sample that a classifier gets, at most."""
+
+_NEAR = 1e-3
+"""Momenta that differ by less than this, relatively, are one."""
+
+_MOST_MOMENTA, _BINS, _LEAST = 12, 5, 60
+"""With more momenta, there are so many bins at most; and showers in each if it is not the only."""
 
 
 def compare(
@@ -68,28 +76,26 @@ def compare(
         first: Sample, second: Sample, groups: list[Group], what: str, paired: bool
     ) -> Distances:
         progress(f"{what}: spectra, closure and clouds")
+        points = standardised(*(columns(kind, sample) for sample in (first, second)))
         found = Distances(
             rows=[kind.row(first, second, group) for group in groups],
             closure=closure(first, second, kind.conditions, kind.compared, paired=paired),
             spectra=_spectra(kind, first, second),
-            clouds={},
-            separations={},
+            clouds={
+                "fpd": frechet_distance(*points),
+                "kpd": kernel_distance(*points),
+                **coverage(*points),
+            },
+            separations={name: separated(name, first, second, what) for name in names},
             own=kind.own(first, second, groups),
         )
-        points = standardised(*(columns(kind, sample) for sample in (first, second)))
-        clouds = {
-            "fpd": frechet_distance(*points),
-            "kpd": kernel_distance(*points),
-            **coverage(*points),
-        }
-        separations = {}
-        for name in names:
-            classifier = kind.classifiers[name]
-            progress(f"{what}: {classifier.what}")
-            sides = (evenly(classifier.features(one), _MOST_CLASSIFIED) for one in (first, second))
-            separations[name] = separation(*sides, method=classifier.method)
-        found = replace(found, clouds=clouds, separations=separations)
         return replace(found, checks=kind.checks(first, second, found, gates))
+
+    def separated(name: str, first: Sample, second: Sample, what: str) -> Separation:
+        classifier = kind.classifiers[name]
+        progress(f"{what}: {classifier.what}")
+        sides = (evenly(classifier.features(side), _MOST_CLASSIFIED) for side in (first, second))
+        return separation(*sides, method=classifier.method)
 
     groups = kind.groups(reference)
     from_reference = distances(reference, generated, groups, "generator", True)
@@ -98,9 +104,8 @@ def compare(
         itself = distances(reference, again, groups, "reference", True)
     else:
         itself_is = "two halves of the reference"
-        one, other, parts = kind.halves(reference, groups)
-        halves = reference.take(one), reference.take(other)
-        itself = distances(*halves, parts, "reference", False)
+        first, second, parts = kind.halves(reference, groups)
+        itself = distances(reference.take(first), reference.take(second), parts, "reference", False)
     return Comparison(reference, generated, groups, from_reference, itself, itself_is)
 
 
@@ -112,6 +117,27 @@ def columns(kind: Kind, sample: Sample) -> Floats:
 def evenly(values: npt.NDArray[Number], most: int) -> npt.NDArray[Number]:
     """At most so many of the rows, evenly: samples may be ordered by momentum."""
     return values[:: max(-(-len(values) // most), 1)]
+
+
+def by_momentum(
+    momentum: Floats, rows: Mask, edges: Callable[[Floats, int], Floats]
+) -> Iterator[Mask]:
+    """Rows of each momentum, or of each bin if there are many momenta.
+
+    Parameters
+    ----------
+    momentum, rows
+        (N,) GeV, and which are chosen from.
+    edges
+        Given the momenta of these and the number of bins, (bins + 1,) edges.
+    """
+    values = distinct(momentum[rows], _NEAR)
+    if len(values) <= _MOST_MOMENTA:
+        yield from (rows & (np.abs(momentum - value) < _NEAR * value) for value in values)
+        return
+    bins = int(np.clip(rows.sum() // _LEAST, 1, _BINS))
+    number = np.searchsorted(edges(momentum[rows], bins)[1:-1], momentum, side="right")
+    yield from (rows & (number == index) for index in range(bins))
 
 
 def pairs(groups: Sequence[Group], rng: np.random.Generator) -> list[npt.NDArray[np.int64]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from k4calofast.arrays import Floats
-from k4calofast.validation.metrics import Value, z_score
+from k4calofast.validation.metrics import Value, mean_of, z_score
 from k4calofast.validation.observables import width68, width68_error
 
 NAMES = {22: "photon", 11: "electron", -11: "positron"}
@@ -70,7 +70,8 @@ class Check:
     @property
     def words(self) -> str:
         """One line."""
-        return f"{self.where}: {self.gate} {self.value:+.4f} ± {self.error:.4f} (gate {self.limit})"
+        figure = Value(self.value, self.error)
+        return f"{self.where}: {self.gate} {figure:+.4f} (gate {self.limit})"
 
     def data(self) -> dict[str, object]:
         """Return all of it, for JSON."""
@@ -88,9 +89,7 @@ def checked(gate: str, limit: float, values: Mapping[str, Value], tests: int = 0
 
 def relative_mean(reference: Floats, generated: Floats) -> Value:
     """Relative difference of the means of two samples that belong together row by row."""
-    middle = float(reference.mean()) or 1.0
-    difference = (generated - reference) / middle
-    return Value(float(difference.mean()), float(difference.std() / np.sqrt(len(difference))))
+    return mean_of((generated - reference) / (float(reference.mean()) or 1.0))
 
 
 def relative_width(reference: Floats, generated: Floats) -> Value:

@@ -64,8 +64,6 @@ class Kind:
         together, with their groups.
     row
         Figures of a group, given the reference and another sample.
-    own
-        What else is compared, given the same and the groups.
     checks
         Figures beside their gates, given the same, what was found of them, and the limits.
     gates, meanings
@@ -76,15 +74,18 @@ class Kind:
         Columns of the table of groups, and what a reader must know of them.
     resolution
         The figure that is the energy resolution.
-    tables
-        More tables, in the report's order.
-    numbers, facts
-        The kind's own numbers for JSON, given the reference's showers as they were read, and what a
-        reader should know of them, in sentences.
+    numbers
+        The kind's own numbers for JSON, given the reference's showers as they were read.
     pictures
         To be drawn.
     batches, average
         Showers per call whose time is measured, and how calls are averaged.
+    facts
+        What a reader should know of the kind's own numbers, in sentences.
+    tables
+        More tables, in the report's order.
+    own
+        What else is compared, given the reference, another sample and the groups.
     """
 
     readout: Callable[[ModelCard, Source, float], Readout]
@@ -96,7 +97,6 @@ class Kind:
     groups: Callable[[Sample], list[Group]]
     halves: Callable[[Sample, list[Group]], Halves]
     row: Callable[[Sample, Sample, Group], Row]
-    own: Callable[[Sample, Sample, list[Group]], Any]
     checks: Callable[[Sample, Sample, Distances, Mapping[str, float]], list[Check]]
     gates: Mapping[str, float]
     meanings: Mapping[str, str]
@@ -104,12 +104,13 @@ class Kind:
     columns: Mapping[str, Column]
     notes: str
     resolution: str
-    tables: Callable[[Comparison], list[Table]]
     numbers: Callable[[Reference, Comparison], dict[str, Any]]
-    facts: Callable[[Mapping[str, Any]], list[str]]
     pictures: Sequence[Picture]
     batches: tuple[int, ...]
     average: Callable[[Sequence[float]], Any]
+    facts: Callable[[Mapping[str, Any]], list[str]] = lambda _: []
+    tables: Callable[[Comparison], list[Table]] = lambda _: []
+    own: Callable[[Sample, Sample, list[Group]], Any] = lambda *_: None
 
 
 def of(card: ModelCard) -> Kind:
@@ -121,6 +122,5 @@ def of(card: ModelCard) -> Kind:
         If there is no such calorimeter.
     """
     name = detector.load(card.detector).kind
-    found = import_module(f"k4calofast.validation.{name}.kind")
-    kind: Kind = found.KIND
+    kind: Kind = import_module(f"k4calofast.validation.{name}.kind").KIND
     return kind

@@ -27,10 +27,22 @@ _LEAST_IN_A_BIN = 25
 
 @dataclass(frozen=True)
 class Value:
-    """A number and its standard error."""
+    """A number and its standard error; a format is that of both, a sign the number's alone."""
 
     value: float
     error: float
+
+    def __format__(self, form: str) -> str:
+        return f"{self.value:{form}} ± {self.error:{form.lstrip('+')}}"
+
+    def scaled(self, factor: float) -> Value:
+        """Return the same in another unit."""
+        return Value(factor * self.value, factor * self.error)
+
+
+def mean_of(values: Floats) -> Value:
+    """Mean of values (N,), and its standard error."""
+    return Value(float(values.mean()), float(values.std() / np.sqrt(len(values))))
 
 
 @dataclass(frozen=True)
@@ -147,6 +159,11 @@ class Separation:
     error: float
     p_value: float
     roc: Floats
+
+    @property
+    def area(self) -> Value:
+        """The mean and its error."""
+        return Value(self.mean, self.error)
 
 
 def separation(
@@ -304,7 +321,7 @@ def kernel_distance(
         )
         within = (xx.sum() - np.trace(xx) + yy.sum() - np.trace(yy)) / (size * (size - 1))
         found.append(within - 2 * xy.mean())
-    return Value(float(np.mean(found)), float(np.std(found) / np.sqrt(batches)))
+    return mean_of(np.array(found))
 
 
 def coverage(
@@ -338,15 +355,10 @@ def coverage(
 
     apart = pairwise_distances(real, fake)
     in_real, in_fake = apart < reach(real)[:, None], apart < reach(fake)[None]
-    fractions = {
+    fractions: dict[str, Any] = {
         "precision": in_real.any(0),
         "recall": in_fake.any(1),
         "coverage": in_real.any(1),
     }
-    result = {
-        name: Value(float(hit.mean()), float(np.sqrt(hit.mean() * (1 - hit.mean()) / size)))
-        for name, hit in fractions.items()
-    }
-    density = in_real.sum(0) / neighbours
-    result["density"] = Value(float(density.mean()), float(density.std() / np.sqrt(size)))
-    return result
+    fractions["density"] = in_real.sum(0) / neighbours
+    return {name: mean_of(values.astype(np.float64)) for name, values in fractions.items()}

@@ -41,10 +41,7 @@ def distance(objective: str, model: Model, reference: Reference, seed: int = 0) 
     """
     kind = kinds.of(model.card)
     reference, _ = reference.comparable(model.card, seed)
-    showers, readout = reference.showers, reference.readout
-    expected = readout.observed(readout.simulated(showers, seed))
-    generated = readout.observed(readout.generated(model, showers, seed))
-    value = measured(objective, kind, expected, generated)
+    value = measured(objective, kind, *reference.samples(model, seed))
     if not math.isfinite(value):
         raise ModelError(f"model '{model.card.name}': {objective} is {value}")
     return value
@@ -52,7 +49,7 @@ def distance(objective: str, model: Model, reference: Reference, seed: int = 0) 
 
 def measured(objective: str, kind: Kind, reference: Sample, generated: Sample) -> float:
     """Return how far apart two samples of the same particles are, row by row; see `distance`."""
-    return _MEASURES[objective](kind, reference, generated)
+    return _MEASURES[objective][1](kind, reference, generated)
 
 
 def chi2_ndf(reference: Sample, generated: Sample) -> float:
@@ -80,10 +77,6 @@ def chi2_ndf(reference: Sample, generated: Sample) -> float:
     return chi2 / max(ndf, 1)
 
 
-def _chi2(_: Kind, reference: Sample, generated: Sample) -> float:
-    return chi2_ndf(reference, generated)
-
-
 def _fpd(kind: Kind, reference: Sample, generated: Sample) -> float:
     points = standardised(*(columns(kind, sample) for sample in (reference, generated)))
     return frechet_distance(*points).value
@@ -108,19 +101,13 @@ def _closure(kind: Kind, reference: Sample, generated: Sample) -> float:
     return float(np.sqrt(np.mean([bin_.shift**2 for bin_ in found]))) if found else math.nan
 
 
-_MEASURES: dict[str, Callable[[Kind, Sample, Sample], float]] = {
-    "chi2": _chi2,
-    "fpd": _fpd,
-    "auc_observables": _area("observables"),
-    "auc_cells": _area("cells"),
-    "closure": _closure,
+_MEASURES: dict[str, tuple[str, Callable[[Kind, Sample, Sample], float]]] = {
+    "chi2": ("chi2/NDF of the total energy", lambda _, *samples: chi2_ndf(*samples)),
+    "fpd": ("Frechet distance of the observables", _fpd),
+    "auc_observables": ("AUC on the observables", _area("observables")),
+    "auc_cells": ("AUC on the cells", _area("cells")),
+    "closure": ("shift of means in bins of the conditions, RMS", _closure),
 }
 
-OBJECTIVES = {
-    "chi2": "chi2/NDF of the total energy",
-    "fpd": "Frechet distance of the observables",
-    "auc_observables": "AUC on the observables",
-    "auc_cells": "AUC on the cells",
-    "closure": "shift of means in bins of the conditions, RMS",
-}
+OBJECTIVES = {name: words for name, (words, _) in _MEASURES.items()}
 """What `distance` measures, by name; AUC on the cells is of crystals alone."""

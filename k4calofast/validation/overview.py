@@ -99,9 +99,7 @@ class Overview(_Read):
 def fidelity(distances: Distances, resolution: str) -> Fidelity:
     """Take the worst of all figures; that of the energy resolution has this name."""
     rows = {row.group.where: row.figures for row in distances.rows}
-    closure = {
-        bin_.where(bin_.observable): Value(bin_.shift, bin_.error) for bin_ in distances.closure
-    }
+    closure = {bin_.where(bin_.observable): bin_.figure for bin_ in distances.closure}
     return Fidelity(
         mean_energy=_worst({where: figures["mean"] for where, figures in rows.items()}),
         resolution=_worst({where: figures[resolution] for where, figures in rows.items()}),

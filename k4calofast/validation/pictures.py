@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from k4calofast.validation.closure import BINS, matrix
 from k4calofast.validation.drawing import (
     BLACK,
     RED,
+    SIDES,
     SMALL,
     USUAL,
     Picture,
@@ -21,6 +23,8 @@ from k4calofast.validation.drawing import (
     with_ratio,
 )
 from k4calofast.validation.fidelity import NAMES
+from k4calofast.validation.kinds import Classifier
+from k4calofast.validation.metrics import Value
 from k4calofast.validation.observables import Observable
 from k4calofast.validation.results import Comparison, Group
 
@@ -72,6 +76,58 @@ def at_momenta(
             panels[0].set_title(f"{NAMES.get(pdg, pdg)}, {momentum:.3g} GeV", fontsize=USUAL)
             panels[1].set_xlabel(label)
     finished(axes, entries)
+    return figure
+
+
+def curves(
+    plt: Any,
+    comparison: Comparison,
+    figures: Callable[[int, int], Mapping[str, Value]],
+    logarithmic: Collection[str] = (),
+) -> Any:
+    """Draw figures of groups against the momentum, with a line for each pair of angles.
+
+    Parameters
+    ----------
+    figures
+        By their titles, given the number of a sample and that of a group.
+    logarithmic
+        Titles of those that are drawn so.
+    """
+    groups = comparison.groups
+    found = [[figures(side, number) for number in range(len(groups))] for side in range(len(SIDES))]
+    titles, kinds = list(found[0][0]), list(comparison.reference.kinds)
+    size = (4.0 * len(kinds), 2.3 * len(titles))
+    figure, axes = plt.subplots(
+        len(titles), len(kinds), figsize=size, squeeze=False, layout="constrained", sharex=True
+    )
+    for column, pdg in enumerate(kinds):
+        mine = [number for number, group in enumerate(groups) if group.pdg == pdg]
+        lines = cycle(("-", "--", ":", "-."))
+        for angles in dict.fromkeys(groups[number].angles for number in mine):
+            line, drawn = next(lines), [n for n in mine if groups[n].angles == angles]
+            at = "" if angles is None else f", {angles[0]:.2f}, {angles[1]:.2f} rad"
+            momentum = [groups[number].momentum for number in drawn]
+            for side, (colour, label) in zip(found, SIDES, strict=True):
+                for panel, title in zip(axes[:, column], titles, strict=True):
+                    values = [side[number][title] for number in drawn]
+                    panel.errorbar(
+                        momentum,
+                        [value.value for value in values],
+                        [value.error for value in values],
+                        fmt=f".{line}",
+                        color=colour,
+                        linewidth=0.8,
+                        label=label + at,
+                    )
+        axes[0, column].set_title(NAMES.get(pdg, str(pdg)), fontsize=USUAL)
+        axes[-1, column].set_xscale("log")
+        axes[-1, column].set_xlabel("momentum [GeV]")
+    for panels, title in zip(axes, titles, strict=True):
+        panels[0].set_ylabel(title)
+        for panel in panels:
+            panel.set_yscale("log" if title in logarithmic else "linear")
+    axes[-1, 0].legend(fontsize=SMALL)
     return figure
 
 
@@ -152,24 +208,23 @@ def closures(conditions: tuple[Condition, ...], observables: Mapping[str, Observ
     )
 
 
-def rocs(classifiers: Mapping[str, str]) -> Picture:
-    """Return the picture of classifiers: by their names, what they are."""
+def rocs(classifiers: Mapping[str, Classifier]) -> Picture:
+    """Return the picture of classifiers."""
 
     def draw(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
         count = len(classifiers)
         figure, axes = plt.subplots(
             1, count, figsize=(1 + 3 * count, 3.4), squeeze=False, layout="constrained"
         )
-        for panel, (name, what) in zip(axes[0], classifiers.items(), strict=True):
+        for panel, (name, classifier) in zip(axes[0], classifiers.items(), strict=True):
             for distances, colour, line in (
                 (comparison.distances, RED, "-"),
                 (comparison.itself, BLACK, "--"),
             ):
                 area = distances.separations[name]
-                label = f"{area.mean:.3f} ± {area.error:.3f}"
-                panel.plot(*area.roc, line, color=colour, label=label)
+                panel.plot(*area.roc, line, color=colour, label=f"{area.area:.3f}")
             panel.plot([0, 1], [0, 1], ":", color="gray")
-            panel.set_title(what, fontsize=8)
+            panel.set_title(classifier.what, fontsize=8)
             panel.set_xlabel("false positives")
             panel.legend(fontsize=8, loc="lower right")
         axes[0, 0].set_ylabel("true positives")

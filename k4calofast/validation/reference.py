@@ -96,6 +96,18 @@ class Reference:
             raise FileFormatError("the repetition has other particles than the reference")
         return self.take(inside), int((~inside).sum())
 
+    def samples(self, model: Generator, seed: int = 0) -> tuple[Sample, Sample]:
+        """What is observed of the showers, and of a generator's for the same particles.
+
+        Raises
+        ------
+        ModelError
+            If they have other windows than the model.
+        """
+        readout, showers = self.readout, self.showers
+        seen = readout.simulated(showers, seed), readout.generated(model, showers, seed)
+        return readout.observed(seen[0]), readout.observed(seen[1])
+
 
 def _same_particles(showers: Showers, others: Showers) -> bool:
     """Whether showers are of the same particles, row by row, as far as they know."""

@@ -102,9 +102,7 @@ def of_model(
     """
     kind = kinds.of(model.card)
     reference, _ = reference.comparable(model.card, seed)
-    showers, readout = reference.showers, reference.readout
-    expected = readout.observed(readout.simulated(showers, seed))
-    generated = readout.observed(readout.generated(model, showers, seed))
+    expected, generated = reference.samples(model, seed)
     origin = f"{model.card.name} beside {len(expected)} showers of {reference.described}"
     asked = request(kind, expected, generated, model.card.detector, origin, bounds, power)
     densities = {pdg: asked.density(pdg, part) for pdg, part in _parts(expected).items()}

@@ -144,6 +144,11 @@ class Bin:
     shift: float
     error: float
 
+    @property
+    def figure(self) -> Value:
+        """The shift and its error."""
+        return Value(self.shift, self.error)
+
     def where(self, title: str) -> str:
         """Which bin, in words, with what the observable is called."""
         return (

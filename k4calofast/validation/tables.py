@@ -61,7 +61,7 @@ def of_groups(
             number = row.others[name]
             return Cell("-" if number is None else f"{number:.2f}")
         value = row.figures[name]
-        text = in_percent(value) if percent else f"{value.value:.2f} ± {value.error:.2f}"
+        text = in_percent(value) if percent else f"{value:.2f}"
         return Cell(text, abs(value.value) > gates[name])
 
     return Table(
@@ -80,4 +80,4 @@ def of_groups(
 
 def in_percent(value: Value) -> str:
     """A relative difference and its error."""
-    return f"{100 * value.value:+.2f} ± {100 * value.error:.2f} %"
+    return f"{value.scaled(100):+.2f} %"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from k4calofast.arrays import Floats, Indices
 from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.validation.comparison import evenly, pairs
+from k4calofast.validation.comparison import by_momentum, evenly, pairs
 from k4calofast.validation.crystals.observables import (
     IMPACT,
     OBSERVABLES,
@@ -32,7 +30,8 @@ from k4calofast.validation.fidelity import (
     relative_mean,
     relative_width,
 )
-from k4calofast.validation.metrics import Value, distinct
+from k4calofast.validation.kinds import Classifier
+from k4calofast.validation.metrics import Value, mean_of
 from k4calofast.validation.results import Distances, Group, Row, Sample
 
 GATES = {
@@ -77,23 +76,10 @@ MEANINGS = {
     "pion_width": "width of the neutral pion's peak, relative difference",
 }
 
-WHAT = {
-    "observables": "boosted trees on the observables",
-    "cells": "boosted trees on the cells",
-    "network": "a small network on the cells",
-}
-"""Classifiers, in words."""
-
 _MOST_CELLS = 200_000
 """Cells of each sample whose spectra are compared, at most."""
 
 _CELL_RELATIVE, _CELL_ABSOLUTE = 0.05, 0.5e-3
-_NEAR = 1e-3
-"""Momenta that differ by less than this, relatively, are one bin."""
-
-_MOST_MOMENTA, _MOMENTUM_BINS = 12, 5
-_LEAST = 60
-"""Showers in a bin of momentum, if the sample has more bins than one."""
 
 
 @dataclass(frozen=True)
@@ -105,23 +91,11 @@ class Reconstructed:
 
     def data(self) -> dict[str, object]:
         """Return all but the masses, for JSON."""
-        plain = (int, float)
-        return {
-            "resolutions": [
-                {
-                    name: value if isinstance(value, plain) else vars(value)
-                    for name, value in vars(found).items()
-                }
-                for found in self.resolutions
-            ],
-            "pion": None
-            if self.pion is None
-            else {
-                "pairs": len(self.pion.masses),
-                "mean": vars(self.pion.mean),
-                "width": vars(self.pion.width),
-            },
-        }
+        pion = None
+        if self.pion is not None:
+            pion = asdict(self.pion)
+            pion["pairs"] = len(pion.pop("masses"))
+        return {"resolutions": [asdict(found) for found in self.resolutions], "pion": pion}
 
 
 def groups_of(sample: Sample) -> list[Group]:
@@ -130,27 +104,15 @@ def groups_of(sample: Sample) -> list[Group]:
     A sample at a few momenta has a group for each; others have bins with as many showers each, and
     their mean momentum.
     """
+
+    def edges(momentum: Floats, bins: int) -> Floats:
+        return np.quantile(momentum, np.linspace(0, 1, bins + 1))
+
     return [
-        Group(pdg, momentum, rows, number)
-        for pdg in sample.kinds
-        for number, (momentum, rows) in enumerate(_bins(sample.momentum, sample.pdg == pdg))
+        Group(pdg, float(sample.momentum[rows].mean()), rows, number)
+        for pdg, of_kind in sample.kinds.items()
+        for number, rows in enumerate(by_momentum(sample.momentum, of_kind, edges))
     ]
-
-
-def _bins(
-    momentum: Floats, kind: npt.NDArray[np.bool_]
-) -> Iterator[tuple[float, npt.NDArray[np.bool_]]]:
-    values = distinct(momentum[kind], _NEAR)
-    if len(values) <= _MOST_MOMENTA:
-        for value in values:
-            yield float(value), kind & (np.abs(momentum - value) < _NEAR * value)
-        return
-    count = int(np.clip(kind.sum() // _LEAST, 1, _MOMENTUM_BINS))
-    edges = np.quantile(momentum[kind], np.linspace(0, 1, count + 1))
-    edges[-1] = np.inf
-    for low, high in pairwise(edges):
-        chosen = kind & (momentum >= low) & (momentum < high)
-        yield float(momentum[chosen].mean()), chosen
 
 
 def halves(reference: Sample, groups: list[Group]) -> tuple[Indices, Indices, list[Group]]:
@@ -171,9 +133,9 @@ def row_of(reference: Sample, generated: Sample, group: Group) -> Row:
     blocks = [block(side.showers.energies.astype(np.float64), 5) for side in (expected, found)]
     allowed = np.maximum(_CELL_RELATIVE * blocks[0].mean(0), _CELL_ABSOLUTE)
     difference = (blocks[1] - blocks[0]) / allowed
-    apart = np.abs(difference.mean(0)).ravel()
-    error = difference.std(0).ravel() / np.sqrt(len(difference))
-    worst = int(apart.argmax())
+    worst = max(
+        map(mean_of, difference.reshape(len(difference), -1).T), key=lambda cell: abs(cell.value)
+    )
     responses = (side.observables["response"] for side in (expected, found))
     lateral = (lateral_width(side.observables) for side in (expected, found))
     figures = {
@@ -182,7 +144,7 @@ def row_of(reference: Sample, generated: Sample, group: Group) -> Row:
         "e1_e9": mean("e1_e9"),
         "e9_e25": mean("e9_e25"),
         "lateral": relative_mean(*lateral),
-        "cells": Value(float(apart[worst]), float(error[worst])),
+        "cells": Value(abs(worst.value), worst.error),
     }
     return Row(group, figures)
 
@@ -195,6 +157,11 @@ def spectra(sample: Sample) -> dict[str, Floats]:
     return {name: sample.observables[name] for name in names} | {"cell_energy": np.log10(lit)}
 
 
+def numbers(sample: Sample) -> Floats:
+    """All observables (N, O)."""
+    return np.stack([sample.observables[name] for name in OBSERVABLES | IMPACT], axis=1)
+
+
 def cells(sample: Sample) -> Floats:
     """What classifiers get of the cells (N, cells)."""
     showers: CrystalShowers = sample.showers
@@ -205,6 +172,13 @@ def logarithms(sample: Sample) -> Floats:
     """Cells for a network: logarithms of MeV, and the momentum's."""
     energies = np.log1p(cells(sample) * 1e4)
     return np.concatenate([energies, np.log(sample.momentum)[:, None]], axis=1)
+
+
+CLASSIFIERS = {
+    "observables": Classifier("boosted trees on the observables", numbers),
+    "cells": Classifier("boosted trees on the cells", cells),
+    "network": Classifier("a small network on the cells", logarithms, "network"),
+}
 
 
 def reconstructed(
@@ -242,13 +216,11 @@ def checks_of(
     for gate, values in _of_kinds(reference, generated, found).items():
         checks += checked(gate, gates[gate], values)
     closure = {
-        bin_.where(OBSERVABLES[bin_.observable].title): Value(bin_.shift, bin_.error)
-        for bin_ in found.closure
+        bin_.where(OBSERVABLES[bin_.observable].title): bin_.figure for bin_ in found.closure
     }
     checks += checked("closure", gates["closure"], closure)
     for name, area in found.separations.items():
-        gate = f"auc_{name}"
-        checks += checked(gate, gates[gate], {WHAT[name]: Value(area.mean, area.error)})
+        checks += checked(f"auc_{name}", gates[f"auc_{name}"], {CLASSIFIERS[name].what: area.area})
     pions = [side.pion for side in found.own]
     if None not in pions:
         for name, gate in (("mean", "pion_mass"), ("width", "pion_width")):
@@ -281,8 +253,6 @@ def _of_kinds(
             float(np.sqrt(sum(width.error**2 for width in widths)) / len(widths)),
         )
         for name in ("centre_theta", "centre_phi"):
-            shift = other[name] - expected[name]
-            error = float(shift.std() / np.sqrt(len(shift)))
             where = f"{kind}, {OBSERVABLES[name].title}"
-            figures["centre"][where] = Value(float(shift.mean()), error)
+            figures["centre"][where] = mean_of(other[name] - expected[name])
     return figures

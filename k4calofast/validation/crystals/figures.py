@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector.crystals import CONDITIONS
-from k4calofast.validation.crystals.comparison import WHAT
+from k4calofast.validation.crystals.comparison import CLASSIFIERS
 from k4calofast.validation.crystals.observables import IMPACT, OBSERVABLES, block
 from k4calofast.validation.drawing import (
     SIDES,
@@ -20,7 +20,8 @@ from k4calofast.validation.drawing import (
     with_ratio,
 )
 from k4calofast.validation.fidelity import NAMES
-from k4calofast.validation.pictures import at_momenta, closures, rocs, spectra
+from k4calofast.validation.metrics import Value, mean_of
+from k4calofast.validation.pictures import at_momenta, closures, curves, rocs, spectra
 from k4calofast.validation.results import Comparison
 
 
@@ -106,45 +107,17 @@ def _profiles(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
 
 
 def _curves(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
-    kinds = list(comparison.reference.kinds)
-    figure, axes = plt.subplots(
-        4,
-        len(kinds),
-        figsize=(3.6 * len(kinds), 8.5),
-        squeeze=False,
-        layout="constrained",
-        sharex=True,
-    )
-    titles = {
-        "response": "mean E/p",
-        "energy": "resolution [%]",
-        "z": "resolution in z [mm]",
-        "phi": "resolution in r phi [mm]",
-    }
-    for column, pdg in enumerate(kinds):
-        groups = [group for group in comparison.groups if group.pdg == pdg]
-        for sample, reconstructed, (colour, label) in zip(
-            comparison.samples, comparison.distances.own, SIDES, strict=True
-        ):
-            found = [width for width in reconstructed.resolutions if width.pdg == pdg]
-            responses = [sample.observables["response"][group.rows] for group in groups]
-            for panel, name in zip(axes[:, column], titles, strict=True):
-                scale = 100 if name == "energy" else 1
-                if name == "response":
-                    values = [of.mean() for of in responses]
-                    errors = [of.std() / np.sqrt(len(of)) for of in responses]
-                else:
-                    values = [scale * getattr(width, name).value for width in found]
-                    errors = [scale * getattr(width, name).error for width in found]
-                momentum = [width.momentum for width in found]
-                panel.errorbar(momentum, values, errors, fmt="o-", color=colour, label=label)
-        axes[0, column].set_title(NAMES.get(pdg, str(pdg)), fontsize=USUAL)
-        axes[3, column].set_xscale("log")
-        axes[3, column].set_xlabel("momentum [GeV]")
-    for panel, title in zip(axes[:, 0], titles.values(), strict=True):
-        panel.set_ylabel(title)
-    axes[0, 0].legend(fontsize=8)
-    return figure
+    def figures(side: int, number: int) -> dict[str, Value]:
+        sample, rows = comparison.samples[side], comparison.groups[number].rows
+        resolution = comparison.distances.own[side].resolutions[number]
+        return {
+            "mean E/p": mean_of(sample.observables["response"][rows]),
+            "resolution [%]": resolution.energy.scaled(100),
+            "resolution in z [mm]": resolution.z,
+            "resolution in r phi [mm]": resolution.phi,
+        }
+
+    return curves(plt, comparison, figures)
 
 
 def _pions(plt: Any, mplhep: Any, comparison: Comparison) -> Any:
@@ -230,6 +203,6 @@ PICTURES = (
         "Of the 25 central cells. The difference should be white.",
         _correlations,
     ),
-    rocs(WHAT),
+    rocs(CLASSIFIERS),
 )
 """In the order of the page."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,30 +9,16 @@ import numpy as np
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.validation.crystals import comparison, figures, readout
 from k4calofast.validation.crystals.observables import COMPARED, IMPACT, OBSERVABLES
-from k4calofast.validation.kinds import Classifier, Kind
+from k4calofast.validation.kinds import Kind
 from k4calofast.validation.observables import Observable
 from k4calofast.validation.reference import Reference
-from k4calofast.validation.results import Comparison, Sample
-from k4calofast.validation.tables import Column, Table
-
-
-def _observables(sample: Sample) -> Any:
-    return np.stack([sample.observables[name] for name in OBSERVABLES | IMPACT], axis=1)
-
-
-def _tables(_: Comparison) -> list[Table]:
-    return []
+from k4calofast.validation.results import Comparison
+from k4calofast.validation.tables import Column
 
 
 def _numbers(_: Reference, compared: Comparison) -> dict[str, Any]:
     reference, generated = compared.distances.own
-    return {
-        "reconstruction": {"reference": reference.data(), "generator": generated.data()},
-    }
-
-
-def _facts(_: Mapping[str, Any]) -> list[str]:
-    return []
+    return {"reconstruction": {"reference": reference.data(), "generator": generated.data()}}
 
 
 KIND = Kind(
@@ -50,11 +35,7 @@ KIND = Kind(
     checks=comparison.checks_of,
     gates=comparison.GATES,
     meanings=comparison.MEANINGS,
-    classifiers={
-        "observables": Classifier(comparison.WHAT["observables"], _observables),
-        "cells": Classifier(comparison.WHAT["cells"], comparison.cells),
-        "network": Classifier(comparison.WHAT["network"], comparison.logarithms, "network"),
-    },
+    classifiers=comparison.CLASSIFIERS,
     columns={
         "mean": Column("mean"),
         "width": Column("68 % width"),
@@ -66,9 +47,7 @@ KIND = Kind(
     resolution="width",
     notes="The worst central cell is that of 25 with the largest difference over the larger of 5 % "
     "and 0.5 MeV.",
-    tables=_tables,
     numbers=_numbers,
-    facts=_facts,
     pictures=figures.PICTURES,
     # An event with one particle, an event with many, and as many as there are.
     batches=(1, 256, 4096),

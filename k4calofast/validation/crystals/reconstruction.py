@@ -17,7 +17,7 @@ from k4calofast.arrays import Floats
 from k4calofast.detector import CrystalBarrel
 from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.validation.metrics import Value
+from k4calofast.validation.metrics import Value, mean_of
 from k4calofast.validation.observables import width68, width68_error
 
 SEED_THRESHOLD = 0.01
@@ -201,6 +201,6 @@ def pion_peak(
     near = masses[np.abs(masses - np.median(masses)) <= 2.5 * half]
     return PionPeak(
         masses,
-        Value(float(near.mean()), float(near.std() / np.sqrt(len(near)))),
+        mean_of(near),
         Value(half, width68_error(masses)),
     )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from k4calofast.arrays import Floats, Indices, Mask
+from k4calofast.arrays import Floats, Indices
 from k4calofast.exceptions import FileFormatError
-from k4calofast.validation.comparison import pairs
+from k4calofast.validation.comparison import by_momentum, pairs
 from k4calofast.validation.fidelity import NAMES, Check, checked, relative_mean
+from k4calofast.validation.kinds import Classifier
 from k4calofast.validation.layers.hits import SeenShowers
 from k4calofast.validation.layers.observables import OBSERVABLES
-from k4calofast.validation.metrics import Value, common_edges, distinct
+from k4calofast.validation.metrics import Value, common_edges, mean_of
 from k4calofast.validation.observables import width68, width68_error
 from k4calofast.validation.results import Distances, Group, Row, Sample
 
@@ -51,20 +52,14 @@ _MEANS = {
 }
 """Gates of relative differences of means, and the observables they are of."""
 
-_NEAR = 1e-3
-"""Momenta that differ by less than this, relatively, are one."""
-
 _ANGLE = 0.01
 """rad to which angles are rounded."""
 
-_MOST_MOMENTA, _MOST_ANGLES = 12, 12
-"""With more, showers are put into bins of momentum, and all angles into one group."""
+_MOST_ANGLES = 12
+"""With more, all angles are in one group."""
 
-_BINS = 5
 _LEAST = 10
 """Showers in a group; errors are estimated from them."""
-
-_LEAST_IN_A_BIN = 60
 
 
 @dataclass(frozen=True)
@@ -92,18 +87,9 @@ class RowOfLayers(Row):
 
     def data(self) -> dict[str, object]:
         """Return all but the layers, for JSON."""
-        angles, sides = (
-            self.group.angles,
-            zip(("reference", "generator"), self.resolved, strict=True),
-        )
-        return (
-            super().data()
-            | {"angles": None if angles is None else list(angles)}
-            | {
-                side: {name: vars(value) for name, value in vars(found).items()}
-                for side, found in sides
-            }
-        )
+        sides = zip(("reference", "generator"), self.resolved, strict=True)
+        resolved = {side: asdict(found) for side, found in sides}
+        return super().data() | {"angles": self.group.angles} | resolved
 
 
 def groups_of(sample: Sample) -> list[Group]:
@@ -117,13 +103,17 @@ def groups_of(sample: Sample) -> list[Group]:
     FileFormatError
         If none has enough showers.
     """
+
+    def edges(momentum: Floats, bins: int) -> Floats:
+        return np.geomspace(momentum.min(), momentum.max(), bins + 1)
+
     rounded = np.rint(sample.conditions[:, 1:] / _ANGLE).astype(np.int64)
     directions: list[tuple[int, int] | None] = list(map(tuple, np.unique(rounded, axis=0).tolist()))
     if len(directions) > _MOST_ANGLES:
         directions = [None]
     found = []
     for pdg, of_kind in sample.kinds.items():
-        for number, at in enumerate(_by_momentum(sample.momentum, of_kind)):
+        for number, at in enumerate(by_momentum(sample.momentum, of_kind, edges)):
             for pair in directions:
                 rows = at if pair is None else at & (rounded == pair).all(1)
                 angles = None if pair is None else (pair[0] * _ANGLE, pair[1] * _ANGLE)
@@ -135,18 +125,6 @@ def groups_of(sample: Sample) -> list[Group]:
             f"a validation needs {_LEAST} showers of one kind, momentum and direction"
         )
     return found
-
-
-def _by_momentum(momentum: Floats, rows: Mask) -> Iterator[Mask]:
-    """Rows, momentum by momentum, or in bins of equal width in the logarithm."""
-    values = distinct(momentum[rows], _NEAR)
-    if len(values) <= _MOST_MOMENTA:
-        yield from (rows & (np.abs(momentum - value) < _NEAR * value) for value in values)
-        return
-    count = int(np.clip(rows.sum() // _LEAST_IN_A_BIN, 1, _BINS))
-    edges = np.geomspace(values[0], momentum[rows].max(), count + 1)[1:-1]
-    number = np.searchsorted(edges, momentum, side="right")
-    yield from (rows & (number == index) for index in range(count))
 
 
 def halves(_: Sample, groups: list[Group]) -> tuple[Indices, Indices, list[Group]]:
@@ -169,9 +147,7 @@ def row_of(reference: Sample, generated: Sample, group: Group) -> RowOfLayers:
     figures["resolution"] = _relative(*(side.resolution for side in resolved))
     energies = [side.profiles["energies"] for side in (expected, found)]
     scale = float(energies[0].mean(0).max()) or 1.0
-    difference = (energies[1] - energies[0]) / scale
-    error = difference.std(0) / np.sqrt(len(difference))
-    layers = [Value(float(v), float(e)) for v, e in zip(difference.mean(0), error, strict=True)]
+    layers = [mean_of(difference) for difference in ((energies[1] - energies[0]) / scale).T]
     figures["profile"] = _largest(layers)
     mip = reference.readout.barrel.mip
     spectrum = mip_spectrum(expected.showers, found.showers, mip)
@@ -194,19 +170,16 @@ def checks_of(
     values |= {where: _largest(layers) for where, layers in averages.items()}
     checks += checked("profile", gates["profile"], values, len(values) * len(rows[0].layers))
     for name, area in found.separations.items():
-        everywhere = {"all groups": Value(area.mean, area.error)}
-        checks += checked(f"auc_{name}", gates[f"auc_{name}"], everywhere)
+        checks += checked(f"auc_{name}", gates[f"auc_{name}"], {"all groups": area.area})
     return checks
 
 
 def _resolved(response: Floats) -> Resolved:
-    mean, count = float(response.mean()), len(response)
-    error = float(response.std()) / np.sqrt(count)
-    middle = mean or 1.0
+    mean = mean_of(response)
+    middle = mean.value or 1.0
     width, of_width = width68(response) / middle, width68_error(response) / middle
-    return Resolved(
-        Value(mean, error), Value(width, float(np.hypot(of_width, width * error / middle)))
-    )
+    error = float(np.hypot(of_width, width * mean.error / middle))
+    return Resolved(mean, Value(width, error))
 
 
 def _relative(reference: Value, generated: Value) -> Value:
@@ -283,3 +256,6 @@ def features(sample: Sample) -> Floats:
     numbers[:, number] /= sample.momentum
     layers = [sample.profiles[name] / momentum for name in ("energies", "hits")]
     return np.concatenate([numbers, *layers, sample.pdg[:, None], sample.conditions], axis=1)
+
+
+CLASSIFIERS = {"observables": Classifier("boosted trees on the observables", features)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from k4calofast.arrays import Floats, Mask
 from k4calofast.detector.layers import CONDITIONS
 from k4calofast.validation.drawing import (
     SIDES,
-    SMALL,
     USUAL,
     Picture,
     finished,
@@ -21,9 +19,11 @@ from k4calofast.validation.drawing import (
     with_ratio,
 )
 from k4calofast.validation.fidelity import NAMES
+from k4calofast.validation.layers.comparison import CLASSIFIERS
 from k4calofast.validation.layers.hits import summed
 from k4calofast.validation.layers.observables import OBSERVABLES
-from k4calofast.validation.pictures import at_momenta, closures, momenta, rocs, spectra
+from k4calofast.validation.metrics import Value
+from k4calofast.validation.pictures import at_momenta, closures, curves, momenta, rocs, spectra
 from k4calofast.validation.results import Comparison, Sample
 
 _SIZE = (2.5, 2.6)
@@ -109,47 +109,16 @@ def _mips(plt: Any, mplhep: Any, comparison: Comparison) -> Any:
 
 
 def _curves(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
-    kinds = list(comparison.reference.kinds)
-    figure, axes = plt.subplots(
-        2,
-        len(kinds),
-        figsize=(4.0 * len(kinds), 5.2),
-        squeeze=False,
-        layout="constrained",
-        sharex=True,
-    )
-    for column, pdg in enumerate(kinds):
-        rows = [row for row in comparison.distances.rows if row.group.pdg == pdg]
-        lines = cycle(("-", "--", ":", "-."))
-        for angles in dict.fromkeys(row.group.angles for row in rows):
-            line, mine = next(lines), [row for row in rows if row.group.angles == angles]
-            at = "" if angles is None else f", {angles[0]:.2f}, {angles[1]:.2f} rad"
-            for side, (colour, label) in enumerate(SIDES):
-                _curve(axes[:, column], mine, side, f".{line}", colour, label + at)
-        axes[0, column].set_title(NAMES.get(pdg, str(pdg)), fontsize=USUAL)
-        for panel in axes[:, column]:
-            panel.set_xscale("log")
-        axes[1, column].set_yscale("log")
-        axes[1, column].set_xlabel("momentum [GeV]")
-    axes[0, 0].set_ylabel("E/p [MeV/GeV]")
-    axes[1, 0].set_ylabel("resolution [%]")
-    axes[1, 0].legend(fontsize=SMALL)
-    return figure
+    rows: Any = comparison.distances.rows
 
+    def figures(side: int, number: int) -> dict[str, Value]:
+        resolved = rows[number].resolved[side]
+        return {
+            "E/p [MeV/GeV]": resolved.response.scaled(1e3),
+            "resolution [%]": resolved.resolution.scaled(100),
+        }
 
-def _curve(panels: Any, rows: list[Any], side: int, line: str, colour: str, label: str) -> None:
-    momentum = [row.group.momentum for row in rows]
-    for panel, name, scale in zip(panels, ("response", "resolution"), (1e3, 1e2), strict=True):
-        values = [getattr(row.resolved[side], name) for row in rows]
-        panel.errorbar(
-            momentum,
-            [scale * value.value for value in values],
-            [scale * value.error for value in values],
-            fmt=line,
-            color=colour,
-            linewidth=0.8,
-            label=label,
-        )
+    return curves(plt, comparison, figures, logarithmic=("resolution [%]",))
 
 
 def _linked(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
@@ -239,6 +208,6 @@ PICTURES = (
     ),
     spectra(OBSERVABLES, 5, (3.0, 2.4), 30, ("start", "maximum")),
     closures(CONDITIONS[:3], OBSERVABLES),
-    rocs({"observables": "boosted trees on the observables"}),
+    rocs(CLASSIFIERS),
 )
 """In the order of the page."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from k4calofast.detector.layers import CONDITIONS
-from k4calofast.validation.kinds import Classifier, Kind
+from k4calofast.validation.kinds import Kind
 from k4calofast.validation.layers import comparison, figures, readout
 from k4calofast.validation.layers.observables import COMPARED, OBSERVABLES
 from k4calofast.validation.reference import Reference
@@ -20,20 +20,15 @@ def _spectra(sample: Sample) -> dict[str, Any]:
     return {name: sample.observables[name] for name in OBSERVABLES}
 
 
-def _nothing(*_: Any) -> None:
-    return None
-
-
 def _tables(compared: Comparison) -> list[Table]:
     rows = []
     for row in compared.distances.rows:
         values = [
-            (getattr(side, name), scale)
+            getattr(side, name).scaled(scale)
             for name, scale in (("response", 1e3), ("resolution", 1e2))
             for side in row.resolved  # type: ignore[attr-defined]
         ]
-        texts = [f"{scale * of.value:.3f} ± {scale * of.error:.3f}" for of, scale in values]
-        rows.append([row.group.where, *texts])
+        rows.append([row.group.where, *(f"{value:.3f}" for value in values)])
     titles = ["E/p [MeV/GeV], reference", "generator", "resolution [%], reference", "generator"]
     return [Table("Linearity and resolution of the visible energy", ["group", *titles], rows)]
 
@@ -69,13 +64,10 @@ KIND = Kind(
     groups=comparison.groups_of,
     halves=comparison.halves,
     row=comparison.row_of,
-    own=_nothing,
     checks=comparison.checks_of,
     gates=comparison.GATES,
     meanings=comparison.MEANINGS,
-    classifiers={
-        "observables": Classifier("boosted trees on the observables", comparison.features)
-    },
+    classifiers=comparison.CLASSIFIERS,
     columns={
         "mean": Column("mean"),
         "resolution": Column("resolution"),
