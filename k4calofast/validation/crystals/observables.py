@@ -10,12 +10,13 @@ case", EPJ Web Conf. 214 (2019) 02034, arXiv:1812.01319; [CaloGAN] M. Paganini e
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.arrays import Floats
+from k4calofast.arrays import Floats, Indices, Mask
 from k4calofast.detector import CrystalBarrel
-from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.observables import Observable, ratio
 
@@ -130,9 +131,7 @@ def _asymmetries(
     row: npt.NDArray[np.int64],
     column: npt.NDArray[np.int64],
 ) -> tuple[Floats, Floats]:
-    names = [condition.name for condition in CONDITIONS]
-    theta = showers.conditions[:, names.index("delta_theta_mom")]
-    phi = showers.conditions[:, names.index("delta_phi_mom")]
+    theta, phi = showers.condition("delta_theta_mom"), showers.condition("delta_phi_mom")
     size = np.hypot(theta, phi)
     # Without an inclination, along theta.
     ahead = np.stack([ratio(theta, size), ratio(phi, size)])
@@ -149,26 +148,58 @@ def _asymmetries(
 def _from_impact(
     showers: CrystalShowers, energies: Floats, total: Floats, detector: CrystalBarrel
 ) -> dict[str, Floats]:
-    names = [condition.name for condition in CONDITIONS]
-    hit, where = np.unique(showers.cell, return_inverse=True)
-    window = detector.window(hit.astype(np.int64), energies.shape[1:]).reshape(len(hit), -1)
-    front, own = detector.front_centre(window.ravel()), detector.front_centre(hit.astype(np.int64))
-    z = front[:, 2].reshape(window.shape) - own[:, None, 2]
-    phi = np.arctan2(front[:, 1], front[:, 0]).reshape(window.shape)
-    phi -= np.arctan2(own[:, 1], own[:, 0])[:, None]
-    phi = (phi + np.pi) % (2 * np.pi) - np.pi
-    inside = window >= 0
-    flat = energies.reshape(len(energies), -1)
-    mean_z = ratio(np.einsum("ij,ij->i", flat, np.where(inside, z, 0.0)[where]), total)
-    mean_phi = ratio(np.einsum("ij,ij->i", flat, np.where(inside, phi, 0.0)[where]), total)
-    radius = np.hypot(own[:, 0], own[:, 1])[where]
-    lit = total > 0
-    return {
-        "offset_z": lit * (mean_z - showers.conditions[:, names.index("delta_z_pos")]),
-        "offset_phi": lit
-        * radius
-        * (mean_phi - showers.conditions[:, names.index("delta_phi_pos")]),
-    }
+    fronts = Fronts.of(showers, detector, energies.shape[1:])
+    z, phi = (
+        ratio(
+            np.einsum("irc,irc->i", energies, np.where(fronts.inside, at, 0.0)[fronts.where]), total
+        )
+        for at in (fronts.z, fronts.phi)
+    )
+    return dict(zip(IMPACT, fronts.offsets(showers, z, phi, total > 0), strict=True))
+
+
+@dataclass(frozen=True)
+class Fronts:
+    """Fronts of the cells in windows around the H cells that N showers hit.
+
+    Attributes
+    ----------
+    where
+        (N,) which of the cells a shower hit.
+    inside
+        (H, rows, columns) whether there is a cell.
+    z, phi
+        (H, rows, columns) mm and rad, from the front of the cell that was hit.
+    radius
+        (H,) mm, of that cell.
+    """
+
+    where: Indices
+    inside: Mask
+    z: Floats
+    phi: Floats
+    radius: Floats
+
+    @staticmethod
+    def of(showers: CrystalShowers, detector: CrystalBarrel, shape: tuple[int, int]) -> Fronts:
+        """Return those of windows of a shape."""
+        hit, where = np.unique(showers.cell.astype(np.int64), return_inverse=True)
+        window = detector.window(hit, shape)
+        front = detector.front_centre(window.ravel()).reshape(*window.shape, 3)
+        own = detector.front_centre(hit)[:, None, None]
+        phi = np.arctan2(front[..., 1], front[..., 0]) - np.arctan2(own[..., 1], own[..., 0])
+        phi = (phi + np.pi) % (2 * np.pi) - np.pi
+        radius = np.hypot(own[..., 0], own[..., 1]).ravel()
+        z = front[..., 2] - own[..., 2]
+        return Fronts(where, window >= 0, z, phi, radius)
+
+    def offsets(
+        self, showers: CrystalShowers, z: Floats, phi: Floats, seen: Mask
+    ) -> tuple[Floats, Floats]:
+        """Positions (N,) less the true impact (mm), along z and r phi; 0 of those not seen."""
+        off_z = z - showers.condition("delta_z_pos")
+        off_phi = self.radius[self.where] * (phi - showers.condition("delta_phi_pos"))
+        return np.where(seen, off_z, 0.0), np.where(seen, off_phi, 0.0)
 
 
 def lateral_width(values: dict[str, Floats]) -> Floats:

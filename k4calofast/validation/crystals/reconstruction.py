@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from k4calofast.arrays import Floats
 from k4calofast.detector import CrystalBarrel
-from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.showers.crystals import CrystalShowers
+from k4calofast.validation.crystals.observables import Fronts
 from k4calofast.validation.metrics import Value, mean_of
 from k4calofast.validation.observables import width68, width68_error
 
@@ -57,43 +57,18 @@ def find_clusters(showers: CrystalShowers, detector: CrystalBarrel) -> Clusters:
     seed = energies.reshape(count, -1).argmax(1)
     row, column = np.divmod(seed, columns)
     near = np.arange(5)
-    cut = padded[
-        np.arange(count)[:, None, None],
-        (row[:, None] + near)[:, :, None],
-        (column[:, None] + near)[:, None, :],
-    ]
+    around = (row[:, None] + near)[:, :, None], (column[:, None] + near)[:, None, :]
+    cut = padded[np.arange(count)[:, None, None], *around]
     e5x5, e3x3 = cut.sum((1, 2)), cut[:, 1:4, 1:4].sum((1, 2))
     found = cut[:, 2, 2] > SEED_THRESHOLD
-
-    names = [condition.name for condition in CONDITIONS]
-    hit, where = np.unique(showers.cell, return_inverse=True)
-    window = detector.window(hit.astype(np.int64), (rows + 4, columns + 4))
-    front = detector.front_centre(window.ravel()).reshape(*window.shape, 3)
-    own = detector.front_centre(hit.astype(np.int64))
-    phi = np.arctan2(front[..., 1], front[..., 0]) - np.arctan2(own[:, 1], own[:, 0])[:, None, None]
-    phi = (phi + np.pi) % (2 * np.pi) - np.pi
-    z = front[..., 2] - own[:, None, None, 2]
-    place = (
-        where[:, None, None],
-        (row[:, None] + near)[:, :, None],
-        (column[:, None] + near)[:, None, :],
-    )
+    fronts = Fronts.of(showers, detector, (rows + 4, columns + 4))
+    place = fronts.where[:, None, None], *around
     with np.errstate(divide="ignore", invalid="ignore"):
         weight = np.maximum(0.0, _LOG_WEIGHT + np.log(cut / e5x5[:, None, None]))
-    weight = np.where(np.isfinite(weight) & (window[place] >= 0), weight, 0.0)
+    weight = np.where(np.isfinite(weight) & fronts.inside[place], weight, 0.0)
     total = np.where(weight.sum((1, 2)) > 0, weight.sum((1, 2)), 1.0)
-    mean_z = (weight * z[place]).sum((1, 2)) / total
-    mean_phi = (weight * phi[place]).sum((1, 2)) / total
-    radius = np.hypot(own[:, 0], own[:, 1])[where]
-    return Clusters(
-        found,
-        e3x3,
-        e5x5,
-        np.where(found, mean_z - showers.conditions[:, names.index("delta_z_pos")], 0.0),
-        np.where(
-            found, radius * (mean_phi - showers.conditions[:, names.index("delta_phi_pos")]), 0.0
-        ),
-    )
+    z, phi = ((weight * at[place]).sum((1, 2)) / total for at in (fronts.z, fronts.phi))
+    return Clusters(found, e3x3, e5x5, *fronts.offsets(showers, z, phi, found))
 
 
 @dataclass(frozen=True)
