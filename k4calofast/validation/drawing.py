@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,11 @@ class Figure:
     title: str
     look: str
     png: bytes
+
+    @property
+    def data(self) -> str:
+        """The PNG as pages have it."""
+        return base64.b64encode(self.png).decode()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from importlib.resources import files
 from pathlib import Path
@@ -60,18 +59,7 @@ def html(report: Report) -> str:
         s=report.subject,
         c=report.comparison,
         gates=_gates(report),
-        worst=_worst_bins(report),
-        figures=[
-            {
-                "name": figure.name,
-                "title": figure.title,
-                "look": figure.look,
-                "data": base64.b64encode(figure.png).decode(),
-            }
-            for figure in report.figures
-        ],
-        groups=[*report.groups, *report.kind.tables(report.comparison)],
-        metrics=[_classifiers(report), _clouds(report), _spectra(report)],
+        metrics=[report.classifiers, _clouds(report), _spectra(report)],
         software=f"k4calofast {k4calofast.__version__}",
     )
     return text
@@ -111,50 +99,14 @@ def _state(checks: list[Check]) -> tuple[str, str, Check]:
     return "passes", "good", worst
 
 
-def _worst_bins(report: Report) -> Table:
-    observables = report.kind.observables
-    columns = ["where", "shift / spread", "showers"]
-    return Table(
-        "",
-        columns,
-        [
-            [
-                bin_.where(observables[bin_.observable].title),
-                f"{bin_.shift:+.3f} ± {bin_.error:.3f}",
-                str(bin_.showers),
-            ]
-            for bin_ in report.comparison.worst_bins()
-        ],
-    )
-
-
-def _classifiers(report: Report) -> Table:
-    c = report.comparison
-    rows = []
-    for name, classifier in report.kind.classifiers.items():
-        areas = [side.separations[name] for side in (c.distances, c.itself)]
-        texts = [
-            text
-            for area in areas
-            for text in (f"{area.mean:.4f} ± {area.error:.4f}", f"{area.p_value:.2g}")
-        ]
-        rows.append([classifier.what, *texts])
-    return Table("", ["classifier", "area under ROC", "p", "reference", "p"], rows)
-
-
 def _clouds(report: Report) -> Table:
     c = report.comparison
     rows = [
-        [
-            title,
-            *(
-                f"{side.clouds[name].value:.4f} ± {side.clouds[name].error:.4f}"
-                for side in (c.distances, c.itself)
-            ),
-        ]
+        [title, *(f"{side.clouds[name]:.4f}" for side in (c.distances, c.itself))]
         for name, title in _CLOUDS.items()
     ]
-    return Table("", ["of all observables together", "generator", "reference"], rows)
+    titles = ["distance or share", "generator", "reference"]
+    return Table("All observables together", titles, rows)
 
 
 def _spectra(report: Report) -> Table:
@@ -167,7 +119,7 @@ def _spectra(report: Report) -> Table:
                 observable.title,
                 f"{spectrum.chi2_ndf:.2f}",
                 f"{spectrum.p_value:.2g}",
-                f"{spectrum.separation.value:.5f} ± {spectrum.separation.error:.5f}",
+                f"{spectrum.separation:.5f}",
                 f"{spectrum.wasserstein.value:.4f}",
                 f"{itself.chi2_ndf:.2f}",
                 f"{itself.p_value:.2g}",
@@ -175,6 +127,6 @@ def _spectra(report: Report) -> Table:
                 observable.formula,
             ]
         )
-    columns = ["observable", "chi2/NDF", "p", "separation power", "Wasserstein"]
-    columns += ["chi2/NDF, reference", "p", "Wasserstein, reference", "formula"]
-    return Table("", columns, rows)
+    titles = ["observable", "chi2/NDF", "p", "separation power", "Wasserstein"]
+    titles += ["chi2/NDF, reference", "p", "Wasserstein, reference", "formula"]
+    return Table("Spectra", titles, rows)

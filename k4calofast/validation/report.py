@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,15 +15,15 @@ import numpy as np
 import k4calofast
 from k4calofast import output
 from k4calofast.generator import Model
-from k4calofast.generator.card import Training, read_checked
+from k4calofast.generator.card import ModelCard, read_checked
 from k4calofast.validation import kinds
-from k4calofast.validation.comparison import compare
+from k4calofast.validation.comparison import Progress, compare
 from k4calofast.validation.drawing import Figure, draw
 from k4calofast.validation.fidelity import Check
 from k4calofast.validation.kinds import Kind
 from k4calofast.validation.overview import Overview, fidelity
 from k4calofast.validation.reference import Reference
-from k4calofast.validation.results import Comparison, Distances
+from k4calofast.validation.results import Comparison
 from k4calofast.validation.speed import Speed, measure
 from k4calofast.validation.tables import Table, of_groups
 
@@ -32,8 +33,6 @@ LAYOUT = "k4calofast validation 3"
 PAGE, NUMBERS, TABLES = "index.html", "report.json", "report.md"
 """Files of a report: the page, all numbers, and the tables alone."""
 
-Progress = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -41,7 +40,7 @@ class Subject:
 
     Attributes
     ----------
-    model, version, sha256, detector, training
+    card
         The generator, and how it was made.
     parameters, megabytes
         Numbers in its tensors, None where they were not counted; size of the ONNX file.
@@ -61,11 +60,7 @@ class Subject:
         Of the generator's noise.
     """
 
-    model: str
-    version: str
-    sha256: str
-    detector: str
-    training: Training
+    card: ModelCard
     parameters: int | None
     megabytes: float
     reference: str
@@ -122,10 +117,37 @@ class Report:
             "Generator against reference": c.distances,
             f"Reference against itself, {c.itself_is}": c.itself,
         }
-        return [
+        tables = [
             of_groups(title, distances.rows, self.kind.columns, self.subject.gates)
             for title, distances in sides.items()
         ]
+        return [*tables, *self.kind.tables(c)]
+
+    @property
+    def classifiers(self) -> Table:
+        """Areas under ROC curves, and the probabilities that chance alone makes them."""
+        c = self.comparison
+        rows = []
+        for name, classifier in self.kind.classifiers.items():
+            areas = [side.separations[name] for side in (c.distances, c.itself)]
+            texts = [(f"{area.area:.4f}", f"{area.p_value:.2g}") for area in areas]
+            rows.append([classifier.what, *chain(*texts)])
+        titles = ["classifier", "area under ROC", "p", "reference", "p"]
+        return Table("Classifiers", titles, rows, "0.5 means that nothing tells the two apart.")
+
+    @property
+    def worst_bins(self) -> Table:
+        """Bins of the conditions."""
+        titles, observables = ["where", "shift / spread", "showers"], self.kind.observables
+        rows = [
+            [
+                bin_.where(observables[bin_.observable].title),
+                f"{bin_.figure:+.3f}",
+                str(bin_.showers),
+            ]
+            for bin_ in self.comparison.worst_bins()
+        ]
+        return Table("Worst bins of the conditions", titles, rows)
 
     @property
     def notes(self) -> str:
@@ -152,10 +174,10 @@ class Report:
         data = {
             "layout": LAYOUT,
             "software": f"k4calofast {k4calofast.__version__}",
-            "model": s.model,
-            "version": s.version,
-            "sha256": s.sha256,
-            "detector": s.detector,
+            "model": s.card.name,
+            "version": s.card.version,
+            "sha256": s.card.sha256,
+            "detector": s.card.detector,
             "parameters": s.parameters,
             "milliseconds_per_shower": round(s.milliseconds, 4),
             "full_simulation_milliseconds": s.full_simulation,
@@ -191,14 +213,15 @@ class Report:
     def _overview(self) -> Overview:
         """The figures of tables."""
         c, s = self.comparison, self.subject
+        training = s.card.training
         return Overview(
-            family=s.training.family,
-            method=s.training.method,
+            family=training.family,
+            method=training.method,
             parameters=s.parameters,
             megabytes=round(s.megabytes, 3),
-            showers=s.training.showers,
-            minutes=s.training.minutes,
-            machine=s.training.machine,
+            showers=training.showers,
+            minutes=training.minutes,
+            machine=training.machine,
             speed=s.speed,
             generator=fidelity(c.distances, self.kind.resolution),
             itself=fidelity(c.itself, self.kind.resolution),
@@ -207,38 +230,21 @@ class Report:
 
     def markdown(self) -> str:
         """Return the tables for people, without pictures."""
-        s, c, kind = self.subject, self.comparison, self.kind
+        s, c = self.subject, self.comparison
         lines = [
-            f"# {s.model} beside {s.reference}",
+            f"# {s.card.name} beside {s.reference}",
             "",
             f"**{self.verdict}** {s.showers} showers, {s.milliseconds:.3f} ms each. Model file: "
-            f"SHA-256 `{s.sha256}`.",
+            f"SHA-256 `{s.card.sha256}`.",
             "",
             *([" ".join(self.facts), ""] if self.facts else []),
         ]
         lines += [f"- fails: {check.words}" for check in self.failures]
         lines += [f"- beyond, within chance: {check.words}" for check in c.beyond]
-        lines += ["", *(line for table in self.groups for line in table.markdown())]
-        lines += [self.notes, ""]
-        areas = [
-            [classifier.what, *(_area(side, name) for side in (c.distances, c.itself))]
-            for name, classifier in kind.classifiers.items()
-        ]
-        titles = ["classifier", "generator against reference", c.itself_is]
-        note = "Areas under the ROC curve; 0.5 means that nothing tells the two apart."
-        for table in (Table("", titles, areas, note), *kind.tables(c)):
+        lines += ["", self.notes, ""]
+        for table in (*self.groups, self.classifiers, self.worst_bins):
             lines += table.markdown()
-        lines += ["Worst bins of the conditions (shift of a mean in units of its spread):", ""]
-        lines += [
-            f"- {bin_.where(bin_.observable)}: {bin_.shift:+.3f} ± {bin_.error:.3f}"
-            for bin_ in c.worst_bins(5)
-        ]
-        return "\n".join(lines)
-
-
-def _area(distances: Distances, name: str) -> str:
-    area = distances.separations[name]
-    return f"{area.mean:.3f} ± {area.error:.3f}"
+        return "\n".join(lines).rstrip("\n")
 
 
 def _number(value: Any) -> Any:
@@ -305,11 +311,7 @@ def validate(
     figures = draw(kind.pictures, comparison, progress) if pictures else []
     content = read_checked(model.folder, card)
     subject = Subject(
-        card.name,
-        card.version,
-        card.sha256,
-        card.detector,
-        card.training,
+        card,
         parameters_of(content),
         1e-6 * len(content),
         reference.described,

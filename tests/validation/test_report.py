@@ -125,7 +125,8 @@ def test_a_browser_opens_the_page_without_errors(folder):
 
 
 def test_what_others_name_is_not_html(report):
-    subject = replace(report.subject, model="<script>alert(1)</script>", reference="a & b")
+    card = report.subject.card.model_copy(update={"name": "<script>alert(1)</script>"})
+    subject = replace(report.subject, card=card, reference="a & b")
     page = html(replace(report, subject=subject))
     assert "<script>" not in page
     assert "a &amp; b" in page
