@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,9 +71,8 @@ def draw(
     MissingExtraError
         If matplotlib and mplhep are not installed.
     """
-    plt, mplhep = plotting()
     drawn = []
-    with plt.style.context(mplhep.style.ATLAS), plt.rc_context({"font.size": USUAL}):
+    with styled() as (plt, mplhep):
         for picture in pictures:
             progress(f"figure: {picture.title.lower()}")
             figure = picture.draw(plt, mplhep, comparison)
@@ -90,6 +91,28 @@ def image(
     if form == "png":
         plt.close(figure)
     return buffer.getvalue()
+
+
+@contextmanager
+def styled(**settings: str) -> Iterator[tuple[Any, Any]]:
+    """Yield pyplot and mplhep in the style of all pictures, with more settings of SVG files.
+
+    Raises
+    ------
+    MissingExtraError
+        If they are not installed.
+    """
+    plt, mplhep = plotting()
+    common = {"font.size": USUAL, "figure.constrained_layout.use": True}
+    more = {f"svg.{name}": value for name, value in settings.items()}
+    with (
+        plt.style.context(mplhep.style.ATLAS),
+        plt.rc_context(common | more),
+        warnings.catch_warnings(),
+    ):
+        # Names may have characters that the font has not.
+        warnings.filterwarnings("ignore", message="Glyph")
+        yield plt, mplhep
 
 
 def plotting() -> tuple[Any, Any]:
@@ -163,7 +186,6 @@ def panel_grid(plt: Any, rows: int, columns: int, size: tuple[float, float]) -> 
         figsize=(size[0] * columns, size[1] * rows),
         gridspec_kw={"height_ratios": [3, 1] * rows},
         squeeze=False,
-        layout="constrained",
     )
     return figure, axes
 

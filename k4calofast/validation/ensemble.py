@@ -9,7 +9,6 @@ between members, less what the statistics of generated showers give, is that of 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,11 @@ import numpy as np
 from k4calofast import output
 from k4calofast.documents import one_line
 from k4calofast.exceptions import FileFormatError
-from k4calofast.validation.drawing import image, plotting
+from k4calofast.validation.drawing import image, styled
 from k4calofast.validation.fidelity import CHANCE
 from k4calofast.validation.metrics import Value, t_score, z_score
 from k4calofast.validation.side_by_side import Summary, as_markdown, in_figure
+from k4calofast.validation.tables import Cell, Table
 
 _WORST_OF_MANY = {"cells", "profile"}
 """Gates of the worst of several places, which is another one in each member, and never 0."""
@@ -166,48 +166,34 @@ def lines(found: Sequence[Summary]) -> list[Line]:
 def markdown(made: Sequence[Line], picture: str | None = None) -> str:
     """Return tables of gates and of figures, and a link to the picture if there is one."""
     gates = list(dict.fromkeys(entry.gate for entry in made))
-    text = [
-        f"{len(made[0].members)} trainings that differ by their seed.",
-        "",
-        "| figure | comparisons | bias | training | reference | significant biases |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows = []
     for gate in gates:
         of_gate = [entry for entry in made if entry.gate == gate]
         sizes = (
-            _root_mean_square([entry.bias.value for entry in of_gate]),
-            _root_mean_square([entry.spread.value for entry in of_gate]),
-            _root_mean_square([entry.reference for entry in of_gate]),
+            [entry.bias.value for entry in of_gate],
+            [entry.spread.value for entry in of_gate],
+            [entry.reference for entry in of_gate],
         )
         significant = sum(entry.significant for entry in of_gate)
-        cells = [
-            as_markdown(one_line(gate)),
-            str(len(of_gate)),
-            *(f"{size:.4f}" for size in sizes),
-            str(significant),
-        ]
-        text.append("| " + " | ".join(cells) + " |")
-    text += [
-        "",
+        means = (f"{np.sqrt(np.mean(np.square(values))):.4f}" for values in sizes)
+        rows.append([_text(gate), str(len(of_gate)), *means, str(significant)])
+    said = (
         "Bias: mean of the members' differences to the reference, of areas under ROC curves to "
         "0.5. Training: spread between members beyond the statistics of their showers. Reference: "
         "its statistical error. In this table, roots of mean squares. Significant biases, bold "
         "below, are those that chance makes, anywhere among a figure's comparisons, in less than "
-        f"one of {1 / CHANCE:.0f} ensembles.",
-        "",
-        "| figure | where | bias | training | reference | gate |",
-        "|---|---|---|---|---|---|",
-    ]
-    for entry in made:
-        if entry.gate != _MANY:
-            text.append(_row(entry))
-    many = [entry for entry in made if entry.gate == _MANY]
-    worst = sorted(
-        many, key=lambda entry: abs(entry.bias.value) - 2 * entry.bias.error, reverse=True
+        f"one of {1 / CHANCE:.0f} ensembles."
     )
-    text += [_row(entry) for entry in worst[:_WORST]]
-    meanings = {entry.gate: as_markdown(one_line(entry.meaning)) for entry in made if entry.meaning}
-    text += ["", *(f"- {as_markdown(one_line(gate))}: {said}" for gate, said in meanings.items())]
+    titles = ["figure", "comparisons", "bias", "training", "reference", "significant biases"]
+    text = [f"{len(made[0].members)} trainings that differ by their seed.", ""]
+    text += Table("", titles, rows, said).markdown()
+    many = [entry for entry in made if entry.gate == _MANY]
+    many.sort(key=lambda entry: abs(entry.bias.value) - 2 * entry.bias.error, reverse=True)
+    shown = [entry for entry in made if entry.gate != _MANY] + many[:_WORST]
+    titles = ["figure", "where", "bias", "training", "reference", "gate"]
+    text += Table("", titles, [_row(entry) for entry in shown]).markdown()[:-1]
+    meanings = {entry.gate: entry.meaning for entry in made if entry.meaning}
+    text += ["", *(f"- {_text(gate)}: {_text(said)}" for gate, said in meanings.items())]
     if len(many) > _WORST:
         text += ["", f"Of {_MANY}, the {_WORST} largest biases less two errors are listed."]
     if picture is not None:
@@ -223,25 +209,17 @@ def picture(made: Sequence[Line]) -> bytes:
     MissingExtraError
         If matplotlib and mplhep are not installed.
     """
-    plt, mplhep = plotting()
     places: dict[str, list[str]] = {}
     for entry in made:
         places.setdefault(entry.gate, []).append(entry.where)
     # Those that the first one's bins have, too.
     gates = [gate for gate, where in places.items() if where == places[made[0].gate]]
-    with (
-        plt.style.context(mplhep.style.ATLAS),
-        plt.rc_context({"font.size": 9}),
-        warnings.catch_warnings(),
-    ):
-        # Names may have characters that the font has not.
-        warnings.filterwarnings("ignore", message="Glyph")
+    with styled() as (plt, _):
         figure, panels = plt.subplots(
             len(gates),
             figsize=(7, 1 + 1.8 * len(gates)),
             sharex=True,
             squeeze=False,
-            layout="constrained",
         )
         for axes, gate in zip(panels[:, 0], gates, strict=True):
             of_gate = [entry for entry in made if entry.gate == gate]
@@ -276,24 +254,21 @@ def write(made: Sequence[Line], file: Path) -> None:
     OutputError
         If a file cannot be written.
     """
-    image = file.with_suffix(".png")
-    contents = {image: picture(made), file: (markdown(made, image.name) + "\n").encode()}
-    for name, content in contents.items():
-        output.write(name, content)
+    drawn = file.with_suffix(".png")
+    output.write(drawn, picture(made))
+    output.write(file, markdown(made, drawn.name) + "\n")
 
 
-def _row(entry: Line) -> str:
-    bias = f"{entry.bias.value:+.4f} ± {entry.bias.error:.4f}"
-    cells = [
-        entry.gate,
-        entry.where,
-        f"**{bias}**" if entry.significant else bias,
-        f"{entry.spread.value:.4f} ± {entry.spread.error:.4f}",
-        f"{entry.reference:.4f}",
-        f"{entry.limit:.3g}",
+def _row(entry: Line) -> list[Cell]:
+    return [
+        Cell(_text(entry.gate)),
+        Cell(_text(entry.where)),
+        Cell(f"{entry.bias:+.4f}", entry.significant),
+        Cell(f"{entry.spread:.4f}"),
+        Cell(f"{entry.reference:.4f}"),
+        Cell(f"{entry.limit:.3g}"),
     ]
-    return "| " + " | ".join(as_markdown(one_line(cell)) for cell in cells) + " |"
 
 
-def _root_mean_square(values: Sequence[float]) -> float:
-    return math.sqrt(sum(value**2 for value in values) / len(values))
+def _text(text: str) -> str:
+    return as_markdown(one_line(text))

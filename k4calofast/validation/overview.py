@@ -6,6 +6,7 @@ A report writes them, and several reports make a table of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,11 +19,10 @@ class _Read(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Measured(_Read):
+@dataclass(frozen=True)
+class Measured(Value):
     """A figure, its standard error, and where it was found."""
 
-    value: float
-    error: float
     where: str = ""
 
 
@@ -104,10 +104,7 @@ def fidelity(distances: Distances, resolution: str) -> Fidelity:
         mean_energy=_worst({where: figures["mean"] for where, figures in rows.items()}),
         resolution=_worst({where: figures[resolution] for where, figures in rows.items()}),
         closure=_worst(closure),
-        auc={
-            name: Measured(value=area.mean, error=area.error)
-            for name, area in distances.separations.items()
-        },
+        auc={name: Measured(area.mean, area.error) for name, area in distances.separations.items()},
         fpd=Measured(**vars(distances.clouds["fpd"])),
         failed=sum(check.fails for check in distances.checks),
         checks=len(distances.checks),

@@ -98,9 +98,7 @@ def curves(
     found = [[figures(side, number) for number in range(len(groups))] for side in range(len(SIDES))]
     titles, kinds = list(found[0][0]), list(comparison.reference.kinds)
     size = (4.0 * len(kinds), 2.3 * len(titles))
-    figure, axes = plt.subplots(
-        len(titles), len(kinds), figsize=size, squeeze=False, layout="constrained", sharex=True
-    )
+    figure, axes = plt.subplots(len(titles), len(kinds), figsize=size, squeeze=False, sharex=True)
     for column, pdg in enumerate(kinds):
         mine = [number for number, group in enumerate(groups) if group.pdg == pdg]
         lines = cycle(("-", "--", ":", "-."))
@@ -179,7 +177,6 @@ def closures(conditions: tuple[Condition, ...], observables: Mapping[str, Observ
             len(names),
             figsize=(1.75 * len(names) + 1.2, 1.75 * len(kinds)),
             squeeze=False,
-            layout="constrained",
             sharex=True,
             sharey=True,
         )
@@ -213,9 +210,7 @@ def rocs(classifiers: Mapping[str, Classifier]) -> Picture:
 
     def draw(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
         count = len(classifiers)
-        figure, axes = plt.subplots(
-            1, count, figsize=(1 + 3 * count, 3.4), squeeze=False, layout="constrained"
-        )
+        figure, axes = plt.subplots(1, count, figsize=(1 + 3 * count, 3.4), squeeze=False)
         for panel, (name, classifier) in zip(axes[0], classifiers.items(), strict=True):
             for distances, colour, line in (
                 (comparison.distances, RED, "-"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from math import isfinite
@@ -15,10 +14,11 @@ from pydantic import BaseModel, ConfigDict
 
 from k4calofast.documents import NO_TEXT, one_line, read_json, validated
 from k4calofast.exceptions import FileFormatError
-from k4calofast.validation.drawing import image, plotting
+from k4calofast.validation.drawing import image, styled
 from k4calofast.validation.overview import Compared, Fidelity, Measured, Overview
 from k4calofast.validation.page import template
 from k4calofast.validation.report import LAYOUT
+from k4calofast.validation.tables import Table, in_percent
 
 _LAYOUTS = (LAYOUT, "k4calofast validation 2")
 """Those that have what is compared, in the same places."""
@@ -220,11 +220,8 @@ def notes(found: Sequence[Summary]) -> list[str]:
 def markdown(found: Sequence[Summary], picture: str | None = None) -> str:
     """Return the table and its notes, and a link to the picture if there is one."""
     lines = rows(found)
-    titles = list(lines[0])
-    text = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
-    text += [
-        "| " + " | ".join(as_markdown(line[title]) for title in titles) + " |" for line in lines
-    ]
+    cells = [[as_markdown(text) for text in line.values()] for line in lines]
+    text = Table("", list(lines[0]), cells).markdown()[:-1]
     for note in notes(found):
         text += ["", as_markdown(note)]
     if picture is not None:
@@ -252,17 +249,9 @@ def pictures(found: Sequence[Summary]) -> dict[str, bytes]:
     MissingExtraError
         If matplotlib and mplhep are not installed.
     """
-    plt, mplhep = plotting()
     # The same reports make the same files.
-    settings = {"font.size": 9, "svg.hashsalt": "k4calofast"}
-    with (
-        plt.style.context(mplhep.style.ATLAS),
-        plt.rc_context(settings),
-        warnings.catch_warnings(),
-    ):
-        # Names may have characters that the font has not.
-        warnings.filterwarnings("ignore", message="Glyph")
-        figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    with styled(hashsalt="k4calofast") as (plt, _):
+        figure, axes = plt.subplots(figsize=(7, 4.2))
         _draw(axes, found)
         svg = image(plt, figure, 110, "svg", {"Date": None})
         return {"svg": svg, "png": image(plt, figure, 110)}
@@ -352,15 +341,11 @@ def _fidelity(fidelity: Fidelity) -> dict[str, str]:
 
 
 def _percent(figure: Measured | None) -> str:
-    if figure is None:
-        return _UNKNOWN
-    return f"{100 * figure.value:+.2f} ± {100 * figure.error:.2f} %"
+    return _UNKNOWN if figure is None else in_percent(figure)
 
 
 def _value(figure: Measured | None, form: str) -> str:
-    if figure is None:
-        return _UNKNOWN
-    return f"{figure.value:{form}} ± {figure.error:{form.lstrip('+')}}"
+    return _UNKNOWN if figure is None else f"{figure:{form}}"
 
 
 def as_markdown(text: str) -> str:

@@ -63,9 +63,7 @@ def _images(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
 
     # The last group of each kind is that of its largest momentum.
     largest = {group.pdg: group for group in comparison.groups}
-    figure, axes = plt.subplots(
-        len(largest), 3, figsize=(9.5, 2.9 * len(largest)), squeeze=False, layout="constrained"
-    )
+    figure, axes = plt.subplots(len(largest), 3, figsize=(9.5, 2.9 * len(largest)), squeeze=False)
     for panels, (pdg, group) in zip(axes, largest.items(), strict=True):
         reference, generated = (
             1e3 * sample.showers.energies[group.rows].astype(np.float64).mean(0)
@@ -141,7 +139,7 @@ def _correlations(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
         share = cells / np.maximum(cells.sum(1, keepdims=True), 1e-12)
         with np.errstate(invalid="ignore", divide="ignore"):
             matrices.append(np.nan_to_num(np.corrcoef(share.T)))
-    figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.2))
     shown = (*matrices, matrices[1] - matrices[0])
     for panel, values, title, limit in zip(
         axes, shown, ("reference", "generator", "difference"), (1, 1, 0.1), strict=True
