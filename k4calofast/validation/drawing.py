@@ -64,13 +64,7 @@ def draw(
     comparison: Comparison,
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Figure]:
-    """Draw all pictures.
-
-    Raises
-    ------
-    MissingExtraError
-        If matplotlib and mplhep are not installed.
-    """
+    """Draw all pictures."""
     drawn = []
     with styled() as (plt, mplhep):
         for picture in pictures:
@@ -95,13 +89,7 @@ def image(
 
 @contextmanager
 def styled(**settings: str) -> Iterator[tuple[Any, Any]]:
-    """Yield pyplot and mplhep in the style of all pictures, with more settings of SVG files.
-
-    Raises
-    ------
-    MissingExtraError
-        If they are not installed.
-    """
+    """Yield what `plotting` returns, in the style of all pictures; settings are of SVG files."""
     plt, mplhep = plotting()
     common = {"font.size": USUAL, "figure.constrained_layout.use": True}
     more = {f"svg.{name}": value for name, value in settings.items()}

@@ -202,13 +202,7 @@ def markdown(made: Sequence[Line], picture: str | None = None) -> str:
 
 
 def picture(made: Sequence[Line]) -> bytes:
-    """Draw members, bias and errors of the figures that bins of momentum have (PNG).
-
-    Raises
-    ------
-    MissingExtraError
-        If matplotlib and mplhep are not installed.
-    """
+    """Draw members, bias and errors of the figures that bins of momentum have (PNG)."""
     places: dict[str, list[str]] = {}
     for entry in made:
         places.setdefault(entry.gate, []).append(entry.where)
@@ -247,13 +241,7 @@ def picture(made: Sequence[Line]) -> bytes:
 
 
 def write(made: Sequence[Line], file: Path) -> None:
-    """Write the tables, and the picture beside them; both are complete when they have their names.
-
-    Raises
-    ------
-    OutputError
-        If a file cannot be written.
-    """
+    """Write the tables, and the picture beside them."""
     drawn = file.with_suffix(".png")
     output.write(drawn, picture(made))
     output.write(file, markdown(made, drawn.name) + "\n")

@@ -242,13 +242,7 @@ def html(found: Sequence[Summary]) -> str:
 
 
 def pictures(found: Sequence[Summary]) -> dict[str, bytes]:
-    """Draw accuracy against time per shower: the same figure as ``png`` and as ``svg``.
-
-    Raises
-    ------
-    MissingExtraError
-        If matplotlib and mplhep are not installed.
-    """
+    """Draw accuracy against time per shower: the same figure as ``png`` and as ``svg``."""
     # The same reports make the same files.
     with styled(hashsalt="k4calofast") as (plt, _):
         figure, axes = plt.subplots(figsize=(7, 4.2))
@@ -282,6 +276,8 @@ def _draw(axes: Any, found: Sequence[Summary]) -> None:
         # Room for the names, which stand to the right of the points.
         axes.set_xlim(min(times) / 2, max(times) * 5)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    else:
+        axes.text(0.5, 0.9, "no times were measured", transform=axes.transAxes, ha="center")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("")
     low, high = axes.dataLim.intervaly

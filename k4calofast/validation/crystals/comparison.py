@@ -34,47 +34,39 @@ from k4calofast.validation.kinds import Classifier
 from k4calofast.validation.metrics import Value, mean_of
 from k4calofast.validation.results import Distances, Group, Row, Sample
 
-GATES = {
-    "mean": 0.005,
-    "width": 0.10,
-    "e1_e9": 0.02,
-    "e9_e25": 0.02,
-    "lateral": 0.02,
-    "cells": 1.0,
-    "response": 0.003,
-    "spread": 0.05,
-    "lit_cells": 0.01,
-    "centre": 0.05,
-    "closure": 0.25,
-    "auc_observables": 0.60,
-    "auc_cells": 0.70,
-    "auc_network": 0.70,
-    "pion_mass": 0.005,
-    "pion_width": 0.10,
+_GATES = {
+    "mean": (0.005, "mean window energy in a bin of momentum, relative difference"),
+    "width": (0.10, "68 % width of the window energy in a bin of momentum, relative difference"),
+    "e1_e9": (0.02, "mean E1/E3x3 in a bin of momentum, relative difference"),
+    "e9_e25": (0.02, "mean E3x3/E5x5 in a bin of momentum, relative difference"),
+    "lateral": (0.02, "mean lateral width in a bin of momentum, relative difference"),
+    "cells": (
+        1.0,
+        "worst of the 25 central cells in a bin of momentum: difference over the larger of "
+        "5 % and 0.5 MeV",
+    ),
+    "response": (0.003, "mean response E/p of a kind, relative difference"),
+    "spread": (
+        0.05,
+        "68 % width of the window energy of a kind, relative difference, mean over bins of "
+        "momentum",
+    ),
+    "lit_cells": (0.01, "mean number of cells with energy of a kind, relative difference"),
+    "centre": (0.05, "mean energy-weighted centre of a kind, difference in cells"),
+    "closure": (
+        0.25,
+        "mean of an observable in a bin of a condition: difference in units of its spread",
+    ),
+    "auc_observables": (0.60, "area under the ROC curve of boosted trees on the observables"),
+    "auc_cells": (0.70, "area under the ROC curve of boosted trees on the cells"),
+    "auc_network": (0.70, "area under the ROC curve of a small network on the cells"),
+    "pion_mass": (0.005, "mean of the neutral pion's peak, relative difference"),
+    "pion_width": (0.10, "width of the neutral pion's peak, relative difference"),
 }
-"""Largest allowed value of each figure; of relative differences, the size counts. A model's card
-can set its own."""
+"""Largest allowed value of each figure, and what it is; of differences, the size counts."""
 
-MEANINGS = {
-    "mean": "mean window energy in a bin of momentum, relative difference",
-    "width": "68 % width of the window energy in a bin of momentum, relative difference",
-    "e1_e9": "mean E1/E3x3 in a bin of momentum, relative difference",
-    "e9_e25": "mean E3x3/E5x5 in a bin of momentum, relative difference",
-    "lateral": "mean lateral width in a bin of momentum, relative difference",
-    "cells": "worst of the 25 central cells in a bin of momentum: difference over the larger of "
-    "5 % and 0.5 MeV",
-    "response": "mean response E/p of a kind, relative difference",
-    "spread": "68 % width of the window energy of a kind, relative difference, mean over bins of "
-    "momentum",
-    "lit_cells": "mean number of cells with energy of a kind, relative difference",
-    "centre": "mean energy-weighted centre of a kind, difference in cells",
-    "closure": "mean of an observable in a bin of a condition: difference in units of its spread",
-    "auc_observables": "area under the ROC curve of boosted trees on the observables",
-    "auc_cells": "area under the ROC curve of boosted trees on the cells",
-    "auc_network": "area under the ROC curve of a small network on the cells",
-    "pion_mass": "mean of the neutral pion's peak, relative difference",
-    "pion_width": "width of the neutral pion's peak, relative difference",
-}
+GATES = {name: limit for name, (limit, _) in _GATES.items()}
+MEANINGS = {name: meaning for name, (_, meaning) in _GATES.items()}
 
 _MOST_CELLS = 200_000
 """Cells of each sample whose spectra are compared, at most."""

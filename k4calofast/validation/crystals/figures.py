@@ -21,6 +21,7 @@ from k4calofast.validation.drawing import (
 )
 from k4calofast.validation.fidelity import NAMES
 from k4calofast.validation.metrics import Value, mean_of
+from k4calofast.validation.observables import ratio
 from k4calofast.validation.pictures import at_momenta, closures, curves, rocs, spectra
 from k4calofast.validation.results import Comparison
 
@@ -93,8 +94,7 @@ def _profiles(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
         shares = []
         for sample in comparison.samples:
             energies = sample.showers.energies.astype(np.float64).sum(axis)
-            total = energies.sum(1, keepdims=True)
-            shares.append(np.divide(energies, total, out=np.zeros_like(energies), where=total > 0))
+            shares.append(ratio(energies, energies.sum(1, keepdims=True)))
         place = np.arange(shares[0].shape[1], dtype=np.float64) - shares[0].shape[1] // 2
         above, below = axes[:, column]
         profiles((above, below), place, 0.2, *shares)
