@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -12,38 +13,27 @@ from k4calofast.arrays import Floats, Indices
 from k4calofast.showers.base import Column, Rows, Showers
 from k4calofast.showers.layers import LayerShowers
 
-_hits = partial(Column, rows=Rows.POINTS, negative=True)
+_angle = partial(Column, np.float64, "rad", negative=True)
+_number = partial(Column, np.int64, "", rows=Rows.POINTS)
+_of_hits = partial(Column, np.float64, rows=Rows.POINTS, negative=True)
 
 
 @dataclass(frozen=True)
 class SeenShowers(Showers):
-    """N showers with H hits; see `columns`, and of the particles `LayerShowers`."""
+    """N showers with H hits; the particles are as in `LayerShowers`."""
 
-    momentum: Floats
-    angle_t: Floats
-    angle_z: Floats
-    outside: Floats
-    offsets: Indices
-    layer: Indices
-    column: Indices
-    row: Indices
-    x: Floats
-    y: Floats
-    energy: Floats
-    delay: Floats
-
-    columns = {  # noqa: RUF012 - a constant of the class
-        **{name: LayerShowers.columns[name] for name in ("pdg", "momentum", "angle_t", "angle_z")},
-        "outside": Column(np.float64, "GeV", "outside the windows, if known: 0 of generators"),
-        "offsets": LayerShowers.columns["offsets"],
-        "layer": _hits(np.int64, "", "counted from the front"),
-        "column": _hits(np.int64, "", "place in the window of the layer"),
-        "row": _hits(np.int64, "", "place in the window of the layer"),
-        "x": _hits(np.float64, "mm", "across: the cell's centre less where the particle's line is"),
-        "y": _hits(np.float64, "mm", "along the beam: the same"),
-        "energy": _hits(np.float64, "GeV", "of the cell"),
-        "delay": _hits(np.float64, "ns", "after light straight from where the particle entered"),
-    }
+    momentum: Annotated[Floats, Column(np.float64, "GeV", "of the particle at the front face")]
+    angle_t: Annotated[Floats, _angle("of the particle, across the module")]
+    angle_z: Annotated[Floats, _angle("of the particle, along the beam")]
+    outside: Annotated[Floats, Column(np.float64, "GeV", "outside the windows; 0 of generators")]
+    offsets: Annotated[Indices, Column(np.int64, "", "of the hits", rows=Rows.BORDERS)]
+    layer: Annotated[Indices, _number("counted from the front")]
+    column: Annotated[Indices, _number("place in the layer's window")]
+    row: Annotated[Indices, _number("place in the layer's window")]
+    x: Annotated[Floats, _of_hits("mm", "across: the cell's centre less where the line crosses")]
+    y: Annotated[Floats, _of_hits("mm", "the same along the beam")]
+    energy: Annotated[Floats, _of_hits("GeV", "of the cell")]
+    delay: Annotated[Floats, _of_hits("ns", "after light straight from where the particle entered")]
 
     conditions_known = LayerShowers.conditions_known
     condition = LayerShowers.condition
