@@ -15,24 +15,14 @@ def refine(
     generator: Annotated[Path, typer.Argument(help="Work folder of the generator's training.")],
     sample: Annotated[Path, typer.Argument(help="Shower sample, that of the training say.")],
     output: Annotated[Path, typer.Argument(help="Model folder to write.")],
-    config: Annotated[
-        Path | None, typer.Option(help="Settings in YAML; --show prints those there are.")
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting, stronger than --config."),
-    ] = None,
-    work: Annotated[
-        Path | None,
-        typer.Option(help="Folder for checkpoints and logs; <output>.work if not given."),
-    ] = None,
+    config: training.Config = None,
+    assignments: training.Assignments = None,
+    work: training.Work = None,
     author: training.Author = None,
     licence: training.Licence = None,
     version: training.Version = None,
     device: training.Device = "auto",
-    show: Annotated[
-        bool, typer.Option("--show", help="Print all settings as YAML and do nothing else.")
-    ] = False,
+    show: training.Show = False,
 ) -> None:
     """Train a classifier to pick among a generator's candidates; export both as one ONNX model.
 

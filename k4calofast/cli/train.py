@@ -16,20 +16,13 @@ def train(
         Path, typer.Argument(help="Showers: HDF5, EDM4hep or rtraw; of layers, HDF5.")
     ],
     output: Annotated[Path, typer.Argument(help="Model folder to write.")],
-    family: Annotated[
-        str | None, typer.Option(help=f"Family: {', '.join(families.FAMILIES)}.")
-    ] = None,
+    family: training.Family = None,
     more: Annotated[
         list[Path] | None,
         typer.Option(help="Further sample to train on, with another seed; may be repeated."),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings in YAML; --show prints those there are.")
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting, stronger than --config."),
-    ] = None,
+    config: training.Config = None,
+    assignments: training.Assignments = None,
     choose: Annotated[
         Path | None,
         typer.Option(
@@ -41,10 +34,7 @@ def train(
         Path | None,
         typer.Option(help="Work folder of an earlier training to start from."),
     ] = None,
-    work: Annotated[
-        Path | None,
-        typer.Option(help="Folder for checkpoints and logs; <output>.work if not given."),
-    ] = None,
+    work: training.Work = None,
     ensemble: Annotated[
         int,
         typer.Option(min=1, help="Train so many, with seeds one after another, as <output>-1, ..."),
@@ -57,9 +47,7 @@ def train(
     licence: training.Licence = None,
     version: training.Version = None,
     device: training.Device = "auto",
-    show: Annotated[
-        bool, typer.Option("--show", help="Print all settings as YAML and do nothing else.")
-    ] = False,
+    show: training.Show = False,
 ) -> None:
     """Train a generator on a shower sample and export it to ONNX.
 

@@ -24,8 +24,23 @@ from k4calofast.detector import load
 from k4calofast.exceptions import MissingExtraError, TrainingError
 from k4calofast.generator.card import check_destination
 from k4calofast.output import check_folder
-from k4calofast.training import authorship
+from k4calofast.training import authorship, families
 
+Family = Annotated[str | None, typer.Option(help=f"Family: {', '.join(families.FAMILIES)}.")]
+Config = Annotated[
+    Path | None, typer.Option(help="Settings in YAML; --show prints those there are.")
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting, stronger than --config."),
+]
+Work = Annotated[
+    Path | None,
+    typer.Option(help="Folder for checkpoints and logs; <output>.work if not given."),
+]
+Show = Annotated[
+    bool, typer.Option("--show", help="Print all settings as YAML and do nothing else.")
+]
 Hits = Annotated[str, typer.Option(help="Collection of SimCalorimeterHits of an EDM4hep sample.")]
 Particles = Annotated[
     str, typer.Option(help="Collection of MCParticles that its contributions point to.")

@@ -24,9 +24,7 @@ def tune(
     choose: Annotated[
         Path, typer.Option(help="Sample with another seed, by which trials are compared.")
     ],
-    family: Annotated[
-        str | None, typer.Option(help=f"Family: {', '.join(families.FAMILIES)}.")
-    ] = None,
+    family: training.Family = None,
     config: Annotated[
         Path | None, typer.Option(help="Settings in YAML that the search starts from.")
     ] = None,

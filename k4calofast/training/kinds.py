@@ -7,7 +7,7 @@ measured, and how candidates are refined.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
@@ -70,8 +70,8 @@ class Kind(Protocol):
     def refined(self, settings: RefinementSettings, generator: Family) -> Refined:
         """Return a generator with an untrained classifier of its candidates."""
 
-    def inputs(self, card: ModelCard, showers: Any, provenance: Any) -> Iterator[dict[str, Any]]:
-        """Yield inputs of a model, block by block, for the particles of showers."""
+    def inputs(self, card: ModelCard, showers: Any, provenance: Any, seed: int) -> dict[str, Any]:
+        """Return conditions, and what else a model is told of the particles of showers."""
 
 
 def of(name: str) -> Kind:

@@ -27,6 +27,7 @@ from k4calofast.showers.reading import Hints
 from k4calofast.training import export, kinds
 from k4calofast.training.authorship import Authorship
 from k4calofast.training.joining import read_sample
+from k4calofast.training.kinds import Kind
 from k4calofast.training.objectives import measured
 from k4calofast.training.precision import Reduced
 
@@ -36,8 +37,8 @@ _LARGE = 4096
 _SIDE = 100
 """Rows and columns of a matrix from which int8 pays."""
 
-_BLOCKS = 64
-"""Blocks of showers that int8 is calibrated with, at most."""
+_BLOCK, _BLOCKS = 64, 64
+"""Showers in a block, and blocks that int8 is calibrated with, at most."""
 
 _MEASURED = 4096
 """Showers by which models are compared, at most."""
@@ -78,8 +79,7 @@ def reduce(
     if precision is Reduced.FLOAT16:
         reduced = _halved(content)
     else:
-        kind = kinds.of(detector.load(card.detector).kind)
-        blocks = kind.inputs(card, *read_sample(sample, kind, Hints()))
+        blocks = inputs(card, *_read(sample, card))
         reduced = _quantised(content, card, islice(blocks, _BLOCKS))
     training = card.training.model_copy(
         update={
@@ -110,13 +110,35 @@ def compared(folder: Path, output: Path, sample: Path) -> tuple[float, float]:
         If the sample or a model cannot be read, or they do not fit.
     """
     card = read_card(folder)
-    kind = kinds.of(detector.load(card.detector).kind)
-    showers, provenance = read_sample(sample, kind, Hints())
+    showers, provenance = _read(sample, card)
     few = showers.take(slice(None, None, -(-len(showers) // _MEASURED)))
     before, after = (
         measured("chi2", Model(place, "cpu"), few, provenance) for place in (folder, output)
     )
     return before, after
+
+
+def inputs(card: ModelCard, showers: Any, provenance: Any) -> Iterator[dict[str, Any]]:
+    """Yield inputs of a model, block by block, for the particles of showers."""
+    kind, random = _kind_of(card), np.random.default_rng(0)
+    for start in range(0, len(showers), _BLOCK):
+        part = showers.take(slice(start, start + _BLOCK))
+        told = kind.inputs(card, part, provenance, start)
+        block = {name: values.astype(np.float32) for name, values in told.items()}
+        block["noise"] = random.standard_normal((len(part), card.noise)).astype(np.float32)
+        if card.uniform:
+            block["uniform"] = random.random((len(part), card.uniform), np.float32)
+        if len(card.kinds) > 1:
+            block["pdg"] = part.pdg.astype(np.int64)
+        yield block
+
+
+def _kind_of(card: ModelCard) -> Kind:
+    return kinds.of(detector.load(card.detector).kind)
+
+
+def _read(sample: Path, card: ModelCard) -> tuple[Any, Any]:
+    return read_sample(sample, _kind_of(card), Hints())
 
 
 def _halved(content: bytes) -> bytes:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
-
-import numpy as np
 
 from k4calofast.generator import ModelCard
 from k4calofast.showers.crystals import CrystalProvenance, CrystalShowers
@@ -16,8 +14,6 @@ from k4calofast.training.crystals.refinement import RefinedCrystals
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.family import Family, Shape, covering
 from k4calofast.training.refinement import RefinementSettings
-
-_BLOCK = 64
 
 
 class Crystals:
@@ -50,21 +46,13 @@ class Crystals:
 
     def inputs(
         self,
-        card: ModelCard,
+        card: ModelCard,  # noqa: ARG002
         showers: CrystalShowers,
         provenance: CrystalProvenance,  # noqa: ARG002
-    ) -> Iterator[dict[str, Any]]:
+        seed: int,  # noqa: ARG002
+    ) -> dict[str, Any]:
         """See `kinds.Kind`."""
-        random = np.random.default_rng(0)
-        for start in range(0, len(showers), _BLOCK):
-            part = showers.take(slice(start, start + _BLOCK))
-            block = {
-                "noise": random.standard_normal((len(part), card.noise)).astype(np.float32),
-                "conditions": part.conditions.astype(np.float32),
-            }
-            if len(card.kinds) > 1:
-                block["pdg"] = part.pdg.astype(np.int64)
-            yield block
+        return {"conditions": showers.conditions}
 
 
 KIND: kinds.Kind = Crystals()

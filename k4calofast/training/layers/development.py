@@ -21,6 +21,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
 from k4calofast.training.layers.profile import LATENTS, normal
+from k4calofast.training.layers.sample import Particles
 from k4calofast.training.sums import sums
 
 _SHIFT = 0.3
@@ -300,12 +301,10 @@ class Development(nn.Module):
         }.items():
             self.register_buffer(name, start)
 
-    def fit_scales(
-        self, shown: Developed, momentum: Tensor, slope: Tensor, electron: Tensor
-    ) -> None:
+    def fit_scales(self, shown: Developed, particles: Particles) -> None:
         """Take the scales of the sample."""
-        given = trends(momentum, slope, electron)
-        mean, spread = fitted(given, _response(shown.energies, momentum))
+        momentum = particles.momentum
+        mean, spread = fitted(trends(particles), _response(shown.energies, momentum))
         self.mean.copy_(mean)
         self.spread.copy_(spread)
         known = known_of(shown, momentum)
@@ -317,22 +316,17 @@ class Development(nn.Module):
         """Numbers of the whole (N, LATENTS) that are usual for such layers."""
         return known_of(shown, momentum) @ self.usual
 
-    def unlikelihood(
-        self, shown: Developed, features: Tensor, momentum: Tensor, slope: Tensor, electron: Tensor
-    ) -> Tensor:
-        """Minus the logarithm of the likelihood, over the number of showers.
+    def unlikelihood(self, shown: Developed, features: Tensor, particles: Particles) -> Tensor:
+        """Minus the logarithm of the likelihood of N showers, over their number.
 
         Parameters
         ----------
-        shown
-            Of N showers.
         features
             (N, features) of kinds and conditions.
-        momentum, slope, electron
-            (N,) GeV; (N, 2); (N,) 1 or 0.
         """
+        momentum = particles.momentum
         context = self.context(features)
-        mean, width = self._trend(momentum, slope, electron)
+        mean, width = self._trend(particles)
         of_total = (_response(shown.energies, momentum) - mean) / width
         loss = -Mixture.of(self.total(context)).likelihood(of_total).sum()
 
@@ -371,13 +365,7 @@ class Development(nn.Module):
         return loss / len(energies)
 
     def forward(
-        self,
-        noise: Tensor,
-        uniform: Tensor,
-        features: Tensor,
-        momentum: Tensor,
-        slope: Tensor,
-        electron: Tensor,
+        self, noise: Tensor, uniform: Tensor, features: Tensor, particles: Particles
     ) -> Developed:
         """Draw the layers of N showers.
 
@@ -385,13 +373,14 @@ class Development(nn.Module):
         ----------
         noise, uniform
             (N, noise) standard normal numbers, (N, uniform) between 0 and 1.
-        features, momentum, slope, electron
+        features
             As of `unlikelihood`.
         """
+        momentum = particles.momentum
         # One column at a time.
         normal, evenly = torch.split(noise, 1, 1), torch.split(uniform, 1, 1)
         context = self.context(features)
-        mean, width = self._trend(momentum, slope, electron)
+        mean, width = self._trend(particles)
         drawn = draw(self.total(context), _OF_WHOLE, evenly[0], normal[0]).value
         total = (mean[:, None] + width[:, None] * drawn).exp() * momentum[:, None]
         nothing, all_of_it = torch.zeros_like(total), torch.ones_like(total)
@@ -427,10 +416,9 @@ class Development(nn.Module):
         found = numbers[:, -LATENTS:] * self.usual_spread + known @ self.usual
         return shown._replace(latents=found)
 
-    def _trend(self, momentum: Tensor, slope: Tensor, electron: Tensor) -> tuple[Tensor, Tensor]:
+    def _trend(self, particles: Particles) -> tuple[Tensor, Tensor]:
         """Mean and width (N,) of the logarithm of visible energy over momentum."""
-        given = trends(momentum, slope, electron)
-        both = given @ torch.stack([self.mean, self.spread], 1)
+        both = trends(particles) @ torch.stack([self.mean, self.spread], 1)
         return both[:, 0], both[:, 1].exp()
 
     def _hidden(self, state: State, given: Tensor) -> Tensor:
@@ -483,8 +471,9 @@ def known_of(shown: Developed, momentum: Tensor) -> Tensor:
     return torch.stack(columns, 1)
 
 
-def trends(momentum: Tensor, slope: Tensor, electron: Tensor) -> Tensor:
+def trends(particles: Particles) -> Tensor:
     """Columns (N, 8) over which energies' means and widths are fitted."""
+    momentum, slope, electron = particles
     scale = momentum.log() - 2.5
     steep = slope[:, 0] ** 2 + slope[:, 1] ** 2
     columns = [torch.ones_like(scale), scale, scale**2, scale**3, steep, steep * scale]

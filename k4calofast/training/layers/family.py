@@ -58,6 +58,7 @@ from k4calofast.training.layers.sample import (
     POSITRON,
     Cells,
     LayeredSample,
+    Particles,
     Shape,
     mirrors,
 )
@@ -144,21 +145,17 @@ class Incident(NamedTuple):
 
     Attributes
     ----------
-    momentum
-        (N,) GeV.
-    slope
-        (N, 2) tangents of angle_t and angle_z.
-    electron
-        (N,) 1 for electrons, 0 for photons.
     t, z
         (N, layers, window) mm: centres of columns and rows, less where the line crosses.
     """
 
-    momentum: Tensor
-    slope: Tensor
-    electron: Tensor
+    particles: Particles
     t: Tensor
     z: Tensor
+
+    def take(self, rows: slice) -> Incident:
+        """Return some of them."""
+        return Incident(self.particles.take(rows), self.t[rows], self.z[rows])
 
 
 class Picked(NamedTuple):
@@ -239,8 +236,9 @@ class Inside(nn.Module):
         self.register_buffer("kinds", torch.tensor(kinds))
         self.size = 8
 
-    def forward(self, electron: Tensor, momentum: Tensor, slope: Tensor) -> Tensor:
-        """Features (N, size) of kinds (N,), GeV (N,), and tangents (N, 2)."""
+    def forward(self, particles: Particles) -> Tensor:
+        """Features (N, size) of particles."""
+        momentum, slope, electron = particles
         scale = 2 * (momentum.log() - self.low) / (self.high - self.low) - 1
         columns = [electron, scale, scale**2, scale**3, *slope.unbind(1), *(slope**2).unbind(1)]
         return torch.stack(columns, 1)
@@ -295,8 +293,7 @@ class Layered(Family):
 
     def stages(self, sample: LayeredSample) -> Iterator[Stage]:
         shown, rows = self._shown(sample)
-        given = (sample.momentum[rows], sample.slope[rows], electrons(sample, rows))
-        self.development.fit_scales(shown, *given)
+        self.development.fit_scales(shown, sample.particles(rows))
         yield Developing(self, sample, shown)
         yield Profiling(self, sample)
 
@@ -341,12 +338,10 @@ class Layered(Family):
         latents = latents_of(cells, count, slope)
         return Developed(energies.reshape(count, layers), hits.reshape(count, layers), latents)
 
-    def mixtures(
-        self, shown: Developed, momentum: Tensor, slope: Tensor, electron: Tensor
-    ) -> Mixtures:
+    def mixtures(self, shown: Developed, particles: Particles) -> Mixtures:
         """Mixtures of all layers (n L) of showers (n,)."""
         count, energies = len(self.layers), shown.energies
-        context = context_of(energies, shown.hits, momentum, slope, electron)
+        context = context_of(energies, shown.hits, particles)
         whole = scaled(shown.latents)[:, None].expand(-1, count, -1)
         # Not from a size: an exported graph would keep that of the example.
         number = torch.arange(count, device=energies.device)
@@ -355,7 +350,7 @@ class Layered(Family):
             torch.cat([context, whole], 2).flatten(0, 1),
             layer,
             shown.hits.flatten(),
-            slope.repeat_interleave(count, 0),
+            particles.slope.repeat_interleave(count, 0),
         )
         return found
 
@@ -376,7 +371,7 @@ class Layered(Family):
             slope = sample.slope[rows]
             shown = self.shown(cells, len(rows), slope)
             of = cells.shower * count + cells.layer
-            mixtures = self.mixtures(shown, sample.momentum[rows], slope, electrons(sample, rows))
+            mixtures = self.mixtures(shown, sample.particles(rows))
             t, z = (cells.middle[:, :, axis, None] + self._ruler for axis in (0, 1))
             grids = self._grids(mixtures, t.flatten(0, 1), z.flatten(0, 1))
             in_layer, hits = shown.energies.flatten(), shown.hits.flatten()
@@ -424,7 +419,7 @@ class Layered(Family):
         missing = wanted - self._deviations(sample, few, again=True)
         low, high = missing.quantile(0.01, 0), missing.quantile(0.99, 0)
         missing = torch.minimum(torch.maximum(missing, low), high).double()
-        columns = _columns(sample.momentum[few], sample.slope[few], electrons(sample, few)).double()
+        columns = _columns(sample.particles(few)).double()
         square = columns.T @ columns + 1e-3 * len(few) * torch.eye(columns.shape[1])
         self.missing.copy_(torch.linalg.solve(square, columns.T @ missing))
 
@@ -457,7 +452,7 @@ class Layered(Family):
         incident = self.incident(sample, rows, cells)
         count = self.uniform - self.development.uniform
         uniform = torch.rand((len(rows), count), generator=generator)
-        shower, place, energy, delay = self._hits(shown, *incident, uniform)
+        shower, place, energy, delay = self._hits(shown, incident, uniform)
         row, of_row = place % size, place // size
         column, layer = of_row % size, of_row // size
         x, y = incident.t[shower, layer, column], incident.z[shower, layer, row]
@@ -466,7 +461,7 @@ class Layered(Family):
     def incident(self, sample: LayeredSample, rows: Tensor, cells: Cells) -> Incident:
         """Return the particles of a sample in these rows, and where their cells lie."""
         t, z = (cells.middle[:, :, axis, None] + self._ruler for axis in (0, 1))
-        return Incident(sample.momentum[rows], sample.slope[rows], electrons(sample, rows), t, z)
+        return Incident(sample.particles(rows), t, z)
 
     def as_hits(self, cells: Cells) -> Hits:
         """Return cells with energy as hits are generated."""
@@ -511,7 +506,7 @@ class Layered(Family):
         """
         if pdg is None:
             pdg = self.features.kinds[:1].expand(len(conditions))
-        hits = self.generate(noise, uniform, *self.mirrored(conditions, t, z, pdg))
+        hits = self.generate(noise, uniform, self.mirrored(conditions, t, z, pdg))
         return hits[0], hits[1], hits[2] * self.layers.mip, hits[3]
 
     @staticmethod
@@ -521,39 +516,24 @@ class Layered(Family):
         signs = torch.stack([1.0 - 2.0 * across.float(), 1.0 - 2.0 * along.float()], 1)
         slope = conditions[:, 1:3].tan() * signs
         t, z = t * signs[:, :1, None], z * signs[:, 1:, None]
-        return Incident(conditions[:, 0], slope, (pdg != PHOTON).to(conditions.dtype), t, z)
+        electron = (pdg != PHOTON).to(conditions.dtype)
+        return Incident(Particles(conditions[:, 0], slope, electron), t, z)
 
-    def generate(
-        self,
-        noise: Tensor,
-        uniform: Tensor,
-        momentum: Tensor,
-        slope: Tensor,
-        electron: Tensor,
-        t: Tensor,
-        z: Tensor,
-    ) -> Hits:
-        """Generate N mirrored showers: shower, place, energy (MIPs) and delay (ns) of D hits.
-
-        Parameters
-        ----------
-        noise, uniform, t, z
-            As for `forward`; see `Incident` for the others.
-        """
-        first = self.development.uniform
-        given = (momentum, slope, electron)
-        features = self.features(electron, momentum, slope)
-        shown = self.development(noise, uniform[:, :first], features, *given)
-        rest = (*given, t, z, uniform[:, first:])
+    def generate(self, noise: Tensor, uniform: Tensor, incident: Incident) -> Hits:
+        """Generate N mirrored showers: shower, place, energy (MIPs) and delay (ns) of D hits."""
+        first, particles = self.development.uniform, incident.particles
+        features = self.features(particles)
+        shown = self.development(noise, uniform[:, :first], features, particles)
+        rest = uniform[:, first:]
         parts = []
         # Hits are drawn block by block: in a core's cache, what is expected in their cells leaves
         # room for the networks. Were there more showers, the last block would have them.
         block, blocks = self.settings.block, self.blocks_per_call
         for number in range(blocks):
             start = number * block
-            stop = start + block if number < blocks - 1 else None
-            of_part = Developed(*(column[start:stop] for column in shown))
-            part = self._hits(of_part, *(column[start:stop] for column in rest))
+            rows = slice(start, start + block if number < blocks - 1 else None)
+            of_part = Developed(*(column[rows] for column in shown))
+            part = self._hits(of_part, incident.take(rows), rest[rows])
             parts.append((part[0] + start, *part[1:]))
         shower, place, energy, delay = (torch.cat(column) for column in zip(*parts, strict=True))
         return shower, place, energy, delay
@@ -618,27 +598,17 @@ class Layered(Family):
         of, number, column, cell = (one.gather(0, last) for one in (of, number, column, cell))
         return Picked(of, number, column, cell, each)
 
-    def _hits(
-        self,
-        shown: Developed,
-        momentum: Tensor,
-        slope: Tensor,
-        electron: Tensor,
-        t: Tensor,
-        z: Tensor,
-        uniform: Tensor,
-    ) -> Hits:
+    def _hits(self, shown: Developed, incident: Incident, uniform: Tensor) -> Hits:
         """Draw hits: shower, place, energy (MIPs) and delay (ns)."""
         s, count = self.settings, len(self.layers)
+        momentum, slope, _ = incident.particles
         usual = self.development.usual_of(shown, momentum)
         latents = usual + self.remains * (shown.latents - usual)
-        latents = latents + _columns(momentum, slope, electron).matmul(self.missing)
+        latents = latents + _columns(incident.particles).matmul(self.missing)
         shown = shown._replace(latents=latents)
-        mixtures = self.mixtures(shown, momentum, slope, electron)
-        t, z = (
-            ruler.flatten(0, 1).matmul(order)
-            for ruler, order in ((t, _orderly(self.columns)), (z, _orderly(self.rows)))
-        )
+        mixtures = self.mixtures(shown, incident.particles)
+        t = incident.t.flatten(0, 1).matmul(_orderly(self.columns))
+        z = incident.z.flatten(0, 1).matmul(_orderly(self.rows))
         grids = self._grids(mixtures, t, z)
         in_layer, hits, ways = shown.energies.flatten(), shown.hits.flatten(), _ways(slope, count)
         start, between, which, how = (
@@ -760,11 +730,6 @@ _CALIBRATED = 3000
 """Showers by which the latent numbers are calibrated."""
 
 
-def electrons(sample: LayeredSample, rows: Tensor) -> Tensor:
-    """1 for electrons, 0 for photons (n,) of a sample."""
-    return (sample.pdg[rows] == ELECTRON).float()
-
-
 def latents_of(cells: Cells, count: int, slope: Tensor) -> Tensor:
     """Centre of gravity along t and z, and logarithms of mean radii of energy and of hits.
 
@@ -837,9 +802,8 @@ class Developing(ByLikelihood):
 
     def _of(self, sample: LayeredSample, rows: Tensor, shown: Developed) -> Tensor:
         family = self.family
-        given = (sample.momentum[rows], sample.slope[rows], electrons(sample, rows))
-        features = family.features(given[2], given[0], given[1])
-        return family.development.unlikelihood(shown, features, *given)
+        particles = sample.particles(rows)
+        return family.development.unlikelihood(shown, family.features(particles), particles)
 
 
 class Profiling(ByLikelihood):
@@ -867,10 +831,9 @@ class Profiling(ByLikelihood):
         family = self.family
         phase = torch.randint(0, PHASES, (len(rows), 2))
         cells = family.cells(sample, rows, phase)
-        slope = sample.slope[rows]
-        shown = family.shown(cells, len(rows), slope)
+        shown = family.shown(cells, len(rows), sample.slope[rows])
         of = cells.shower * len(family.layers) + cells.layer
-        mixtures = family.mixtures(shown, sample.momentum[rows], slope, electrons(sample, rows))
+        mixtures = family.mixtures(shown, sample.particles(rows))
         of_energy, of_hits = shares(mixtures, cells, of, family.layers.cell)
         energy, hits = family.of_windows(mixtures, cells.middle.flatten(0, 1))
         in_layer = shown.energies.flatten()
@@ -896,9 +859,9 @@ def _spread(deviations: Tensor) -> Tensor:
     return (deviations.quantile(0.84, 0) - deviations.quantile(0.16, 0)) / 2
 
 
-def _columns(momentum: Tensor, slope: Tensor, electron: Tensor) -> Tensor:
+def _columns(particles: Particles) -> Tensor:
     """Columns (N, 10) over which `Layered.missing` is a line."""
-    return torch.cat([trends(momentum, slope, electron), slope], 1)
+    return torch.cat([trends(particles), particles.slope], 1)
 
 
 def _ways(slope: Tensor, layers: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from k4calofast.generator import ModelCard
@@ -23,6 +23,7 @@ from k4calofast.training.layers.sample import (
     barrel_of,
 )
 from k4calofast.training.refinement import RefinementSettings
+from k4calofast.validation.layers.readout import Readout, conditions
 
 
 class OfLayers:
@@ -62,12 +63,12 @@ class OfLayers:
         return RefinedLayers(settings, generator)
 
     def inputs(
-        self, card: ModelCard, showers: LayerShowers, provenance: LayerProvenance
-    ) -> Iterator[dict[str, Any]]:
-        """See `kinds.Kind`."""
-        from k4calofast.training.layers.inputs import inputs
-
-        return inputs(card, showers, provenance)
+        self, card: ModelCard, showers: LayerShowers, provenance: LayerProvenance, seed: int
+    ) -> dict[str, Any]:
+        """See `kinds.Kind`: the seed says where cells lie."""
+        readout = Readout.of(barrel_of(card.detector), provenance.pitch, card.window[1], 0.0)
+        windows = readout.windows(showers, readout.phases(len(showers), seed))
+        return {"conditions": conditions(showers, windows), **windows.inputs}
 
 
 KIND: kinds.Kind = OfLayers()

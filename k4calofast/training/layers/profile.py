@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
+from k4calofast.training.layers.sample import Particles
 from k4calofast.training.sums import sums
 
 NARROWEST, WIDEST = 1.0, 60.0
@@ -125,27 +126,15 @@ class Profile(nn.Module):
 CONTEXT = 15
 
 
-def context_of(
-    energies: Tensor, hits: Tensor, momentum: Tensor, slope: Tensor, electron: Tensor
-) -> Tensor:
-    """What the network is told of each layer, beside the latent numbers.
+def context_of(energies: Tensor, hits: Tensor, particles: Particles) -> Tensor:
+    """What the network is told of each layer, (N, L, CONTEXT), beside the latent numbers.
 
     Parameters
     ----------
     energies, hits
         (N, L) MIPs, and numbers of hits.
-    momentum
-        (N,) GeV.
-    slope
-        (N, 2).
-    electron
-        (N,) 1 or 0.
-
-    Returns
-    -------
-    Tensor
-        (N, L, CONTEXT).
     """
+    momentum, slope, electron = particles
     layers = energies.shape[1]
     number = torch.arange(layers, dtype=energies.dtype, device=energies.device)[None]
     total = sums(energies)[:, None].clamp(min=_OFFSET)

@@ -19,9 +19,8 @@ from k4calofast.training.layers.family import (
     Incident,
     Layered,
     counted_out,
-    electrons,
 )
-from k4calofast.training.layers.sample import LayeredSample
+from k4calofast.training.layers.sample import LayeredSample, Particles
 from k4calofast.training.refinement import Classifier, Refined, RefinementSettings, pick
 
 _EDGES = (0.7, 1.5, 3.0, 10.0, 30.0)
@@ -121,8 +120,7 @@ class RefinedLayers(Refined):
         self.classifier.take_scales(torch.cat(seen), *self.told(sample, rows))
 
     def told(self, sample: LayeredSample, rows: Tensor) -> tuple[Tensor, ...]:
-        momentum, slope = sample.momentum[rows], sample.slope[rows]
-        return self._told(momentum, slope, electrons(sample, rows))
+        return self._told(sample.particles(rows))
 
     def pool(self, sample: LayeredSample, random: torch.Generator) -> tuple[Tensor, Tensor]:
         parts = []
@@ -131,7 +129,7 @@ class RefinedLayers(Refined):
             seen, incident = self._of_sample(sample, rows, random)
             noise = torch.randn((len(rows), self.generator.noise), generator=random)
             uniform = torch.rand((len(rows), self.generator.uniform), generator=random)
-            hits = self.generator.generate(noise, uniform, *incident)
+            hits = self.generator.generate(noise, uniform, incident)
             parts.append((seen, self._summed_up(hits, incident)))
         reference, generated = (torch.cat(columns) for columns in zip(*parts, strict=True))
         return reference, generated
@@ -150,14 +148,14 @@ class RefinedLayers(Refined):
         if pdg is None:
             pdg = generator.features.kinds[:1].expand(len(conditions))
         incident = generator.mirrored(conditions, t, z, pdg)
-        told = self._told(incident.momentum, incident.slope, incident.electron)
+        told = self._told(incident.particles)
         candidates, odds = [], []
         for number in range(count):
             of_noise, of_uniform = (
                 drawn[:, number * size : (number + 1) * size]
                 for drawn, size in ((noise, generator.noise), (uniform, generator.uniform))
             )
-            hits = generator.generate(of_noise, of_uniform, *incident)
+            hits = generator.generate(of_noise, of_uniform, incident)
             candidates.append(hits)
             odds.append(self.odds(self._summed_up(hits, incident), *told))
         numbers = [torch.full_like(odds[0], number)[:, None] for number in range(count)]
@@ -190,8 +188,8 @@ class RefinedLayers(Refined):
         }
         return Signature({**inputs, **noise}, outputs)
 
-    def _told(self, momentum: Tensor, slope: Tensor, electron: Tensor) -> tuple[Tensor, Tensor]:
-        return self.generator.features(electron, momentum, slope), momentum
+    def _told(self, particles: Particles) -> tuple[Tensor, Tensor]:
+        return self.generator.features(particles), particles.momentum
 
     def _of_sample(
         self, sample: LayeredSample, rows: Tensor, random: torch.Generator

@@ -7,6 +7,7 @@ that lie anywhere: the phase says where, in pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -88,6 +89,28 @@ class Shape(family.Shape):
     """
 
     layers: Layers
+
+
+class Particles(NamedTuple):
+    """N particles, mirrored.
+
+    Attributes
+    ----------
+    momentum
+        (N,) GeV.
+    slope
+        (N, 2) tangents of angle_t and angle_z.
+    electron
+        (N,) 1 for electrons, 0 for photons.
+    """
+
+    momentum: Tensor
+    slope: Tensor
+    electron: Tensor
+
+    def take(self, rows: Tensor | slice) -> Particles:
+        """Return some of them."""
+        return Particles(*(column[rows] for column in self))
 
 
 @dataclass(frozen=True)
@@ -202,6 +225,11 @@ class LayeredSample:
             torch.from_numpy(showers.time),
             layers,
         )
+
+    def particles(self, rows: Tensor) -> Particles:
+        """Return the particles of showers (n,)."""
+        electron = (self.pdg[rows] == ELECTRON).float()
+        return Particles(self.momentum[rows], self.slope[rows], electron)
 
     def cells(self, rows: Tensor, phase: Tensor, size: int, threshold: float) -> Cells:
         """Cells of showers, as cells that lie at phases see them.

@@ -15,6 +15,7 @@ from k4calofast.training.layers.development import (
     _counted,
     draw,
 )
+from k4calofast.training.layers.sample import Particles
 
 LAYERS, FEATURES = 12, 5
 
@@ -33,7 +34,8 @@ def conditions(count: int):
     torch.manual_seed(6)
     momentum = torch.exp(3 * torch.rand(count))
     electron = (torch.rand(count) < 0.5).float()
-    return torch.randn(count, FEATURES), momentum, 0.3 * torch.randn(count, 2), electron
+    features, slope = torch.randn(count, FEATURES), 0.3 * torch.randn(count, 2)
+    return features, Particles(momentum, slope, electron)
 
 
 @settings(max_examples=40)
@@ -65,14 +67,14 @@ def test_what_is_drawn_has_the_density_of_its_mixture():
 
 @torch.no_grad()
 def test_layers_share_the_energy_of_the_shower(development):
-    features, momentum, slope, electron = conditions(500)
+    features, particles = conditions(500)
     noise, uniform = torch.randn(500, development.noise), torch.rand(500, development.uniform)
-    shown = development(noise, uniform, features, momentum, slope, electron)
+    shown = development(noise, uniform, features, particles)
     # The first number decides the total alone.
     other = development(
         torch.cat([noise[:, :1], torch.randn(500, development.noise - 1)], 1),
         torch.cat([uniform[:, :1], torch.rand(500, development.uniform - 1)], 1),
-        features, momentum, slope, electron,
+        features, particles,
     )  # fmt: skip
     assert (shown.energies >= 0).all()
     torch.testing.assert_close(shown.energies.sum(1), other.energies.sum(1), rtol=1e-4, atol=1e-6)
@@ -84,9 +86,9 @@ def test_layers_share_the_energy_of_the_shower(development):
 
 @torch.no_grad()
 def test_a_state_is_the_same_seen_from_the_front_and_from_all_layers(development):
-    features, momentum, slope, electron = conditions(60)
+    features, particles = conditions(60)
     noise, uniform = torch.randn(60, development.noise), torch.rand(60, development.uniform)
-    shown = development(noise, uniform, features, momentum, slope, electron)
+    shown = development(noise, uniform, features, particles)
     # In single precision, little of much is not exact.
     small = (shown.energies.sum(1) > 1) & (shown.energies.sum(1) < 1e4)
     shown = Developed(*(part[small] for part in (shown.energies, shown.hits, shown.latents)))
@@ -106,24 +108,24 @@ def test_likelihood_finds_what_was_drawn():
     """Trained on showers that another network draws, it becomes as probable as that one."""
     torch.manual_seed(2)
     truth = Development(LAYERS, FEATURES, 16, 2).eval()
-    given_ = conditions(3000)
+    features, particles = conditions(3000)
     with torch.no_grad():
         for parameter in truth.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
         noise, uniform = torch.randn(3000, truth.noise), torch.rand(3000, truth.uniform)
-        shown = truth(noise, uniform, *given_)
-        best = truth.unlikelihood(shown, *given_).item()
+        shown = truth(noise, uniform, features, particles)
+        best = truth.unlikelihood(shown, features, particles).item()
     network = Development(LAYERS, FEATURES, 16, 2)
     with torch.no_grad():
-        before = network.unlikelihood(shown, *given_).item()
+        before = network.unlikelihood(shown, features, particles).item()
     optimizer = torch.optim.Adam(network.parameters(), 1e-2)
     for _ in range(250):
         rows = torch.randint(0, 3000, (256,))
         part = Developed(*(column[rows] for column in shown))
-        loss = network.unlikelihood(part, *(column[rows] for column in given_))
+        loss = network.unlikelihood(part, features[rows], particles.take(rows))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        after = network.unlikelihood(shown, *given_).item()
+        after = network.unlikelihood(shown, features, particles).item()
     assert after - best < 0.15 * (before - best)

@@ -31,6 +31,7 @@ from k4calofast.training.layers.energies import (
     without_hottest,
 )
 from k4calofast.training.layers.kind import KIND
+from k4calofast.training.layers.sample import Particles
 from k4calofast.training.loop import Run
 from k4calofast.training.recipe import Product, Task
 
@@ -119,10 +120,10 @@ def test_what_is_drawn_for_layers_is_all_in_their_hits(family):
     of = shower * len(family.layers) + place // size**2
     found = torch.zeros(32 * len(family.layers)).index_add_(0, of, energy / family.layers.mip)
     momentum, slope = given["conditions"][:, 0], given["conditions"][:, 1:3].tan()
-    electron = (given["pdg"] != 22).float()
-    features = family.features(electron, momentum, slope)
+    particles = Particles(momentum, slope, (given["pdg"] != 22).float())
+    features = family.features(particles)
     uniform = given["uniform"][:, : family.development.uniform]
-    drawn = family.development(given["noise"], uniform, features, momentum, slope, electron)
+    drawn = family.development(given["noise"], uniform, features, particles)
     assert (drawn.energies > 0).sum() > 100
     torch.testing.assert_close(found, drawn.energies.flatten(), rtol=1e-3, atol=1e-4)
 

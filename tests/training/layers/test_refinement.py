@@ -10,10 +10,9 @@ import torch
 from k4calofast.generator import Model
 from k4calofast.showers import layers
 from k4calofast.training import recipe
-from k4calofast.training.layers.family import electrons
-from k4calofast.training.layers.inputs import inputs
 from k4calofast.training.layers.kind import KIND
 from k4calofast.training.layers.refinement import of_candidates, summed_up
+from k4calofast.training.reduction import inputs
 from k4calofast.training.refinement import RefinementSettings
 
 SMALL = RefinementSettings(steps=30, epoch=15, width=16, batch=32, pools=1)
@@ -43,7 +42,7 @@ def test_a_classifier_sees_energy_hits_and_where_they_are(tiny, halves):
     rows = torch.arange(20)
     cells = generator.cells_anywhere(sample, rows, torch.Generator().manual_seed(1))
     incident = generator.incident(sample, rows, cells)
-    assert (incident.electron == electrons(sample, rows)).all()
+    assert (incident.particles.electron == (sample.pdg[rows] == 11)).all()
     seen = summed_up(generator.as_hits(cells), incident, 0.0)
     count = len(generator.layers)
     in_layers = seen[:, : 6 * count].reshape(20, count, 6)
