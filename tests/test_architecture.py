@@ -169,10 +169,6 @@ def _asks_for_a_kind(node: ast.AST) -> bool:
     return False
 
 
-ASKS: set[str] = set()
-"""Modules that still ask for the kind of a calorimeter; they are to ask it what they need."""
-
-
 def test_nobody_asks_for_the_kind_of_a_calorimeter():
     """But who makes calorimeters, and the kinds' own parts of each stage."""
     asking = {
@@ -181,4 +177,4 @@ def test_nobody_asks_for_the_kind_of_a_calorimeter():
         if _place(module) != "detector" and not _kinds_of(module)
         if any(_asks_for_a_kind(node) for node, _ in _statements(tree))
     }
-    assert sorted(asking) == sorted(ASKS)
+    assert sorted(asking) == []

@@ -5,6 +5,7 @@ Nothing here loads torch: the command line checks settings before it does.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -55,10 +56,11 @@ class Settings(BaseModel):
 OfFamily = TypeVar("OfFamily", bound=Settings)
 
 
+@dataclass(frozen=True)
 class Configuration:
     """A family's name and the values that are not its defaults, as a user gave them.
 
-    Parameters
+    Attributes
     ----------
     family
         Name of the family; see `k4calofast.training.families.FAMILIES`.
@@ -68,8 +70,9 @@ class Configuration:
         Where each was written, for errors.
     """
 
-    def __init__(self, family: str, values: dict[str, Any], lines: dict[str, str]) -> None:
-        self.family, self.values, self.lines = family, values, lines
+    family: str
+    values: dict[str, Any]
+    lines: dict[str, str]
 
     def settings(self, schema: type[OfFamily]) -> OfFamily:
         """Check the values against the family's settings.
@@ -121,8 +124,8 @@ def read(
         name, equals, text = assignment.partition("=")
         if not equals:
             raise TrainingError(f"--set {assignment}: must be name=value")
-        values[name] = _scalar(text, f"--set {assignment}")
         lines[name] = f"--set {assignment}"
+        values[name] = yaml_of(text, lines[name], TrainingError)[0]
     named = values.pop("family", None)
     if named is not None and not isinstance(named, str):
         raise TrainingError(f"{lines['family']}: family: must be a name")
@@ -148,7 +151,3 @@ def mapping(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise TrainingError(f"{file}: must be a mapping from settings to values")
     # What another mapping was merged into has no line of its own.
     return values, {name: lines.get(name, str(file)) for name in values}
-
-
-def _scalar(text: str, where: str) -> Any:
-    return yaml_of(text, where, TrainingError)[0]

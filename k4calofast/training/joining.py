@@ -11,7 +11,6 @@ from typing import Any
 
 from k4calofast import detector
 from k4calofast.exceptions import TrainingError
-from k4calofast.generator.card import ModelCard
 from k4calofast.showers.hints import Hints
 from k4calofast.showers.reading import read_with_provenance
 from k4calofast.training.families import FAMILIES, kind_of
@@ -58,19 +57,18 @@ class Joined:
 
     def identity(self) -> dict[str, object]:
         """What decides the result of a training, beside the first sample."""
-        return further([part.file for part in self.parts[1:]])
+        more = self.parts[1:]
+        return {"more": [digest(part.file) for part in more]} if more else {}
 
-    def noted(self, card: ModelCard) -> ModelCard:
-        """Return a card of a training on the first sample that says of the others, too."""
-        training, first = card.training, self.parts[0].provenance
-        text = training.sample
+    def described(self) -> str:
+        """What the samples are, for the card."""
+        first = self.parts[0].provenance
+        text = f"{first.geometry}; {first.sampling}; seed {_seed(first)}"
         for part in self.parts[1:]:
-            seed = part.provenance.seed
             sampling = part.provenance.sampling.removeprefix(first.sampling).strip("; ")
-            text += f"; and {part.count} showers, seed {'unknown' if seed is None else seed}"
+            text += f"; and {part.count} showers, seed {_seed(part.provenance)}"
             text += f": {sampling}" if sampling else ""
-        noted = training.model_copy(update={"sample": text})
-        return card.model_copy(update={"training": noted})
+        return text
 
 
 def read(file: Path, more: Sequence[Path], kind: Kind, hints: Hints) -> Joined:
@@ -139,11 +137,6 @@ def digest(file: Path) -> str:
         return hashlib.file_digest(sample, "sha256").hexdigest()
 
 
-def further(more: Sequence[Path]) -> dict[str, object]:
-    """What further samples decide of the result of a training."""
-    return {"more": [digest(file) for file in more]} if more else {}
-
-
 def _refuse_unlike(first: Part, second: Part, alike: tuple[str, ...]) -> None:
     for name in alike:
         a, b = (_without_seed(getattr(part.provenance, name)) for part in (first, second))
@@ -157,6 +150,10 @@ def _refuse_unlike(first: Part, second: Part, alike: tuple[str, ...]) -> None:
         )
     if first.file.samefile(second.file):
         raise TrainingError(f"{second.file} is there twice")
+
+
+def _seed(provenance: Any) -> str:
+    return "unknown" if provenance.seed is None else str(provenance.seed)
 
 
 def _without_seed(value: object) -> object:

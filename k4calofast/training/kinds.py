@@ -1,17 +1,16 @@
 """What a kind of calorimeters brings to training; crystals and layers are two.
 
-A kind is a folder beside this file, named as `k4calofast.detector.Calorimeter.kind`. Its module
-`kind` has all that training asks of it: how samples become tensors, how epochs and trials are
-measured, and how candidates are refined.
+A kind is a folder beside this file, named as `k4calofast.detector.Calorimeter.kind`, with a module
+`kind`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
-from k4calofast.generator import ModelCard
 from k4calofast.training.family import Family, Shape, Stage
 from k4calofast.training.refinement import Refined, RefinementSettings
 
@@ -31,11 +30,11 @@ class Judge(Protocol):
         """Return the figure of a stage's family as it is now; the smallest is the best."""
 
 
-class Kind(Protocol):
-    """A kind of calorimeters, as training sees it.
+@dataclass(frozen=True)
+class Kind:
+    """What is a kind's own.
 
-    Showers, provenances, shapes and samples are of the kind's own types; what is passed to one
-    method comes from another.
+    Showers, provenances, shapes and samples are of its own types.
 
     Attributes
     ----------
@@ -46,32 +45,27 @@ class Kind(Protocol):
         all kinds must.
     without
         What a search cannot make small, of `k4calofast.validation.objectives.OBJECTIVES`, and why.
+    shape
+        What a provenance, and the family's settings, decide about a generator.
+    sample
+        Showers as tensors, given the shape and the settings, too; a `TrainingError` if there are
+        kinds of particles that are not known.
+    judge
+        By what epochs are judged, given a sample and a seed.
+    refined
+        A generator with an untrained classifier of its candidates.
+    inputs
+        Conditions, and what else a model is told: of a card, showers, their provenance, and a seed.
     """
 
-    name: ClassVar[str]
-    alike: ClassVar[tuple[str, ...]]
-    without: ClassVar[Mapping[str, str]]
-
-    def shape(self, provenance: Any, settings: Any) -> Shape:
-        """Return what a sample, and the family's settings, decide about a generator."""
-
-    def sample(self, showers: Any, shape: Any, settings: Any) -> Any:
-        """Return showers as tensors.
-
-        Raises
-        ------
-        TrainingError
-            If there are kinds of particles that are not known.
-        """
-
-    def judge(self, sample: Any, seed: int) -> Judge:
-        """Return what epochs are judged by."""
-
-    def refined(self, settings: RefinementSettings, generator: Family) -> Refined:
-        """Return a generator with an untrained classifier of its candidates."""
-
-    def inputs(self, card: ModelCard, showers: Any, provenance: Any, seed: int) -> dict[str, Any]:
-        """Return conditions, and what else a model is told of the particles of showers."""
+    name: str
+    alike: tuple[str, ...]
+    without: Mapping[str, str]
+    shape: Callable[[Any, Any], Shape]
+    sample: Callable[[Any, Any, Any], Any]
+    judge: Callable[[Any, int], Judge]
+    refined: Callable[[RefinementSettings, Family], Refined]
+    inputs: Callable[[Any, Any, Any, int], dict[str, Any]]
 
 
 def of(name: str) -> Kind:

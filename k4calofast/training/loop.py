@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,13 @@ from k4calofast.training.configuration import Settings
 from k4calofast.training.family import Stage
 from k4calofast.training.kinds import Judge
 from k4calofast.training.seeds import seed_of
-from k4calofast.training.workfolder import BEST, LAST, first_line, weights
+from k4calofast.training.workfolder import BEST, LAST, first_line, load
 
 _EVERY = 20
 """Steps between two lines of the log."""
 
 Report = Callable[[str, int, int, float], None]
-"""Called with the stage, its steps done, all its steps, and the smoothed loss."""
-
-Watch = Callable[[str, int, int, float], None]
-"""Called after each epoch with the same, but the judge's figure where there is one."""
+"""Called with a stage, its steps done, all its steps, and the smoothed loss."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,13 @@ class Run:
     device
         ``cpu`` or ``cuda``.
     report, watch
-        Called after each step and after each epoch; what they raise ends the training.
+        Called after each step and after each epoch, the latter with the judge's figure where there
+        is one; what they raise ends the training.
     """
 
     device: str = "cpu"
     report: Report = lambda *_: None
-    watch: Watch = lambda *_: None
+    watch: Report = lambda *_: None
 
 
 def rows_of(count: int, batch: int, step: int, seed: int) -> Tensor:
@@ -68,16 +67,9 @@ def rows_of(count: int, batch: int, step: int, seed: int) -> Tensor:
     return order[place * batch : (place + 1) * batch]
 
 
-_orders: dict[tuple[int, int], Tensor] = {}
-
-
+@lru_cache(maxsize=1)
 def _order(count: int, seed: int) -> Tensor:
-    key = (count, seed)
-    if key not in _orders:
-        _orders.clear()
-        generator = torch.Generator().manual_seed(seed)
-        _orders[key] = torch.randperm(count, generator=generator)
-    return _orders[key]
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
 
 def fit(
@@ -238,13 +230,8 @@ class _Course(Callback):
         """Put the averages in place, those of the best epoch if epochs were judged."""
         best = self.folder / BEST
         if self.judge is not None and best.is_file():
-            found = weights(best, _remedy(self.folder))
-            try:
-                self.stage.average.load_state_dict(found)
-            except RuntimeError as error:
-                raise TrainingError(
-                    f"{best}: not of this stage ({first_line(error)}); {_remedy(self.folder)}"
-                ) from error
+            take = self.stage.average.load_state_dict
+            load(best, take, "not of this stage", _remedy(self.folder))
         self.stage.conclude()
 
     def _is_over(self) -> bool:

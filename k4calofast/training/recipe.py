@@ -135,7 +135,8 @@ def train(task: Task, product: Product, run: Run | None = None) -> ModelCard:
         family = build(task.family, task.settings, shape)
         history = _history(product.command, family, spent, joined)
         if task.start is not None:
-            _start_from(family, task.start)
+            file, remedy = task.start / TRAINED, "start from a finished training of the same family"
+            workfolder.load(file, family.start_from, "other networks", remedy)
             history = history.after(workfolder.notes(task.start))
         history = _fit(family, sample, place, history, judge, run or Run())
         return _exported(family, joined, history, product)
@@ -219,7 +220,7 @@ def _fit(
 def _exported(family: Family, joined: Joined, history: History, product: Product) -> ModelCard:
     """Write a model folder, and return its card."""
     content = export.to_onnx(family)
-    card = joined.noted(card_of(family, content, joined, history, product))
+    card = card_of(family, content, joined, history, product)
     export.write_model(product.model, content, card)
     return card
 
@@ -254,25 +255,8 @@ def trained(work: Path, provenance: Provenance) -> tuple[str, Family]:
     name, settings = workfolder.settings(work)
     shape = kinds.of(families.kind_of(name)).shape(provenance, settings)
     family = build(name, settings, shape)
-    weights = workfolder.weights(work / TRAINED, _FINISH)
-    try:
-        family.load_state_dict(weights)
-    except RuntimeError as error:
-        raise TrainingError(
-            f"{work / TRAINED}: not of these settings: {workfolder.first_line(error)}"
-        ) from None
+    workfolder.load(work / TRAINED, family.load_state_dict, "not of these settings", _FINISH)
     return name, family.eval()
-
-
-def _start_from(family: Family, work: Path) -> None:
-    """Take the networks of another training; scales and tables stay those of the sample."""
-    weights = workfolder.weights(work / TRAINED, _FINISH)
-    try:
-        family.start_from(weights)
-    except (KeyError, RuntimeError) as error:
-        raise TrainingError(
-            f"{work}: no generator of these networks to start from: {workfolder.first_line(error)}"
-        ) from None
 
 
 def _history(command: str, family: Family, minutes: float, joined: Joined) -> History:
@@ -311,8 +295,7 @@ def card_of(
             method=history.methods,
             command=history.commands,
             showers=len(joined.showers),
-            sample=f"{provenance.geometry}; {provenance.sampling}; seed "
-            + ("unknown" if provenance.seed is None else str(provenance.seed)),
+            sample=joined.described(),
             seed=family.settings.seed,
             simulation=provenance.simulation,
             physics=provenance.physics,

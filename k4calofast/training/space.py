@@ -89,13 +89,17 @@ def searched(file: Path | None, family: str, base: Settings, fixed: Sequence[str
     return found
 
 
-def text(space: Space) -> str:
-    """Return a space as YAML that `read` takes."""
-    content = {
+def plain(space: Space) -> dict[str, Any]:
+    """Return a space as what `read` finds in YAML."""
+    return {
         name: asdict(tried) if isinstance(tried, Range) else list(tried)
         for name, tried in space.items()
     }
-    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
+
+
+def text(space: Space) -> str:
+    """Return a space as YAML that `read` takes."""
+    return yaml.safe_dump(plain(space), sort_keys=False, default_flow_style=None)
 
 
 def chosen(family: str, base: Settings, values: Mapping[str, Choice]) -> Settings:

@@ -16,7 +16,7 @@ import shutil
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from k4calofast.training.configuration import Settings
 from k4calofast.training.kinds import Kind
 from k4calofast.training.objectives import measured
 from k4calofast.training.seeds import seed_of
-from k4calofast.training.space import Range, Space, chosen
+from k4calofast.training.space import Range, Space, chosen, plain
 from k4calofast.training.workfolder import first_line
 from k4calofast.validation.drawing import plotting
 from k4calofast.validation.objectives import OBJECTIVES
@@ -132,21 +132,17 @@ class Search:
 
     def identity(self) -> dict[str, Any]:
         """What makes trials comparable."""
-        space = {
-            name: asdict(tried) if isinstance(tried, Range) else list(tried)
-            for name, tried in self.space.items()
-        }
         identity = {
             "sample": joining.digest(self.sample),
             "choose": joining.digest(self.choose),
             "family": self.family,
             "settings": self.base.model_dump(mode="json", exclude=set(self.space)),
-            "space": space,
+            "space": plain(self.space),
             "objective": self.objective,
             "seed": self.seed,
         }
-        plain: dict[str, Any] = json.loads(json.dumps(identity))
-        return plain
+        as_stored: dict[str, Any] = json.loads(json.dumps(identity))
+        return as_stored
 
     def settings(self, trial: Any) -> Settings:
         """Return the settings of a trial, running or not."""
@@ -322,14 +318,14 @@ class _Folders:
     out: Path
     study: str
 
-    def model(self, number: int) -> Path:
-        return self.out / f"{self.study}-{number:04}"
+    def model(self, number: int, suffix: str = "") -> Path:
+        return self.out / f"{self.study}-{number:04}{suffix}"
 
     def work(self, number: int) -> Path:
-        return self.out / f"{self.study}-{number:04}.work"
+        return self.model(number, ".work")
 
     def lock(self, number: int) -> Path:
-        return self.out / f"{self.study}-{number:04}.lock"
+        return self.model(number, ".lock")
 
     def remove(self, number: int) -> None:
         for folder in (self.model(number), self.work(number)):

@@ -6,15 +6,16 @@ of what all this is of. A folder is one training's at a time; files in it are co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from k4calofast import output
+from k4calofast.documents import read_json, validated
 from k4calofast.exceptions import TrainingError
 from k4calofast.locks import locked
 from k4calofast.training import configuration
@@ -28,8 +29,6 @@ LAST, BEST = "last.ckpt", "best.pt"
 """In a stage's folder: where it can go on, and the weights of the best epoch."""
 
 _LOCK = "lock"
-_LARGEST = 1 << 20
-"""Bytes of notes."""
 
 
 class History(BaseModel):
@@ -187,18 +186,12 @@ def notes(folder: Path) -> Notes:
     """
     file = folder / IDENTITY
     try:
-        if file.stat().st_size > _LARGEST:
-            raise ValueError(f"larger than {_LARGEST} bytes")
-        return Notes.model_validate_json(file.read_bytes())
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        said = ": ".join([*map(str, first["loc"]), first["msg"]])
-    except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or str(error)
-    raise TrainingError(
-        f"{file}: cannot be read ({' '.join(said.split())}); nothing else says what was trained in "
-        f"{folder}: remove that folder, or choose another one"
-    )
+        return validated(Notes, read_json(file, TrainingError), file, TrainingError)
+    except TrainingError as error:
+        raise TrainingError(
+            f"{error}; nothing else says what was trained in {folder}: remove that folder, or "
+            "choose another one"
+        ) from None
 
 
 def settings(folder: Path) -> tuple[str, Settings]:
@@ -224,13 +217,17 @@ def settings(folder: Path) -> tuple[str, Settings]:
     return found.family, settings
 
 
-def weights(file: Path, remedy: str) -> dict[str, torch.Tensor]:
-    """Read parameters.
+def load(
+    file: Path, take: Callable[[dict[str, torch.Tensor]], object], unlike: str, remedy: str
+) -> None:
+    """Read parameters, and let a module take them.
 
     Parameters
     ----------
+    unlike
+        What they are if it cannot take them.
     remedy
-        What to do if they cannot be read.
+        What to do if they cannot be read or taken.
 
     Raises
     ------
@@ -248,7 +245,10 @@ def weights(file: Path, remedy: str) -> dict[str, torch.Tensor]:
         isinstance(value, torch.Tensor) for value in found.values()
     ):
         raise TrainingError(f"{file}: holds no parameters; {remedy}")
-    return found
+    try:
+        take(found)
+    except (KeyError, RuntimeError) as error:
+        raise TrainingError(f"{file}: {unlike} ({first_line(error)}); {remedy}") from None
 
 
 def first_line(error: Exception) -> str:

@@ -25,6 +25,7 @@ as points; so no two hits share a cell, and cells may lie as they like, layer by
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, NamedTuple
 
@@ -244,15 +245,117 @@ class Inside(nn.Module):
         return torch.stack(columns, 1)
 
 
-class Layered(Family):
-    """Layers one after the other, hits from mixtures."""
+class LayersFamily(Family):
+    """A generator of hits in layers: symmetries and units are dealt with here, once."""
 
-    Settings = LayeredSettings
     interface = "hits"
     # Layers one after the other are many small operations: many showers share them.
     blocks_per_call = 8
-    settings: LayeredSettings
     features: Inside
+
+    def __init__(self, settings: Settings, shape: Shape) -> None:
+        super().__init__(settings, shape)
+        self.layers = shape.layers
+
+    def _features(self) -> Inside:
+        return Inside(self.shape.kinds, *self.shape.ranges["momentum"])
+
+    @abstractmethod
+    def generate(self, noise: Tensor, uniform: Tensor, incident: Incident) -> Hits:
+        """Generate N mirrored showers: shower, place, energy (MIPs) and delay (ns) of D hits."""
+
+    def forward(
+        self,
+        noise: Tensor,
+        uniform: Tensor,
+        conditions: Tensor,
+        t: Tensor,
+        z: Tensor,
+        pdg: Tensor | None = None,
+    ) -> Hits:
+        """Generate N showers: what the ONNX file does.
+
+        Parameters
+        ----------
+        noise, uniform
+            (N, noise) standard normal numbers, (N, uniform) between 0 and 1.
+        conditions
+            (N, 6) as `k4calofast.detector.layers.CONDITIONS`.
+        t, z
+            (N, layers, window) mm: centres of columns and rows, less where the line crosses.
+        pdg
+            (N,) kinds; left out where the generator has one kind alone.
+
+        Returns
+        -------
+        tuple of Tensor
+            Shower, place, energy (GeV) and delay (ns), (D,) each, of D hits.
+        """
+        if pdg is None:
+            pdg = self.features.kinds[:1].expand(len(conditions))
+        hits = self.generate(noise, uniform, self._mirrored(conditions, t, z, pdg))
+        return hits[0], hits[1], hits[2] * self.layers.mip, hits[3]
+
+    @staticmethod
+    def _mirrored(conditions: Tensor, t: Tensor, z: Tensor, pdg: Tensor) -> Incident:
+        """Return particles and their cells as `mirrors` says."""
+        across, along = mirrors(pdg, conditions[:, 2])
+        signs = torch.stack([1.0 - 2.0 * across.float(), 1.0 - 2.0 * along.float()], 1)
+        slope = conditions[:, 1:3].tan() * signs
+        t, z = t * signs[:, :1, None], z * signs[:, 1:, None]
+        electron = (pdg != PHOTON).to(conditions.dtype)
+        return Incident(Particles(conditions[:, 0], slope, electron), t, z)
+
+    @property
+    def window(self) -> tuple[int, int, int]:
+        """Layers, columns and rows."""
+        return (len(self.layers), *self.shape.window)
+
+    def coverage(
+        self, sample: Mapping[int, Mapping[str, Range]]
+    ) -> dict[int, dict[str, tuple[float, float]]]:
+        """See `Family.coverage`: positrons are mirrored electrons, and cells may lie anywhere."""
+        anywhere = self.layers.cell / 2 + _BETWEEN
+        more = {
+            "offset_t": (-anywhere, anywhere),
+            "offset_z": (-anywhere, anywhere),
+            "depth": (-_FRONT, _FRONT),
+        }
+        covered = {pdg: {**ranges, **more} for pdg, ranges in sample.items()}
+        for one, other in ((ELECTRON, POSITRON), (POSITRON, ELECTRON)):
+            if one in covered and other not in covered:
+                low, high = covered[one]["angle_t"]
+                covered[other] = covered[one] | {"angle_t": (-high, -low)}
+        return covered
+
+    def signature(self, count: int) -> Signature:
+        """See `Family.signature`."""
+        view = self._ruler.expand(count, len(self.layers), self.shape.window[0]).float()
+        conditions = torch.zeros(count, 6)
+        conditions[:, 0] = 10.0
+        inputs = {
+            "noise": torch.zeros(count, self.noise),
+            "uniform": torch.full((count, self.uniform), 0.5),
+            "conditions": conditions,
+            "t": view,
+            "z": view,
+        }
+        if len(self.shape.kinds) > 1:
+            inputs["pdg"] = self.features.kinds[:1].repeat(count)
+        return Signature(inputs, dict.fromkeys(("shower", "place", "energy", "delay"), ("D", ())))
+
+    @property
+    def _ruler(self) -> Tensor:
+        """Centres (S,) of a window's columns, or rows, less that of the middle one (mm)."""
+        size = self.shape.window[0]
+        return (torch.arange(size) - size // 2) * self.layers.cell
+
+
+class Layered(LayersFamily):
+    """Layers one after the other, hits from mixtures."""
+
+    Settings = LayeredSettings
+    settings: LayeredSettings
     remains: Tensor
     missing: Tensor
     columns: Tensor
@@ -261,7 +364,6 @@ class Layered(Family):
     def __init__(self, settings: LayeredSettings, shape: Shape) -> None:
         super().__init__(settings, shape)
         s = settings
-        self.layers = shape.layers
         count = len(self.layers)
         self.development = Development(count, self.features.size, s.width, s.parts)
         self.profile = Profile(count, s.profile_width, s.components)
@@ -282,9 +384,6 @@ class Layered(Family):
             "rows": rows,
         }.items():
             self.register_buffer(name, start)
-
-    def _features(self) -> Inside:
-        return Inside(self.shape.kinds, *self.shape.ranges["momentum"])
 
     # --- training ---------------------------------------------------------------------------
 
@@ -318,15 +417,10 @@ class Layered(Family):
         return shown._replace(energies=shown.energies * (1 + cells.outside[:, None] / total))
 
     def cells_anywhere(
-        self, sample: LayeredSample, rows: Tensor, generator: torch.Generator | None
+        self, sample: LayeredSample, rows: Tensor, generator: torch.Generator | None = None
     ) -> Cells:
-        """Cells with energy of showers (n,), which lie at random places."""
-        return self.cells(
-            sample, rows, torch.randint(0, PHASES, (len(rows), 2), generator=generator)
-        )
-
-    def cells(self, sample: LayeredSample, rows: Tensor, phase: Tensor) -> Cells:
-        """Cells with energy of showers, above the threshold."""
+        """Cells of showers (n,) with energies above the threshold; they lie at random places."""
+        phase = torch.randint(0, PHASES, (len(rows), 2), generator=generator)
         threshold = self.settings.threshold / self.layers.mip
         return sample.cells(rows, phase, self.settings.window, threshold)
 
@@ -469,58 +563,9 @@ class Layered(Family):
         place = (cells.layer * size + cells.column) * size + cells.row
         return cells.shower, place, cells.energy, cells.delay
 
-    @property
-    def _ruler(self) -> Tensor:
-        """Centres (S,) of a window's columns, or rows, less that of the middle one (mm)."""
-        size = self.settings.window
-        return (torch.arange(size) - size // 2) * self.layers.cell
-
     # --- generating -------------------------------------------------------------------------
 
-    def forward(
-        self,
-        noise: Tensor,
-        uniform: Tensor,
-        conditions: Tensor,
-        t: Tensor,
-        z: Tensor,
-        pdg: Tensor | None = None,
-    ) -> Hits:
-        """Generate N showers: what the ONNX file does.
-
-        Parameters
-        ----------
-        noise, uniform
-            (N, noise) standard normal numbers, (N, uniform) between 0 and 1.
-        conditions
-            (N, 6) as `k4calofast.detector.layers.CONDITIONS`.
-        t, z
-            (N, layers, window) mm: centres of columns and rows, less where the line crosses.
-        pdg
-            (N,) kinds; left out where the generator has one kind alone.
-
-        Returns
-        -------
-        tuple of Tensor
-            Shower, place, energy (GeV) and delay (ns), (D,) each, of D hits.
-        """
-        if pdg is None:
-            pdg = self.features.kinds[:1].expand(len(conditions))
-        hits = self.generate(noise, uniform, self.mirrored(conditions, t, z, pdg))
-        return hits[0], hits[1], hits[2] * self.layers.mip, hits[3]
-
-    @staticmethod
-    def mirrored(conditions: Tensor, t: Tensor, z: Tensor, pdg: Tensor) -> Incident:
-        """Return particles and their cells as `mirrors` says."""
-        across, along = mirrors(pdg, conditions[:, 2])
-        signs = torch.stack([1.0 - 2.0 * across.float(), 1.0 - 2.0 * along.float()], 1)
-        slope = conditions[:, 1:3].tan() * signs
-        t, z = t * signs[:, :1, None], z * signs[:, 1:, None]
-        electron = (pdg != PHOTON).to(conditions.dtype)
-        return Incident(Particles(conditions[:, 0], slope, electron), t, z)
-
     def generate(self, noise: Tensor, uniform: Tensor, incident: Incident) -> Hits:
-        """Generate N mirrored showers: shower, place, energy (MIPs) and delay (ns) of D hits."""
         first, particles = self.development.uniform, incident.particles
         features = self.features(particles)
         shown = self.development(noise, uniform[:, :first], features, particles)
@@ -675,44 +720,6 @@ class Layered(Family):
         line = line + self.columns.gather(0, column - of * s.window)
         return shower, line * s.window + self.rows.gather(0, row), energy, delay
 
-    @property
-    def window(self) -> tuple[int, int, int]:
-        """Layers, columns and rows."""
-        return (len(self.layers), *self.shape.window)
-
-    def coverage(
-        self, sample: Mapping[int, Mapping[str, Range]]
-    ) -> dict[int, dict[str, tuple[float, float]]]:
-        """See `Family.coverage`: positrons are mirrored electrons, and cells may lie anywhere."""
-        anywhere = self.layers.cell / 2 + _BETWEEN
-        more = {
-            "offset_t": (-anywhere, anywhere),
-            "offset_z": (-anywhere, anywhere),
-            "depth": (-_FRONT, _FRONT),
-        }
-        covered = {pdg: {**ranges, **more} for pdg, ranges in sample.items()}
-        for one, other in ((ELECTRON, POSITRON), (POSITRON, ELECTRON)):
-            if one in covered and other not in covered:
-                low, high = covered[one]["angle_t"]
-                covered[other] = covered[one] | {"angle_t": (-high, -low)}
-        return covered
-
-    def signature(self, count: int) -> Signature:
-        """Return example inputs for so many showers, and the names of all inputs and outputs."""
-        view = self._ruler.expand(count, len(self.layers), self.settings.window).float()
-        conditions = torch.zeros(count, 6)
-        conditions[:, 0] = 10.0
-        inputs = {
-            "noise": torch.zeros(count, self.noise),
-            "uniform": torch.full((count, self.uniform), 0.5),
-            "conditions": conditions,
-            "t": view,
-            "z": view,
-        }
-        if len(self.shape.kinds) > 1:
-            inputs["pdg"] = self.features.kinds[:1].repeat(count)
-        return Signature(inputs, dict.fromkeys(("shower", "place", "energy", "delay"), ("D", ())))
-
     def method(self) -> str:
         s = self.settings
         return (
@@ -829,8 +836,7 @@ class Profiling(ByLikelihood):
 
     def unlikelihood(self, sample: LayeredSample, rows: Tensor) -> Tensor:
         family = self.family
-        phase = torch.randint(0, PHASES, (len(rows), 2))
-        cells = family.cells(sample, rows, phase)
+        cells = family.cells_anywhere(sample, rows)
         shown = family.shown(cells, len(rows), sample.slope[rows])
         of = cells.shower * len(family.layers) + cells.layer
         mixtures = family.mixtures(shown, sample.particles(rows))

@@ -7,17 +7,17 @@ its row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from k4calofast.training.family import Family, Range, Signature
+from k4calofast.training.family import Family
 from k4calofast.training.layers.family import (
     Hits,
     Incident,
     Layered,
+    LayersFamily,
     counted_out,
 )
 from k4calofast.training.layers.sample import LayeredSample, Particles
@@ -91,10 +91,9 @@ class LayersClassifier(Classifier):
         return torch.cat([given, *of_layers, *of_whole], 1)
 
 
-class RefinedLayers(Refined):
+class RefinedLayers(Refined, LayersFamily):
     """A generator of layers and the classifier that picks among its candidates."""
 
-    interface = Layered.interface
     generator: Layered
     classifier: LayersClassifier
 
@@ -103,12 +102,7 @@ class RefinedLayers(Refined):
         self.noise = settings.candidates * generator.noise
         # Of all candidates, and one to pick by.
         self.uniform = settings.candidates * generator.uniform + 1
-        self.blocks_per_call = generator.blocks_per_call
-        layers = len(self.generator.layers)
-        self.classifier = LayersClassifier(layers, self.generator.features.size, settings)
-
-    def _features(self) -> nn.Module:
-        return nn.Identity()
+        self.classifier = LayersClassifier(len(self.layers), self.features.size, settings)
 
     def prepare(self, sample: LayeredSample) -> None:
         random = torch.Generator().manual_seed(self.settings.seed)
@@ -134,20 +128,8 @@ class RefinedLayers(Refined):
         reference, generated = (torch.cat(columns) for columns in zip(*parts, strict=True))
         return reference, generated
 
-    def forward(
-        self,
-        noise: Tensor,
-        uniform: Tensor,
-        conditions: Tensor,
-        t: Tensor,
-        z: Tensor,
-        pdg: Tensor | None = None,
-    ) -> Hits:
-        """See `Layered.forward`."""
+    def generate(self, noise: Tensor, uniform: Tensor, incident: Incident) -> Hits:
         generator, count = self.generator, self.settings.candidates
-        if pdg is None:
-            pdg = generator.features.kinds[:1].expand(len(conditions))
-        incident = generator.mirrored(conditions, t, z, pdg)
         told = self._told(incident.particles)
         candidates, odds = [], []
         for number in range(count):
@@ -160,36 +142,15 @@ class RefinedLayers(Refined):
             odds.append(self.odds(self._summed_up(hits, incident), *told))
         numbers = [torch.full_like(odds[0], number)[:, None] for number in range(count)]
         kept = pick(torch.stack(numbers), torch.stack(odds), uniform[:, -1])
-        shower, place, energy, delay = of_candidates(candidates, kept[:, 0].long())
-        return shower, place, energy * generator.layers.mip, delay
+        return of_candidates(candidates, kept[:, 0].long())
 
     @property
     def block(self) -> int:
         """The generator's, whose hits are drawn block by block."""
         return self.generator.block
 
-    @property
-    def window(self) -> tuple[int, int, int]:
-        """The generator's."""
-        return self.generator.window
-
-    def coverage(
-        self, sample: Mapping[int, Mapping[str, Range]]
-    ) -> dict[int, dict[str, tuple[float, float]]]:
-        """The generator's."""
-        return self.generator.coverage(sample)
-
-    def signature(self, count: int) -> Signature:
-        """See `Family.signature`: more noise, and otherwise the generator's."""
-        inputs, outputs = self.generator.signature(count)
-        noise = {
-            "noise": torch.zeros(count, self.noise),
-            "uniform": torch.full((count, self.uniform), 0.5),
-        }
-        return Signature({**inputs, **noise}, outputs)
-
     def _told(self, particles: Particles) -> tuple[Tensor, Tensor]:
-        return self.generator.features(particles), particles.momentum
+        return self.features(particles), particles.momentum
 
     def _of_sample(
         self, sample: LayeredSample, rows: Tensor, random: torch.Generator
@@ -201,7 +162,7 @@ class RefinedLayers(Refined):
         return self._summed_up(generator.as_hits(cells), incident), incident
 
     def _summed_up(self, hits: Hits, incident: Incident) -> Tensor:
-        return summed_up(hits, incident, self.threshold / self.generator.layers.mip)
+        return summed_up(hits, incident, self.threshold / self.layers.mip)
 
 
 def summed_up(hits: Hits, incident: Incident, threshold: float) -> Tensor:
