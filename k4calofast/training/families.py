@@ -43,24 +43,12 @@ def kind_of(name: str) -> str:
 
 
 def load(name: str) -> Any:
-    """Return the class of a family, a `k4calofast.training.family.Family`.
-
-    Raises
-    ------
-    TrainingError
-        If there is none of that name.
-    """
+    """Return the class of a family, a `k4calofast.training.family.Family`; see `kind_of`."""
     return import_module(f"k4calofast.training.{_module(name)}").FAMILY
 
 
 def settings_of(name: str) -> type[Settings]:
-    """Return the settings of a family.
-
-    Raises
-    ------
-    TrainingError
-        If there is none of that name.
-    """
+    """Return the settings of a family; see `kind_of`."""
     settings: type[Settings] = load(name).Settings
     return settings
 

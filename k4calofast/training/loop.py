@@ -72,9 +72,7 @@ def _order(count: int, seed: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
 
 
-def fit(
-    stage: Stage, work: Path, settings: Settings, judge: Judge | None = None, run: Run | None = None
-) -> None:
+def fit(stage: Stage, work: Path, judge: Judge | None, run: Run) -> None:
     """Run a stage to its end, from its last checkpoint if there is one.
 
     Parameters
@@ -83,8 +81,6 @@ def fit(
         What to train; its averages, or those of the best epoch, are in place afterwards.
     work
         Folder for checkpoints and logs.
-    settings
-        Of the family.
     judge
         Says how good an epoch is, for stages that can be judged.
     run
@@ -95,13 +91,12 @@ def fit(
     TrainingError
         If a checkpoint is damaged, or the training diverges.
     """
-    run = run or Run()
+    settings: Settings = stage.family.settings
     folder = work / stage.name
     folder.mkdir(parents=True, exist_ok=True)
     judge = judge if stage.chooses else None
-    course = _Course(stage, folder, settings, judge, run)
-    rows = _Rows(stage, settings.epoch, settings.seed)
-    loader: DataLoader[Tensor] = DataLoader(rows, batch_size=None)
+    course = _Course(stage, folder, judge, run)
+    loader: DataLoader[Tensor] = DataLoader(_Rows(stage), batch_size=None)
     with warnings.catch_warnings():
         # Hints for other ways of loading data and of logging.
         warnings.simplefilter("ignore")
@@ -145,27 +140,26 @@ def fit(
 class _Rows(IterableDataset[Tensor]):
     """Rows of the steps of one epoch."""
 
-    def __init__(self, stage: Stage, epoch: int, seed: int) -> None:
+    def __init__(self, stage: Stage) -> None:
         super().__init__()
-        self.stage, self.epoch, self.seed = stage, epoch, seed
+        self.stage = stage
+        self.settings: Settings = stage.family.settings
 
     def __len__(self) -> int:
-        return self.epoch
+        return self.settings.epoch
 
     def __iter__(self) -> Iterator[Tensor]:
         first = int(self.stage.steps_done)
-        for step in range(first, min(first + self.epoch, self.stage.steps)):
-            yield rows_of(self.stage.count, self.stage.batch, step, self.seed)
+        for step in range(first, min(first + len(self), self.stage.steps)):
+            yield rows_of(self.stage.count, self.stage.batch, step, self.settings.seed)
 
 
 class _Course(Callback):
     """Seeds steps, keeps averages, judges epochs, writes checkpoints."""
 
-    def __init__(
-        self, stage: Stage, folder: Path, settings: Settings, judge: Judge | None, run: Run
-    ) -> None:
-        self.stage, self.folder, self.settings = stage, folder, settings
-        self.judge, self.run = judge, run
+    def __init__(self, stage: Stage, folder: Path, judge: Judge | None, run: Run) -> None:
+        self.stage, self.folder, self.judge, self.run = stage, folder, judge, run
+        self.settings: Settings = stage.family.settings
         self.best, self.since, self.smoothed = math.inf, 0, math.nan
         self.started = False
 

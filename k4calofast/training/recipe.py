@@ -206,7 +206,7 @@ def _fit(
 
     family.prepare(sample)
     for stage in family.stages(sample):
-        loop.fit(stage, place.folder, family.settings, judge, run)
+        loop.fit(stage, place.folder, judge, run)
         place.note(so_far())
     family.eval()
     with torch.no_grad():

@@ -58,7 +58,6 @@ class LikelihoodJudge:
         total = 0.0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            for start in range(0, len(self.rows), _BLOCK):
-                rows = self.rows[start : start + _BLOCK]
+            for rows in torch.split(self.rows, _BLOCK):
                 total += len(rows) * float(of.unlikelihood(self.sample, rows))
         return total / len(self.rows)

@@ -74,8 +74,10 @@ class Quantiles(nn.Module):
         self.points = points
         self.register_buffer("table", torch.zeros(tables * points))
 
-    def spectrum(self, values: Tensor) -> Tensor:
-        """Entries (points,) of the table of values."""
+    def spectrum(self, values: Tensor, otherwise: Tensor | None = None) -> Tensor:
+        """Entries (points,) of the table of values; other ones, if these are too few."""
+        if otherwise is not None and len(values) < _FEWEST:
+            return otherwise
         ordered = values.double().sort(descending=True).values
         # Means of parts of a distribution that is a line between one value and the next.
         total = torch.cat([ordered.new_zeros(1), ordered.cumsum(0)])
@@ -323,13 +325,10 @@ class Hottest(nn.Module):
                 alike, kind = rows[place == k], number * _MEANS + k
                 self.peaks.fit(kind, peak[alike])
                 near = self.peaks(torch.full_like(alike, kind), peak[alike])
-                enough = len(alike) >= _FEWEST
-                of_mean = self.shares.spectrum(share[alike]) if enough else of_all
+                of_mean = self.shares.spectrum(share[alike], of_all)
                 for j in range(_PEAKS):
-                    shares = share[alike[near == j]]
-                    enough = len(shares) >= _FEWEST
-                    found = self.shares.spectrum(shares) if enough else of_mean
-                    self.shares.put(kind * _PEAKS + j, found)
+                    spectrum = self.shares.spectrum(share[alike[near == j]], of_mean)
+                    self.shares.put(kind * _PEAKS + j, spectrum)
         kept = several[of]
         of, relative, energy = of[kept], relative[kept], energy[kept]
         of_hits = of_layer[of]
@@ -483,15 +482,13 @@ class HitDelays(nn.Module):
             rows = torch.nonzero(of_layer == number)[:, 0]
             self.energies.fit(number, energy[rows])
             bright = self.energies(of_layer[rows], energy[rows])
-            of_class = self.quantiles.spectrum(delay[rows]) if len(rows) >= _FEWEST else of_all
+            of_class = self.quantiles.spectrum(delay[rows], of_all)
             for k in range(_BRIGHT):
-                here, kind = rows[bright == k], number * _BRIGHT + k
-                self.distances.fit(kind, square[here])
-                near = self.distances(torch.full_like(here, kind), square[here])
+                alike, kind = rows[bright == k], number * _BRIGHT + k
+                self.distances.fit(kind, square[alike])
+                near = self.distances(torch.full_like(alike, kind), square[alike])
                 for j in range(_DISTANCES):
-                    there = delay[here[near == j]]
-                    enough = len(there) >= _FEWEST
-                    spectrum = self.quantiles.spectrum(there) if enough else of_class
+                    spectrum = self.quantiles.spectrum(delay[alike[near == j]], of_class)
                     self.quantiles.put(kind * _DISTANCES + j, spectrum)
 
     def kind(self, of_layer: Tensor, energy: Tensor, square: Tensor) -> Tensor:

@@ -251,6 +251,7 @@ class LayersFamily(Family):
     interface = "hits"
     # Layers one after the other are many small operations: many showers share them.
     blocks_per_call = 8
+    shape: Shape
     features: Inside
 
     def __init__(self, settings: Settings, shape: Shape) -> None:
@@ -322,10 +323,10 @@ class LayersFamily(Family):
             "depth": (-_FRONT, _FRONT),
         }
         covered = {pdg: {**ranges, **more} for pdg, ranges in sample.items()}
-        for one, other in ((ELECTRON, POSITRON), (POSITRON, ELECTRON)):
-            if one in covered and other not in covered:
-                low, high = covered[one]["angle_t"]
-                covered[other] = covered[one] | {"angle_t": (-high, -low)}
+        for pdg in {ELECTRON, POSITRON} & set(sample):
+            if -pdg not in covered:
+                low, high = covered[pdg]["angle_t"]
+                covered[-pdg] = covered[pdg] | {"angle_t": (-high, -low)}
         return covered
 
     def signature(self, count: int) -> Signature:
@@ -685,11 +686,11 @@ class Layered(LayersFamily):
         )
         shower, line, of_energy = shower.long(), line.long(), of_energy.long()
 
-        here = grids.at(cell)
-        expected = here.if_hit(dense)
+        in_cells = grids.at(cell)
+        expected = in_cells.if_hit(dense)
         leads = self.hottest.among(of, of_energy, expected * over_mean, which) & (left < 1)
         expected = expected * left
-        kind = self.energies.kind(of_energy, here.chances, expected)
+        kind = self.energies.kind(of_energy, in_cells.chances, expected)
         scale = self.energies.scale(kind, expected, way)
         draws = uniform[:, _DRAWS * count :].flatten()
         of_shower = shown.hits.long().sum(1)
@@ -771,10 +772,10 @@ def shares(mixtures: Mixtures, cells: Cells, of: Tensor, cell: float) -> tuple[T
     cell
         Size of a cell (mm).
     """
-    there = mixtures.take(of)
+    of_cells = mixtures.take(of)
     place = torch.stack([cells.x, cells.y], 1)
-    inside = there.within(place - cell / 2, place + cell / 2)
-    return least((there.energy * inside).sum(1)), least((there.hits * inside).sum(1))
+    inside = of_cells.within(place - cell / 2, place + cell / 2)
+    return least((of_cells.energy * inside).sum(1)), least((of_cells.hits * inside).sum(1))
 
 
 class Developing(ByLikelihood):
@@ -851,8 +852,7 @@ class Profiling(ByLikelihood):
 def _portions(count: int, times: int) -> Iterator[Tensor]:
     """Yield rows, a few at once, and all of them several times."""
     for _ in range(times):
-        for start in range(0, count, _AT_ONCE):
-            yield torch.arange(start, min(start + _AT_ONCE, count))
+        yield from torch.split(torch.arange(count), _AT_ONCE)
 
 
 def _joined(parts: Iterable[Iterable[Tensor]]) -> Iterator[Tensor]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+import torch
+
+from k4calofast import detector
+from k4calofast.detector import LayeredBarrel
 from k4calofast.generator import ModelCard
 from k4calofast.showers.layers import LayerProvenance, LayerShowers
 from k4calofast.training.family import covering
@@ -18,14 +22,18 @@ from k4calofast.training.layers.sample import (
     LayeredSample,
     Layers,
     Shape,
-    barrel_of,
 )
 from k4calofast.validation.layers.readout import Readout, conditions
 
 
+def _barrel(name: str) -> LayeredBarrel:
+    # This kind is found by what the calorimeter says that it is.
+    return cast(LayeredBarrel, detector.load(name))
+
+
 def _shape(provenance: LayerProvenance, settings: LayeredSettings) -> Shape:
     """The settings have the window."""
-    barrel = barrel_of(provenance.detector)
+    description = _barrel(provenance.detector).description
     # Positrons are mirrored electrons.
     both = {ELECTRON, POSITRON}
     pdg = set(provenance.coverage)
@@ -34,7 +42,7 @@ def _shape(provenance: LayerProvenance, settings: LayeredSettings) -> Shape:
         covering(provenance),
         (settings.window, settings.window),
         provenance.detector,
-        Layers.of(barrel.description, PHASES * provenance.pitch),
+        Layers(torch.tensor(description.depths), PHASES * provenance.pitch, description.mip),
     )
 
 
@@ -42,7 +50,7 @@ def _inputs(
     card: ModelCard, showers: LayerShowers, provenance: LayerProvenance, seed: int
 ) -> dict[str, Any]:
     """The seed says where cells lie."""
-    readout = Readout.of(barrel_of(card.detector), provenance.pitch, card.window[1], 0.0)
+    readout = Readout.of(_barrel(card.detector), provenance.pitch, card.window[1], 0.0)
     windows = readout.windows(showers, readout.phases(len(showers), seed))
     return {"conditions": conditions(showers, windows), **windows.inputs}
 

@@ -107,10 +107,7 @@ class RefinedLayers(Refined, LayersFamily):
     def prepare(self, sample: LayeredSample) -> None:
         random = torch.Generator().manual_seed(self.settings.seed)
         rows = torch.arange(0, len(sample), -(-len(sample) // _SCALED))
-        seen = [
-            self._of_sample(sample, rows[start : start + _AT_ONCE], random)[0]
-            for start in range(0, len(rows), _AT_ONCE)
-        ]
+        seen = [self._of_sample(sample, part, random)[0] for part in torch.split(rows, _AT_ONCE)]
         self.classifier.take_scales(torch.cat(seen), *self.told(sample, rows))
 
     def told(self, sample: LayeredSample, rows: Tensor) -> tuple[Tensor, ...]:
@@ -118,8 +115,7 @@ class RefinedLayers(Refined, LayersFamily):
 
     def pool(self, sample: LayeredSample, random: torch.Generator) -> tuple[Tensor, Tensor]:
         parts = []
-        for start in range(0, len(sample), _AT_ONCE):
-            rows = torch.arange(start, min(start + _AT_ONCE, len(sample)))
+        for rows in torch.split(torch.arange(len(sample)), _AT_ONCE):
             seen, incident = self._of_sample(sample, rows, random)
             noise = torch.randn((len(rows), self.generator.noise), generator=random)
             uniform = torch.rand((len(rows), self.generator.uniform), generator=random)

@@ -13,10 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from k4calofast import detector
-from k4calofast.detector import LayeredBarrel
-from k4calofast.detector.description import BarrelDescription
-from k4calofast.exceptions import TrainingError, UnknownDetectorError
+from k4calofast.exceptions import TrainingError
 from k4calofast.incidence.transport import LIGHT_SPEED
 from k4calofast.showers.layers import PIXELS_PER_CELL, CellsOfPixels, LayerShowers
 from k4calofast.training import family
@@ -35,20 +32,6 @@ def mirrors(pdg: Tensor, angle_z: Tensor) -> tuple[Tensor, Tensor]:
     and so care a little, too.)
     """
     return pdg == POSITRON, angle_z < 0
-
-
-def barrel_of(name: str) -> LayeredBarrel:
-    """Return the calorimeter of this name, which has layers.
-
-    Raises
-    ------
-    UnknownDetectorError
-        If there is none, or if it is of another kind.
-    """
-    found = detector.load(name)
-    if not isinstance(found, LayeredBarrel):
-        raise UnknownDetectorError(f"{name} has no layers")
-    return found
 
 
 @dataclass(frozen=True)
@@ -71,11 +54,6 @@ class Layers:
 
     def __len__(self) -> int:
         return len(self.depth)
-
-    @staticmethod
-    def of(description: BarrelDescription, cell: float) -> Layers:
-        """Return the sensitive layers of a description."""
-        return Layers(torch.tensor(description.depths), cell, description.mip)
 
 
 @dataclass(frozen=True)
