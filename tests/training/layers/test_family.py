@@ -290,7 +290,7 @@ def test_the_card_says_what_is_simulated(made):
 def test_events_become_hits_of_the_detector_that_keep_all_rules(made, shot):
     """Several photons overlap, some across a border of modules: nothing is lost or twice."""
     simulation = FastSimulation(CaloFastSimProperties(Model=str(made[0]), HitThreshold=0.1))
-    barrel = simulation.detector
+    barrel = simulation.regions[0].calorimeter
     # All towards the border of two modules.
     particles = shot(
         20, PDG=[22, 11], ParticlesPerEvent=6, MomentumMin=1.5, MomentumMax=3.0,

@@ -112,7 +112,8 @@ def test_generator_and_discriminator_learn_in_turns(family, sample, tmp_path):
     family.prepare(sample)
     before = copy.deepcopy(family.state_dict())
     (stage,) = family.stages(sample)
-    loop.fit(stage, tmp_path, family.settings.model_copy(update={"epoch": 3}))
+    family.settings = family.settings.model_copy(update={"epoch": 3})
+    loop.fit(stage, tmp_path, None, loop.Run())
     now = dict(family.named_parameters())
     assert {name.split(".")[0] for name in now} == {"generator", "critic"}
     assert all(not torch.equal(now[name], before[name]) for name in now)

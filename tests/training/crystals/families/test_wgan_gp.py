@@ -63,7 +63,7 @@ def test_the_generator_has_one_step_per_several_of_the_critic(
     family.prepare(sample)
     before = copy.deepcopy(family.state_dict())
     (stage,) = family.stages(sample)
-    loop.fit(stage, tmp_path, family.settings)
+    loop.fit(stage, tmp_path, None, loop.Run())
     same = {
         network: torch.equal(now.first.weight, before[f"{network}.first.weight"])
         for network, now in (("critic", family.critic), ("generator", family.generator))
@@ -85,7 +85,7 @@ def test_the_best_epoch_is_chosen(small, shape, sample, tmp_path):
             figures.append(judge(stage))
             return figures[-1]
 
-    loop.fit(stage, tmp_path, family.settings, Judged())
+    loop.fit(stage, tmp_path, Judged(), loop.Run())
     assert len(set(figures)) > 1
     assert judge(stage) == pytest.approx(min(figures))
 
