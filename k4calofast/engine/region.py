@@ -37,21 +37,12 @@ class Placed(Columns):
     conditions: Floats
 
 
+@dataclass(frozen=True)
 class Simulator:
-    """A model, and the kinds of particles that it is for.
+    """A model, and the kinds of particles (PDG numbers) that it is for in its region."""
 
-    Attributes
-    ----------
-    kinds
-        PDG numbers that it simulates in its region.
-    limits
-        Smallest and largest value of each condition, (conditions,) each, by kind.
-    """
-
-    def __init__(self, model: Model, kinds: Collection[int] = ()) -> None:
-        self.model = model
-        self.kinds = tuple(kinds or model.card.kinds)
-        self.limits = {kind: model.card.limits(kind) for kind in self.kinds}
+    model: Model
+    kinds: tuple[int, ...]
 
 
 class Region:
@@ -126,10 +117,11 @@ class Region:
         for number, simulator in enumerate(self.simulators):
             for kind in sorted(self.chosen.intersection(simulator.kinds)):
                 rows = np.flatnonzero((pdg == kind) & ~inside)
-                holds = simulator.model.card.holds(kind, conditions[rows])
+                card = simulator.model.card
+                holds = card.holds(kind, conditions[rows])
                 rows, holds = (part[holds | (model[rows] == NO_MODEL)] for part in (rows, holds))
                 model[rows], inside[rows] = number, holds
-                moved[rows] = np.clip(conditions[rows], *simulator.limits[kind])
+                moved[rows] = np.clip(conditions[rows], *card.limits(kind))
         return Placed(model, inside, moved)
 
     def generate(

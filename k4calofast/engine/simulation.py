@@ -225,17 +225,16 @@ class FastSimulation:
     ) -> Simulated:
         """Count what became of the particles."""
         particles, summary = record.particles, self.summary
-        listed = particles.listed
         waiting = np.flatnonzero(_waits(census.fate))
         offsets = np.searchsorted(waiting, particles.offsets)
         in_event = waiting - particles.offsets[particles.event_of(waiting)]
         much = much_is_left(record, census)
-        numbers, energies = census.per_event(particles.offsets, much, listed)
+        numbers, energies = census.per_event(particles.offsets, much, particles.listed)
         summary.events += particles.n_events
         summary.numbers += numbers.sum(0)
         summary.energies += energies.sum(0)
         summary.incoming += float(census.incoming.sum())
-        self._count_unknown(particles, census, listed)
+        self._count_unknown(particles, census)
         for stage, seconds in zip(summary.seconds, np.diff(clock), strict=True):
             summary.seconds[stage] += float(seconds)
         return Simulated(
@@ -270,8 +269,8 @@ class FastSimulation:
         self.summary.wrong += int(wrong.sum())
         return record
 
-    def _count_unknown(self, particles: Particles, census: Census, listed: Mask) -> None:
-        rows = np.flatnonzero((census.fate == Fate.UNKNOWN_STATUS) & listed)
+    def _count_unknown(self, particles: Particles, census: Census) -> None:
+        rows = np.flatnonzero(census.fate == Fate.UNKNOWN_STATUS)
         for code in np.unique(particles.generator_status[rows]).tolist():
             those = rows[particles.generator_status[rows] == code]
             if code not in self.summary.unknown:
@@ -382,7 +381,7 @@ def _regions(properties: CaloFastSimProperties) -> tuple[Region, ...]:
                 f"Model: '{properties.Model}' wants PDG {min(missing)} of model '{card.name}', "
                 f"which simulates {', '.join(map(str, card.kinds))}"
             )
-        simulators.setdefault(card.detector, []).append(Simulator(model, pdg))
+        simulators.setdefault(card.detector, []).append(Simulator(model, pdg or tuple(card.kinds)))
     return tuple(
         Region(those[0].model.detector, those, properties.PDG, properties.BatchSize)
         for those in simulators.values()
@@ -404,15 +403,15 @@ def _out_of_range(
     row: int,
 ) -> OutOfDomainError:
     particle = int(arrivals.particle[row])
-    simulator = region.simulators[int(placed.model[row])]
-    low, high = simulator.limits[int(particles.pdg[particle])]
+    card = region.models[int(placed.model[row])].card
+    low, high = card.limits(int(particles.pdg[particle]))
     values = arrivals.conditions[row]
     wrong = np.flatnonzero((values < low) | (values > high))[0]
     condition = region.calorimeter.conditions[wrong]
     return OutOfDomainError(
         f"{_where(keys, particles, particle)}: {condition.name} {values[wrong]:.4g} "
         f"{condition.unit} is outside the range {low[wrong]:.4g} to {high[wrong]:.4g} of "
-        f"model '{simulator.model.card.name}', and OutOfRange is 'fail'; 'skip' hands it on, "
+        f"model '{card.name}', and OutOfRange is 'fail'; 'skip' hands it on, "
         "'clamp' simulates it at the edge"
     )
 

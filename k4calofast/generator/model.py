@@ -68,13 +68,12 @@ def find_model(name: str) -> Path:
     """
     if not name:
         raise ModelError("no model is given")
-    candidates = [Path(name), *(folder / name for folder in model_folders())]
-    for candidate in candidates:
+    folders = model_folders()
+    for candidate in (Path(name), *(folder / name for folder in folders)):
         # A name can be too long for a path.
         with suppress(OSError):
             if (candidate / CARD_FILE).is_file():
                 return candidate
-    folders = model_folders()
     models = [
         card.parent.relative_to(folder)
         for folder in folders
