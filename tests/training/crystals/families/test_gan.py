@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from torch import nn
 
 from k4calofast.training import loop, recipe
 from k4calofast.training.crystals.families.gan import (
@@ -15,20 +14,6 @@ from k4calofast.training.crystals.families.gan import (
     squared_slope,
 )
 from k4calofast.training.crystals.normalisation import linear_guess
-
-
-class Linear(nn.Module):
-    """A critic whose slope is known."""
-
-    def __init__(self, slope: float, size: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(slope * torch.ones(size) / size**0.5)
-
-    def score(self, numbers, features):
-        return numbers @ self.weight + 5 * features.sum(1)
-
-    def forward(self, added, _, features):
-        return self.score(added, features)
 
 
 @pytest.fixture
@@ -73,8 +58,8 @@ def test_to_start_with_showers_are_the_linear_guess_and_noise(family, sample):
     assert ((here / there).log().abs() < 0.5)[there > 0.9].all()
 
 
-def test_slope_of_a_linear_critic():
-    slope = squared_slope(Linear(3.0, 10).score, torch.randn(4, 10), torch.randn(4, 2))
+def test_slope_of_a_linear_critic(critic_of_slope):
+    slope = squared_slope(critic_of_slope(3.0, 10).score, torch.randn(4, 10), torch.randn(4, 2))
     torch.testing.assert_close(slope, torch.full((4,), 9.0))
 
 
@@ -93,10 +78,10 @@ def test_the_generator_learns_where_the_discriminator_is_sure(family, sample):
     assert of_critic.item() > 10.0
 
 
-def test_the_penalty_is_paid_at_every_few_steps_in_full(family, sample):
+def test_the_penalty_is_paid_at_every_few_steps_in_full(family, sample, critic_of_slope):
     family.prepare(sample)
     (stage,) = family.stages(sample)
-    family.critic = Linear(2.0, family.normalisation.size)
+    family.critic = critic_of_slope(2.0, family.normalisation.size)
     real, features, available = stage.given(torch.arange(32))
     fake = stage.fake(features, available)
     losses = []

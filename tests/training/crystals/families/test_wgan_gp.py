@@ -11,32 +11,20 @@ from k4calofast.training.crystals.choice import ResponseJudge
 from k4calofast.training.crystals.families.wgan_gp import Dense, WganGpSettings, gradient_penalty
 
 
-class Linear(nn.Module):
-    """A critic whose slope is known."""
-
-    def __init__(self, slope: float, size: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(slope * torch.ones(size) / size**0.5)
-
-    def score(self, numbers, features):
-        return numbers @ self.weight + 5 * features.sum(1)
-
-    def forward(self, added, _, features):
-        return self.score(added, features)
-
-
 def made(small, shape, **settings):
     return recipe.build("wgan_gp", WganGpSettings(**small["wgan_gp"] | settings), shape)
 
 
 @pytest.mark.parametrize(("slope", "penalty"), [(1.0, 0.0), (0.0, 1.0), (3.0, 4.0)])
-def test_the_penalty_is_the_squared_distance_of_the_slope_from_one(slope, penalty):
-    found = gradient_penalty(Linear(slope, 12).score, torch.randn(5, 12), torch.randn(5, 3))
+def test_the_penalty_is_the_squared_distance_of_the_slope_from_one(slope, penalty, critic_of_slope):
+    found = gradient_penalty(
+        critic_of_slope(slope, 12).score, torch.randn(5, 12), torch.randn(5, 3)
+    )
     assert found.item() == pytest.approx(penalty, abs=1e-5)
 
 
-def test_the_penalty_pulls_the_slope_towards_one():
-    critic = Linear(0.2, 12)
+def test_the_penalty_pulls_the_slope_towards_one(critic_of_slope):
+    critic = critic_of_slope(0.2, 12)
     optimizer = torch.optim.SGD(critic.parameters(), lr=0.1)
     for _ in range(100):
         optimizer.zero_grad()
@@ -45,11 +33,13 @@ def test_the_penalty_pulls_the_slope_towards_one():
     assert critic.weight.norm().item() == pytest.approx(1.0, abs=1e-3)
 
 
-def test_the_loss_is_the_difference_of_means_where_the_slope_is_one(small, shape, sample):
+def test_the_loss_is_the_difference_of_means_where_the_slope_is_one(
+    small, shape, sample, critic_of_slope
+):
     family = made(small, shape)
     family.prepare(sample)
     (stage,) = family.stages(sample)
-    family.critic = stage.critic = Linear(1.0, family.normalisation.size)
+    family.critic = stage.critic = critic_of_slope(1.0, family.normalisation.size)
     real, features, _ = stage.given(torch.arange(64))
     loss = stage.of_critic(real, real + 0.5, features)
     assert loss.item() == pytest.approx(0.5 * family.normalisation.size**0.5, rel=1e-4)
