@@ -221,7 +221,7 @@ def markdown(found: Sequence[Summary], picture: str | None = None) -> str:
     """Return the table and its notes, and a link to the picture if there is one."""
     lines = rows(found)
     cells = [[as_markdown(text) for text in line.values()] for line in lines]
-    text = Table("", list(lines[0]), cells).markdown()[:-1]
+    text = ["# Generators side by side", "", *Table("", list(lines[0]), cells).markdown()[:-1]]
     for note in notes(found):
         text += ["", as_markdown(note)]
     if picture is not None:
