@@ -7,4 +7,7 @@ Data flow one way, a folder per stage::
 `k4calofast.engine` is the one place that wires them.
 """
 
-__version__ = "0.1.0"
+try:
+    from k4calofast._version import __version__ as __version__
+except ModuleNotFoundError:  # a tree that nothing was built from
+    __version__ = "0+unknown"

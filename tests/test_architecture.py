@@ -36,7 +36,7 @@ class Arrow(NamedTuple):
     later: bool
 
 
-EVERYWHERE = {PACKAGE, "arrays", "exceptions", "numpy", *sys.stdlib_module_names}
+EVERYWHERE = {PACKAGE, "_version", "arrays", "exceptions", "numpy", *sys.stdlib_module_names}
 """What the table leaves out: the version, errors, arrays, and Python's own modules."""
 
 FILES = {

@@ -81,7 +81,8 @@ class Task:
             "start": None if self.start is None else str(self.start),
             "choose": None if self.choose is None else str(self.choose),
             "hints": {key: str(value) for key, value in asdict(self.hints).items()},
-            "version": __version__,
+            # Versions between tags are those of the release that they lead to.
+            "version": __version__.partition("+")[0].partition(".dev")[0],
         }
 
 
