@@ -158,6 +158,17 @@ class Calorimeter(Protocol):
     def centre(self, cells: Indices) -> Floats:
         """(N, 3) centre of each cell (mm, world)."""
 
+    def solids(self, cells: Indices) -> Floats:
+        """(N, 8, 3) corners of what is sensitive in each cell (mm, world).
+
+        The four of the face that is nearer to the beam, one after the other around it, then those
+        behind them in the same order.
+        """
+
+    @property
+    def outline(self) -> tuple[Floats, ...]:
+        """Lines through points (P, 3) in mm each, that show where the calorimeter is."""
+
     def conditions_at(self, cells: Indices, position: Floats, momentum: Floats) -> Floats:
         """Conditions (N, len(conditions)) of particles that enter, in that order and its units.
 

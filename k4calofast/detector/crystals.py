@@ -40,6 +40,8 @@ CONDITIONS = (
 _SEARCH_RINGS = 2
 _SEARCH_COLUMNS = 3
 _LINES_AT_ONCE = 2048
+_OUTLINED = 12
+"""Columns of crystals along which an outline is drawn."""
 _WINDOW_DIMENSIONS = 2
 
 # Positions written as floats by a simulation that stops particles on the face.
@@ -174,6 +176,22 @@ class CrystalBarrel:
         radius = float(np.linalg.norm(front[:, :2], axis=1).mean())
         return radius, (z[1:] + z[:-1]) / 2, order
 
+    @cached_property
+    def outline(self) -> tuple[Floats, ...]:
+        """See `Calorimeter`: edges of both ends, in front and behind, and lines between them."""
+        rings = self.corners[np.argsort(self.corners[..., 2].mean((1, 2)))]
+        faces = rings.reshape(self.n_rings, self.n_columns, 2, 4, 3)
+        by_z = np.take_along_axis(faces, np.argsort(faces[..., 2], axis=-1)[..., None], axis=-2)
+        # The edge of a face that is farther outwards has two of its corners.
+        ends = np.stack([by_z[0, :, :, :2].mean(-2), by_z[-1, :, :, 2:].mean(-2)])
+        along = np.concatenate([ends[:1], faces.mean(-2), ends[1:]])
+        around = np.argsort(np.arctan2(ends[0, :, 0, 1], ends[0, :, 0, 0]))
+        some = np.linspace(0, self.n_columns, _OUTLINED, endpoint=False).astype(np.int64)
+        lines = [ends[end, np.append(around, around[0]), side] for end in (0, 1) for side in (0, 1)]
+        lines += [along[:, column, side] for column in around[some] for side in (0, 1)]
+        lines += [ends[end, column] for column in around[some] for end in (0, 1)]
+        return tuple(lines)
+
     def in_front(self, points: Floats) -> Mask:
         """See `Calorimeter`: before the crystals' front faces."""
         radius = np.hypot(points[:, 0], points[:, 1])
@@ -260,6 +278,10 @@ class CrystalBarrel:
     def centre(self, cells: Indices) -> Floats:
         """See `Calorimeter`: the mean of a crystal's corners."""
         return self._centres[cells]
+
+    def solids(self, cells: Indices) -> Floats:
+        """See `Calorimeter`: all of a crystal is sensitive."""
+        return self.corners.reshape(-1, *self.corners.shape[2:])[cells]
 
     @cached_property
     def _axis_angles(self) -> tuple[Floats, Floats]:

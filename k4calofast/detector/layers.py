@@ -42,6 +42,11 @@ _ROUNDING = 1e-6
 
 _SLAB_LAYERS = 2
 
+_CORNERS = np.array(
+    [[n, t, z] for n in (-1.0, 1.0) for t, z in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+)
+"""Corners of a cell in units of half its sides (n, t, z), as `Calorimeter.solids` has them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ruler:
@@ -472,6 +477,40 @@ class LayeredBarrel:
         first *= len(self.rows)
         x, y, _ = self.to_world(self.place(first)[0], self.local_centre(first)).T
         return x.copy(), y.copy()
+
+    def solids(self, cells: Indices) -> Floats:
+        """See `Calorimeter`: of the cell's part of the sensitive slice."""
+        module, layer, column, row = self.place(cells)
+        half = np.empty((len(cells), 3))
+        half[:, 0] = np.array([s.thickness for s in self.description.stack if s.sensitive])[layer]
+        half[:, 0] /= 2
+        for number in np.unique(layer):
+            rows = np.flatnonzero(layer == number)
+            # Where there is no such column, the centre is not a number.
+            half[rows, 1] = self._column_rulers[number].half.take(column[rows], mode="clip")
+        half[:, 2] = self.rows.half[row]
+        local = self.local_centre(cells)[:, None] + half[:, None] * _CORNERS
+        return self.to_world(np.repeat(module, len(_CORNERS)), local.reshape(-1, 3)).reshape(
+            local.shape
+        )
+
+    @property
+    def outline(self) -> tuple[Floats, ...]:
+        """See `Calorimeter`: edges of the modules."""
+        d = self.description
+        (low, behind_low), (high, behind_high) = self._sides([0.0, d.thickness])
+        front, back = d.inner_radius, d.inner_radius + d.thickness
+        # The middle of the front is where a module is nearest to the beam.
+        ring = np.array(
+            [[front, low], [front, 0.0], [front, high], [back, behind_high], [back, behind_low]]
+        )
+        points = np.stack([np.insert(ring, 2, end * d.half_length, axis=1) for end in (-1, 1)])
+        lines = []
+        for module in range(self.n_modules):
+            ends = np.stack([self.to_world(np.full(len(ring), module), one) for one in points])
+            lines += [np.concatenate([end, end[:1]]) for end in ends]
+            lines += [ends[:, corner] for corner in (0, 2, 3, 4)]
+        return tuple(lines)
 
     def cell_at(self, points: Floats) -> Indices:
         """Cells (N,) at points (N, 3) in mm, of the layer nearest in depth.

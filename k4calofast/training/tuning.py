@@ -28,6 +28,7 @@ from k4calofast import output
 from k4calofast.exceptions import TrainingError
 from k4calofast.generator import Model
 from k4calofast.locks import locked
+from k4calofast.pictures import plotting
 from k4calofast.showers.reading import Hints
 from k4calofast.training import configuration, families, joining, kinds, loop, recipe
 from k4calofast.training.configuration import Settings
@@ -36,7 +37,6 @@ from k4calofast.training.objectives import measured
 from k4calofast.training.seeds import seed_of
 from k4calofast.training.space import Range, Space, chosen, plain
 from k4calofast.training.workfolder import first_line
-from k4calofast.validation.drawing import plotting
 from k4calofast.validation.objectives import OBJECTIVES
 
 Reference = tuple[Any, Any]
@@ -204,9 +204,8 @@ def tune(
     TrainingError
         If samples or study do not fit, or no trial could be completed.
     MissingExtraError
-        If the packages for figures and metrics are not installed.
+        If the packages for metrics are not installed.
     """
-    plotting()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if not re.fullmatch(r"[\w.-]+", name):
         raise TrainingError(f"study '{name}': a name has letters, digits, '.', '_' and '-'")

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import base64
-import io
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from k4calofast.arrays import Floats
-from k4calofast.exceptions import MissingExtraError
+from k4calofast.pictures import image, styled
 from k4calofast.validation.results import Comparison
 
 BLACK, RED = "black", "tab:red"
 SIDES = ((BLACK, "reference"), (RED, "generator"))
 """Colour and name of the reference and of the generated sample."""
 
-SMALL, USUAL = 7, 9
-"""Sizes of letters."""
+SMALL = 7
+"""Size of small letters."""
 
 _DPI = 75
 
@@ -74,54 +71,6 @@ def draw(
                 png = image(plt, figure, _DPI)
                 drawn.append(Figure(picture.name, picture.title, picture.look, png))
     return drawn
-
-
-def image(
-    plt: Any, figure: Any, dpi: int, form: str = "png", metadata: Mapping[str, Any] | None = None
-) -> bytes:
-    """Return a figure's file, and close it if it is a PNG: of pictures in two forms, the last."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=dpi, format=form, metadata=metadata)
-    if form == "png":
-        plt.close(figure)
-    return buffer.getvalue()
-
-
-@contextmanager
-def styled(**settings: str) -> Iterator[tuple[Any, Any]]:
-    """Yield what `plotting` returns, in the style of all pictures; settings are of SVG files."""
-    plt, mplhep = plotting()
-    common = {"font.size": USUAL, "figure.constrained_layout.use": True}
-    more = {f"svg.{name}": value for name, value in settings.items()}
-    with (
-        plt.style.context(mplhep.style.ATLAS),
-        plt.rc_context(common | more),
-        warnings.catch_warnings(),
-    ):
-        # Names may have characters that the font has not.
-        warnings.filterwarnings("ignore", message="Glyph")
-        yield plt, mplhep
-
-
-def plotting() -> tuple[Any, Any]:
-    """Return matplotlib's pyplot, without a display, and mplhep.
-
-    Raises
-    ------
-    MissingExtraError
-        If they are not installed.
-    """
-    try:
-        import matplotlib as mpl
-
-        mpl.use("Agg")
-        import matplotlib.pyplot as plt
-        import mplhep
-    except ImportError:
-        raise MissingExtraError(
-            "pictures need matplotlib and mplhep: pip install 'k4calofast[validation]'"
-        ) from None
-    return plt, mplhep
 
 
 def with_ratio(

@@ -19,7 +19,7 @@ import numpy as np
 from k4calofast import output
 from k4calofast.documents import one_line
 from k4calofast.exceptions import FileFormatError
-from k4calofast.validation.drawing import image, styled
+from k4calofast.pictures import image, styled
 from k4calofast.validation.fidelity import CHANCE
 from k4calofast.validation.metrics import Value, t_score, z_score
 from k4calofast.validation.side_by_side import Summary, as_markdown, in_figure

@@ -10,13 +10,13 @@ import numpy as np
 
 from k4calofast.arrays import Mask
 from k4calofast.detector.calorimeter import Condition
+from k4calofast.pictures import USUAL
 from k4calofast.validation.closure import BINS, matrix
 from k4calofast.validation.drawing import (
     BLACK,
     RED,
     SIDES,
     SMALL,
-    USUAL,
     Picture,
     finished,
     panel_grid,

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from k4calofast.documents import NO_TEXT, one_line, read_json, validated
 from k4calofast.exceptions import FileFormatError
-from k4calofast.validation.drawing import image, styled
+from k4calofast.pictures import image, styled
 from k4calofast.validation.overview import Compared, Fidelity, Measured, Overview
 from k4calofast.validation.page import template
 from k4calofast.validation.report import LAYOUT

@@ -59,6 +59,36 @@ def test_all_cells_are_enclosed_and_behind(calorimeter):
     assert calorimeter.behind(centres).all()
 
 
+def test_solids_of_cells_are_around_their_centres_front_face_first(calorimeter):
+    cells = np.random.default_rng(2).integers(0, calorimeter.n_cells, 500)
+    cells = cells[np.isfinite(calorimeter.centre(cells)).all(1)]
+    solids, centres = calorimeter.solids(cells), calorimeter.centre(cells)
+    assert solids.shape == (len(cells), 8, 3)
+    assert np.abs(solids.mean(1) - centres).max() < 1e-9
+    distance = np.linalg.norm(solids, axis=-1)
+    assert (distance[:, :4].mean(1) < distance[:, 4:].mean(1)).all()
+    # Corners go around their face: sides are shorter than diagonals.
+    for face in (solids[:, :4], solids[:, 4:]):
+        sides = np.linalg.norm(face - np.roll(face, 1, axis=1), axis=-1)
+        diagonals = np.linalg.norm(face - np.roll(face, 2, axis=1), axis=-1)
+        assert (sides.max(1) < diagonals.max(1)).all()
+    # Each corner behind belongs to the one in front with the same number.
+    edges = np.linalg.norm(solids[:, :4, None] - solids[:, None, 4:], axis=-1)
+    assert (edges.argmin(2) == np.arange(4)).all()
+
+
+def test_the_outline_is_around_all_cells(calorimeter):
+    points = np.concatenate(calorimeter.outline)
+    assert all(line.ndim == 2 and len(line) > 1 for line in calorimeter.outline)
+    solids = calorimeter.solids(np.arange(0, calorimeter.n_cells, 97)).reshape(-1, 3)
+    solids = solids[np.isfinite(solids).all(1)]
+    radius, of_cells = (np.hypot(each[:, 0], each[:, 1]) for each in (points, solids))
+    assert abs(radius.min() - calorimeter.face.radius) < 0.02 * calorimeter.face.radius
+    assert radius.max() > 0.98 * of_cells.max()
+    assert np.abs(points[:, 2]).max() > 0.99 * np.abs(solids[:, 2]).max()
+    assert calorimeter.encloses(0.999 * points).all()
+
+
 def test_more_momentum_makes_more_deposits(calorimeter):
     deposits = calorimeter.expected_deposits(np.array([0.0, 0.1, 1.0, 10.0]))
     assert deposits[0] == 0

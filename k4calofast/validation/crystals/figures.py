@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.detector.crystals import CONDITIONS
+from k4calofast.pictures import USUAL
 from k4calofast.validation.crystals.comparison import CLASSIFIERS
 from k4calofast.validation.crystals.observables import IMPACT, OBSERVABLES, block
 from k4calofast.validation.drawing import (
     SIDES,
-    USUAL,
     Picture,
     finished,
     panel_grid,

@@ -8,9 +8,9 @@ import numpy as np
 
 from k4calofast.arrays import Floats, Mask
 from k4calofast.detector.layers import CONDITIONS
+from k4calofast.pictures import USUAL
 from k4calofast.validation.drawing import (
     SIDES,
-    USUAL,
     Picture,
     finished,
     panel_grid,
