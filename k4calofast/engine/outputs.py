@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from k4calofast.engine.region import Region
-from k4calofast.events.edm4hep import CELL_ID_ENCODING
+from k4calofast.engine.simulation import Simulated
+from k4calofast.events.edm4hep import (
+    CALO_HIT_CONTRIBUTION,
+    CELL_ID_ENCODING,
+    SIM_CALORIMETER_HIT,
+)
+from k4calofast.events.fields import hit_fields
+from k4calofast.events.frames import CollectionInfo, Frames
+from k4calofast.events.layout import Layout, parameters, subset, with_parameters
 from k4calofast.exceptions import SteeringError
 from k4calofast.incidence import FATES
 from k4calofast.properties import CaloFastSimProperties, refuse_names
@@ -79,3 +87,42 @@ def metadata(properties: CaloFastSimProperties, regions: Sequence[Region]) -> di
         }
     facts[f"{properties.OutputHits[0]}__FateNames"] = ",".join(fate.name for fate in FATES)
     return facts
+
+
+def output_fields(
+    properties: CaloFastSimProperties, result: Simulated, frames: Frames, particles_id: int
+) -> dict[str, Layout]:
+    """Fields of what became of frames: hits, particles not handled, numbers and energies of fates.
+
+    Parameters
+    ----------
+    properties
+        With the names of the collections, see `with_output_names`.
+    result
+        Of these frames.
+    frames
+        Whose parameters stay.
+    particles_id
+        ID of the collection of MCParticles that hits and particles not handled point to.
+    """
+    fields = subset(
+        properties.OutputNotHandled[0],
+        result.not_handled_offsets,
+        result.not_handled,
+        particles_id,
+    )
+    names = zip(properties.OutputHits, properties.OutputContributions, strict=True)
+    for (hits, contributions), made in zip(names, result.regions, strict=True):
+        fields |= hit_fields(
+            CollectionInfo.new(hits, SIM_CALORIMETER_HIT),
+            CollectionInfo.new(contributions, CALO_HIT_CONTRIBUTION),
+            *made,
+            particles_id,
+        )
+    there = parameters({}, frames.count) | dict(frames.fields)
+    for kind, what, counts in (
+        ("Int", FATE_NUMBERS, result.numbers),
+        ("Double", FATE_ENERGIES, result.energies),
+    ):
+        fields |= with_parameters(there, kind, {f"{properties.OutputHits[0]}__{what}": counts})
+    return fields

@@ -113,6 +113,11 @@ class Particles:
         columns = {name: read(member).astype(dtype) for name, (member, dtype) in _MEMBERS.items()}
         return cls(offsets, **columns)
 
+    @property
+    def members(self) -> dict[str, npt.NDArray[Any]]:
+        """What EDM4hep's MCParticles hold beside the helicity, by their names for it."""
+        return {member: getattr(self, name) for name, (member, _) in _MEMBERS.items()}
+
     def has(self, bit: int) -> Mask:
         """(N,) whether a bit of simulatorStatus is set."""
         is_set: Mask = (self.simulator_status >> bit) & 1 == 1

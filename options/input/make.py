@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -21,15 +22,16 @@ import numpy as np
 from k4calofast.events.columns import Particles
 from k4calofast.events.edm4hep import (
     CALO_HIT_CONTRIBUTION,
+    CELL_ID_ENCODING,
     EDM4HEP_VERSION,
-    HELICITY_UNSET,
     MC_PARTICLE,
     PODIO_VERSION,
     SIM_CALORIMETER_HIT,
     definition,
 )
+from k4calofast.events.fields import hit_fields, particle_fields
 from k4calofast.events.frames import EVENTS, METADATA, CollectionInfo, FileInfo, Frames
-from k4calofast.events.layout import collection, parameters
+from k4calofast.events.layout import parameters
 from k4calofast.events.reading import EventSource
 from k4calofast.events.typed import find_collection, particles
 from k4calofast.events.writing import EventFileWriter
@@ -87,7 +89,6 @@ def fullsim() -> None:
     from k4calofast.fullsim.crystals import besiii
     from k4calofast.fullsim.events import simulate_events
     from k4calofast.fullsim.physics_data import find_or_make
-    from k4calofast.steering.algorithms.algorithm import CELL_ID_ENCODING, hit_fields
 
     source, frames, shot = read()
     result = simulate_events(shot, find_or_make(besiii.sector().elements), SEED)
@@ -110,37 +111,9 @@ def read() -> tuple[EventSource, Frames, Particles]:
 
 def mc_particles(found: Particles, parent: np.ndarray) -> dict:
     """Fields of MCParticles with their relations."""
-    count = len(found)
-    own = np.arange(count) - found.offsets[found.event_of(np.arange(count))]
-    has = parent >= 0
-    parents = np.concatenate([[0], np.cumsum(has)])
-    # Daughters in the order of their parents, in the collection's numbering.
-    mother = (parent + found.offsets[found.event_of(np.arange(count))])[has]
-    order = np.argsort(mother, kind="stable")
-    daughters = np.concatenate([[0], np.cumsum(np.bincount(mother, minlength=count))])
-    target = CollectionInfo.new("MCParticles", MC_PARTICLE).collection_id
-    return collection(
-        "MCParticles",
-        MC_PARTICLE,
-        found.offsets,
-        {
-            "PDG": found.pdg,
-            "generatorStatus": found.generator_status,
-            "simulatorStatus": found.simulator_status,
-            "charge": found.charge,
-            "time": found.time,
-            "mass": found.mass,
-            "vertex": found.vertex,
-            "endpoint": found.endpoint,
-            "momentum": found.momentum,
-            "momentumAtEndpoint": found.momentum_at_endpoint,
-            "helicity": np.full(count, HELICITY_UNSET),
-        },
-        {
-            "parents": (parents, parent[has], target),
-            "daughters": (daughters, own[has][order], target),
-        },
-    )
+    child = np.flatnonzero(parent >= 0)
+    family = {"parent": parent[child] + found.offsets[found.event_of(child)], "child": child}
+    return particle_fields(CollectionInfo.new("MCParticles", MC_PARTICLE), replace(found, **family))
 
 
 def write(

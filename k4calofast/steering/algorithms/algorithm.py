@@ -7,19 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from k4calofast.arrays import IDs, ranks
-from k4calofast.events.columns import OWN_COLLECTION, Contributions, EventKeys, Hits
-from k4calofast.events.edm4hep import (
-    CALO_HIT_CONTRIBUTION,
-    CELL_ID_ENCODING,
-    EVENT_HEADER,
-    SIM_CALORIMETER_HIT,
-)
+from k4calofast.events.columns import EventKeys
+from k4calofast.events.edm4hep import CELL_ID_ENCODING
 from k4calofast.events.frames import CollectionInfo, Frames
-from k4calofast.events.layout import Layout, collection
+from k4calofast.events.layout import Layout
 from k4calofast.events.typed import event_keys
 from k4calofast.events.unique_id import unique_ids
 from k4calofast.exceptions import MissingCollectionError, SteeringError
@@ -109,57 +100,3 @@ def refuse_other_encodings(known: Metadata, added: Metadata) -> None:
                 f"cell-ID encoding '{there}', but these have '{value}'; set OutputHits to another "
                 "name"
             )
-
-
-def header_fields(name: str, run: int, numbers: IDs) -> dict[str, Layout]:
-    """Fields of EventHeaders with these event numbers (E,), all of one run."""
-    count = len(numbers)
-    members: dict[str, npt.ArrayLike] = {
-        "eventNumber": numbers,
-        "runNumber": np.full(count, run, np.uint32),
-        "timeStamp": np.zeros(count, np.uint64),
-        "weight": np.ones(count),
-    }
-    return collection(name, EVENT_HEADER, np.arange(count + 1), members)
-
-
-def hit_fields(
-    hits_info: CollectionInfo,
-    contributions_info: CollectionInfo,
-    hits: Hits,
-    contributions: Contributions,
-    particles_id: int,
-) -> dict[str, Layout]:
-    """Fields of SimCalorimeterHits and their CaloHitContributions.
-
-    Parameters
-    ----------
-    particles_id
-        ID of the collection of MCParticles that was worked on.
-    """
-    of_events = hits.contributions[hits.offsets]
-    count = len(contributions.energy)
-    own = contributions.collection == OWN_COLLECTION
-    particle_ids = np.where(own, np.uint32(particles_id), contributions.collection)
-    return {
-        **collection(
-            hits_info.name,
-            SIM_CALORIMETER_HIT,
-            hits.offsets,
-            hits.members,
-            {
-                "contributions": (
-                    hits.contributions,
-                    ranks(of_events),
-                    contributions_info.collection_id,
-                )
-            },
-        ),
-        **collection(
-            contributions_info.name,
-            CALO_HIT_CONTRIBUTION,
-            of_events,
-            contributions.members,
-            {"particle": (np.arange(count + 1), contributions.particle, particle_ids)},
-        ),
-    }

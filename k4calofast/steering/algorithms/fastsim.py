@@ -5,13 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from k4calofast.engine import FastSimulation
-from k4calofast.engine.outputs import (
-    FATE_ENERGIES,
-    FATE_NUMBERS,
-    SUBSET_OF,
-    metadata,
-    with_output_names,
-)
+from k4calofast.engine.outputs import SUBSET_OF, metadata, output_fields, with_output_names
 from k4calofast.events.columns import Particles
 from k4calofast.events.copying import copied
 from k4calofast.events.edm4hep import (
@@ -21,11 +15,11 @@ from k4calofast.events.edm4hep import (
     SIM_CALORIMETER_HIT,
 )
 from k4calofast.events.frames import CollectionInfo, Frames
-from k4calofast.events.layout import Layout, parameters, subset, with_parameters
+from k4calofast.events.layout import Layout
 from k4calofast.events.typed import find_collection, listed_particles, particles
 from k4calofast.exceptions import SteeringError
 from k4calofast.properties import CaloFastSimProperties
-from k4calofast.steering.algorithms.algorithm import Algorithm, Job, Metadata, hit_fields
+from k4calofast.steering.algorithms.algorithm import Algorithm, Job, Metadata
 
 _DEPOSITS_AT_ONCE = 700_000
 """In memory together: some 300 bytes each while they become hits and are written."""
@@ -46,13 +40,13 @@ class CaloFastSim(Algorithm):
         find_collection(infos, p.InputEventHeader[0], EVENT_HEADER.collection)
         particles_type = MC_PARTICLE.collection
         self._input = find_collection(infos, p.InputMCParticles[0], particles_type, is_subset=None)
-        self._hits = [CollectionInfo.new(name, SIM_CALORIMETER_HIT) for name in p.OutputHits]
-        self._contributions = [
+        hits = [CollectionInfo.new(name, SIM_CALORIMETER_HIT) for name in p.OutputHits]
+        contributions = [
             CollectionInfo.new(name, CALO_HIT_CONTRIBUTION) for name in p.OutputContributions
         ]
         self._copy = [self._input.named(name) for name in p.OutputMCParticles]
         not_handled = self._input.named(p.OutputNotHandled[0], is_subset=True)
-        return (*self._hits, *self._contributions, not_handled, *self._copy)
+        return (*hits, *contributions, not_handled, *self._copy)
 
     def metadata(self, known: Metadata) -> Metadata:
         p = self._p
@@ -82,19 +76,7 @@ class CaloFastSim(Algorithm):
         result = self._simulation.simulate(keys, these, of_subset=self._input.is_subset)
         # What hits and particles not handled point to.
         target = (*self._copy, info)[0].collection_id
-        fields = subset(
-            p.OutputNotHandled[0], result.not_handled_offsets, result.not_handled, target
-        )
-        for hits, contributions, made in zip(
-            self._hits, self._contributions, result.regions, strict=True
-        ):
-            fields |= hit_fields(hits, contributions, *made, target)
-        there = parameters({}, frames.count) | dict(frames.fields)
-        for kind, what, counts in (
-            ("Int", FATE_NUMBERS, result.numbers),
-            ("Double", FATE_ENERGIES, result.energies),
-        ):
-            fields |= with_parameters(there, kind, {f"{p.OutputHits[0]}__{what}": counts})
+        fields = output_fields(p, result, frames, target)
         for copy in self._copy:
             status = result.flagged(these.simulator_status)
             names = [known.name for known in self._infos]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from k4calofast.events.columns import EventKeys
 from k4calofast.events.edm4hep import EVENT_HEADER
+from k4calofast.events.fields import header_fields
 from k4calofast.events.frames import CollectionInfo, Frames
 from k4calofast.events.layout import Layout
-from k4calofast.steering.algorithms.algorithm import Algorithm, header_fields
+from k4calofast.steering.algorithms.algorithm import Algorithm
 from k4calofast.steering.configurables import EventHeaderCreatorProperties
 
 
@@ -25,4 +27,5 @@ class EventHeaderCreator(Algorithm):
         p, count = self._p, frames.count
         numbers = np.arange(count, dtype=np.uint64) + np.uint64(p.eventNumberOffset + self._made)
         self._made += count
-        return header_fields(p.EventHeaderCollection, p.runNumber, numbers)
+        keys = EventKeys(np.full(count, p.runNumber, np.uint32), numbers)
+        return header_fields(p.EventHeaderCollection, keys)

@@ -14,6 +14,7 @@ from k4calofast.events.edm4hep import (
     MC_PARTICLE,
     SIM_CALORIMETER_HIT,
 )
+from k4calofast.events.fields import hit_fields
 from k4calofast.events.frames import CollectionInfo, Frames
 from k4calofast.events.layout import UNSET, Layout
 from k4calofast.events.typed import find_collection, particles, relations, sim_hits, subset
@@ -21,7 +22,7 @@ from k4calofast.exceptions import InvalidEventError
 from k4calofast.hits.energies import EventName
 from k4calofast.hits.merging import Merger
 from k4calofast.properties import CaloHitMergerProperties
-from k4calofast.steering.algorithms.algorithm import Algorithm, Metadata, encoding_of, hit_fields
+from k4calofast.steering.algorithms.algorithm import Algorithm, Metadata, encoding_of
 
 
 class CaloHitMerger(Algorithm):

@@ -17,6 +17,7 @@ from k4calofast.detector import besiii
 from k4calofast.events import typed
 from k4calofast.events.columns import OWN_COLLECTION, Particles
 from k4calofast.events.edm4hep import MC_PARTICLE
+from k4calofast.events.fields import hit_fields
 from k4calofast.events.frames import CollectionInfo
 from k4calofast.events.reading import EventSource
 from k4calofast.exceptions import FileFormatError, InvalidEventError, MissingCollectionError
@@ -25,7 +26,6 @@ from k4calofast.showers.crystals import CrystalShowers, edm4hep
 from k4calofast.showers.crystals.besiii_raw import nearest_arrival
 from k4calofast.showers.crystals.windows import in_windows
 from k4calofast.showers.hints import Hints
-from k4calofast.steering.algorithms.algorithm import hit_fields
 
 INPUT = Path(__file__).resolve().parents[3] / "options" / "input"
 FULLSIM = INPUT / "fullsim.edm4hep.root"
