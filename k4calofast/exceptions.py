@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 
 class K4CaloFastError(Exception):
     """Base of all errors that are the input's, not the program's."""
@@ -49,3 +51,28 @@ class FullSimulationError(K4CaloFastError):
 
 class TrainingError(K4CaloFastError):
     """A generator cannot be trained on this sample, or with these settings."""
+
+
+def install(extra: str) -> str:
+    """Command that installs the packages of an extra of this package."""
+    return f"pip install 'k4calofast[{extra}]'"
+
+
+def require(extra: str, what: str, *modules: str) -> None:
+    """Make sure that modules of an extra are there, without importing them.
+
+    Parameters
+    ----------
+    extra
+        Name of the extra in pyproject.toml.
+    what
+        What the modules are for, in words that begin a sentence.
+
+    Raises
+    ------
+    MissingExtraError
+        If one is not installed.
+    """
+    for module in modules:
+        if find_spec(module) is None:
+            raise MissingExtraError(f"{what} needs {install(extra)}: there is no {module} here")

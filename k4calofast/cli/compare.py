@@ -23,8 +23,10 @@ def compare(
     ] = None,
 ) -> None:
     """Compare generators in one table: size, training, time per shower, and fidelity."""
-    from k4calofast.validation import side_by_side
+    from k4calofast.validation import page, side_by_side
 
+    if out is not None:
+        page.require_packages()
     pictures = {
         kind: markdown.with_suffix(f".{kind}") for kind in ("png", "svg") if markdown is not None
     }

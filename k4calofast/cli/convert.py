@@ -22,8 +22,10 @@ def convert(
 ) -> None:
     """Write showers in the layout of the CaloChallenge: incident_energies and showers, in MeV."""
     from k4calofast.output import check
-    from k4calofast.showers import reading
+    from k4calofast.showers import hdf5, reading
     from k4calofast.showers.crystals import calochallenge
+
+    hdf5.require_packages()
 
     binning = output.with_suffix(".xml")
     for file in (output, binning):

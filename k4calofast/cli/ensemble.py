@@ -20,8 +20,9 @@ def ensemble(
     ] = None,
 ) -> None:
     """Tell what a generator has in common with its like from what its seed did."""
-    from k4calofast.validation import ensemble, side_by_side
+    from k4calofast.validation import ensemble, metrics, side_by_side
 
+    metrics.require_packages()
     inputs = [*reports, *(report / "report.json" for report in reports)]
     if out is not None:
         for file in (out, out.with_suffix(".png")):

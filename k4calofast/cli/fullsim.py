@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from k4calofast.progress import shown
 
 
 class Particle(StrEnum):
@@ -104,8 +104,10 @@ def fullsim(
     from k4calofast.fullsim import production
     from k4calofast.fullsim.kinds import setup_of
     from k4calofast.fullsim.request import read
+    from k4calofast.fullsim.simulation import require_packages
     from k4calofast.output import check
 
+    require_packages()
     check(output, [] if request is None else [request])
     options = {
         "pitch": pitch,
@@ -125,15 +127,7 @@ def fullsim(
         request=None if request is None else read(request),
     )
     total = sum(part.count for part in chunks)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-    with bar:
-        task = bar.add_task("showers", total=total)
+    with shown() as report:
         production.produce(
             output,
             setup,
@@ -141,6 +135,6 @@ def fullsim(
             seed,
             processes or len(os.sched_getaffinity(0)),
             data,
-            lambda done: bar.advance(task, done),
+            lambda done: report("showers", done, total),
         )
     typer.echo(f"{output}: {total} showers")

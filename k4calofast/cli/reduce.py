@@ -39,10 +39,10 @@ def reduce(
     folder = find_model(model)
     check_destination(output, [sample, folder / MODEL_FILE, folder / CARD_FILE])
     whose = authorship.given(author, licence, version)
-    with training.extra():
-        from k4calofast.training import reduction
+    training.require_packages()
+    from k4calofast.training import reduction
 
-        card = reduction.reduce(folder, output, kind, sample, training.command(), whose)
-        before, after = reduction.compared(folder, output, sample)
+    card = reduction.reduce(folder, output, kind, sample, training.command(), whose)
+    before, after = reduction.compared(folder, output, sample)
     size = (output / card.file).stat().st_size / 1e6
     typer.echo(f"{output}: {card.name}, {size:.1f} MB; chi2 {after:.3g}, was {before:.3g}")

@@ -33,16 +33,16 @@ def refine(
     place = work or output.parent / f"{output.name}.work"
     if not show:
         training.check_destinations(output, place)
-    with training.extra():
-        from k4calofast.training import recipe
-        from k4calofast.training.loop import Run
-        from k4calofast.training.refinement import RefinementSettings
+    training.require_packages()
+    from k4calofast.training import recipe
+    from k4calofast.training.loop import Run
+    from k4calofast.training.refinement import RefinementSettings
 
-        settings = found.settings(RefinementSettings)
-        if show:
-            typer.echo(configuration.text("refinement", settings), nl=False)
-            return
-        chosen = training.device(device)
+    settings = found.settings(RefinementSettings)
+    if show:
+        typer.echo(configuration.text("refinement", settings), nl=False)
+        return
+    chosen = training.device(device)
     product = recipe.Product(output, place, training.command(), whose)
     with training.progress() as report:
         card = recipe.refine(generator, sample, settings, product, Run(chosen, report))

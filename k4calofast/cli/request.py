@@ -36,9 +36,11 @@ def request(
 ) -> None:
     """Ask for Geant4 showers where a generator is worst: for `k4calofast fullsim --request`."""
     from k4calofast.generator import Model, find_model
+    from k4calofast.showers import hdf5
     from k4calofast.validation import request as asking
     from k4calofast.validation.reading import read
 
+    hdf5.require_packages()
     output.check(out, reference)
     generator = Model(find_model(model), "cpu", threads)
     expected = read(generator.card, reference, threshold=threshold)

@@ -59,16 +59,16 @@ def train(
     if not show:
         for model, place in members:
             training.check_destinations(model, place, detector)
-    with training.extra():
-        settings = found.settings(families.settings_of(found.family))
-        if show:
-            typer.echo(configuration.text(found.family, settings), nl=False)
-            return
-        from k4calofast.showers.reading import Hints
-        from k4calofast.training import recipe
-        from k4calofast.training.loop import Run
+    training.require_packages()
+    settings = found.settings(families.settings_of(found.family))
+    if show:
+        typer.echo(configuration.text(found.family, settings), nl=False)
+        return
+    from k4calofast.showers.reading import Hints
+    from k4calofast.training import recipe
+    from k4calofast.training.loop import Run
 
-        chosen = training.device(device)
+    chosen = training.device(device)
     hints = Hints(hits, particles, binning, detector)
     for number, (model, place) in enumerate(members):
         member = settings.model_copy(update={"seed": settings.seed + number})

@@ -5,25 +5,17 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from k4calofast.detector import load
-from k4calofast.exceptions import MissingExtraError, TrainingError
+from k4calofast.exceptions import TrainingError, require
 from k4calofast.generator.card import check_destination
 from k4calofast.output import check_folder
+from k4calofast.progress import shown
 from k4calofast.training import authorship, families
 
 Family = Annotated[str | None, typer.Option(help=f"Family: {', '.join(families.FAMILIES)}.")]
@@ -62,23 +54,18 @@ Version = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA if there is one.")]
 
-_EVERY = 1000
-"""Steps between two lines of progress where there is no terminal."""
-
-_PACKAGES = ("torch", "onnx", "lightning", "optuna", "tensorboard", "zuko")
+_PACKAGES = ("h5py", "lightning", "onnx", "optuna", "tensorboard", "torch", "zuko")
 
 
-@contextmanager
-def extra() -> Iterator[None]:
-    """Name the extra to install where one of its packages is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name not in _PACKAGES:
-            raise
-        raise MissingExtraError(
-            f"training needs {error.name}: pip install 'k4calofast[training]'"
-        ) from None
+def require_packages() -> None:
+    """Make sure that the packages of training are there.
+
+    Raises
+    ------
+    MissingExtraError
+        If one is not installed.
+    """
+    require("training", "training", *_PACKAGES)
 
 
 def device(name: str) -> str:
@@ -124,24 +111,10 @@ def command() -> str:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int, float], None]]:
-    """Show a bar per stage, or lines where there is no terminal."""
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}"),
-        console=console,
-    )
-    stages: dict[str, TaskID] = {}
+    """Show the stages of a training, and their loss."""
+    with shown() as report:
 
-    def report(stage: str, step: int, total: int, loss: float) -> None:
-        if stage not in stages:
-            stages[stage] = bar.add_task(stage, total=total, loss=loss)
-        bar.update(stages[stage], completed=step, loss=loss)
-        if not console.is_terminal and step % _EVERY == 0:
-            typer.echo(f"{stage}: step {step} of {total}, loss {loss:.4f}", err=True)
+        def report_loss(stage: str, step: int, steps: int, loss: float) -> None:
+            report(stage, step, steps, f"loss {loss:.4f}")
 
-    with bar if console.is_terminal else nullcontext():
-        yield report
+        yield report_loss

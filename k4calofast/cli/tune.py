@@ -73,30 +73,33 @@ def tune(
     The same command again goes on where a killed one stopped; several at once share the trials.
     """
     found = configuration.read(family, config, assignments or [], families.DEFAULT)
-    with training.extra():
-        from k4calofast.showers.reading import Hints
-        from k4calofast.training import space as spaces
-        from k4calofast.training import tuning
+    training.require_packages()
+    from k4calofast.validation import metrics
 
-        base = found.settings(families.settings_of(found.family))
-        fixed = [assignment.partition("=")[0] for assignment in assignments or []]
-        searched = spaces.searched(space, found.family, base, fixed)
-        if show:
-            typer.echo(spaces.text(searched), nl=False)
-            return
-        search = tuning.Search(
-            sample,
-            choose,
-            found.family,
-            base,
-            searched,
-            objective,
-            seed,
-            prune,
-            training.device(device),
-            Hints(hits, particles, binning, detector),
-            training.command(),
-        )
+    metrics.require_packages()
+    from k4calofast.showers.reading import Hints
+    from k4calofast.training import space as spaces
+    from k4calofast.training import tuning
+
+    base = found.settings(families.settings_of(found.family))
+    fixed = [assignment.partition("=")[0] for assignment in assignments or []]
+    searched = spaces.searched(space, found.family, base, fixed)
+    if show:
+        typer.echo(spaces.text(searched), nl=False)
+        return
+    search = tuning.Search(
+        sample,
+        choose,
+        found.family,
+        base,
+        searched,
+        objective,
+        seed,
+        prune,
+        training.device(device),
+        Hints(hits, particles, binning, detector),
+        training.command(),
+    )
     done = tuning.tune(search, out, trials, training.progress, typer.echo, storage, study)
     best = tuning.completed(done)
     Console().print(_table(best, list(searched), objective))

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from k4calofast import output
+from k4calofast.progress import shown
 
 
 def validate(
@@ -58,9 +58,14 @@ def validate(
     """Compare a generator with a full simulation; exit code 2 if a gate of its card fails."""
     from k4calofast.generator import Model, find_model
     from k4calofast.generator.card import CARD_FILE, write_card
+    from k4calofast.showers import hdf5
     from k4calofast.showers.reading import Hints
-    from k4calofast.validation import page, reading, report
+    from k4calofast.validation import metrics, page, reading, report
 
+    metrics.require_packages()
+    hdf5.require_packages()
+    if out is not None:
+        page.require_packages()
     folder = find_model(model)
     inputs = [*reference, *(again or [])]
     if out is not None:
@@ -69,14 +74,7 @@ def validate(
         output.check(folder / CARD_FILE, inputs)
     generator = Model(folder, "cpu", threads)
     card = generator.card
-    console = Console(stderr=True)
-    with console.status("") as status:
-
-        def progress(what: str) -> None:
-            status.update(what)
-            if not console.is_terminal:
-                typer.echo(what, err=True)
-
+    with shown() as progress:
         hints = Hints(hits, particles, binning)
         expected = reading.read(card, reference, again or [], hints, threshold)
         result = report.validate(

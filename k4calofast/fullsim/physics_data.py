@@ -22,7 +22,7 @@ import numpy as np
 
 from k4calofast import output
 from k4calofast.arrays import Floats
-from k4calofast.exceptions import FullSimulationError, MissingExtraError
+from k4calofast.exceptions import FullSimulationError, require
 from k4calofast.locks import locked
 
 _VARIABLES = {
@@ -130,13 +130,9 @@ class _PenelopeTables:
     @classmethod
     def read(cls, z: int) -> _PenelopeTables:
         """Ask `pypenred` for a material of this element and read its text."""
-        try:
-            import pyPenred.simulation as penred
-        except ImportError:
-            raise MissingExtraError(
-                "no Geant4 data: set G4LEDATA to an official installation's G4EMLOW, or "
-                "pip install 'k4calofast[fullsim]', whose pypenred package can derive it"
-            ) from None
+        require("fullsim", "Geant4 without G4LEDATA, the folder of its own tables,", "pyPenred")
+        import pyPenred.simulation as penred
+
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / f"Z{z}.mat"
             penred.materials.create(f"Z{z}", 1.0, [(z, 1.0)], str(file))

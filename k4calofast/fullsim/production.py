@@ -30,7 +30,7 @@ from k4calofast.fullsim.kinds import Setup
 from k4calofast.fullsim.physics_data import PhysicsData, find_or_make
 from k4calofast.fullsim.request import Request
 from k4calofast.fullsim.sampling import Chunk, refuse_beyond
-from k4calofast.fullsim.simulation import PHYSICS, RANGE_CUT, require_geant4
+from k4calofast.fullsim.simulation import PHYSICS, RANGE_CUT, require_packages
 
 _LONGEST_WORDS = 300
 
@@ -131,7 +131,7 @@ def produce(
     setup
         What is simulated.
     progress
-        Called with the number of showers that are newly done.
+        Called with the number of showers that are done; first, when Geant4 begins.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def produce(
         If the file cannot be written, or another process is at work on it.
     """
     output.check(file)
-    require_geant4()
+    require_packages()
     data = find_or_make(setup.elements, data_folder)
     failures: list[str] = []
     results = _in_order(_simulated(setup, chunks, seed, processes, data, progress, failures))
@@ -220,6 +220,8 @@ def _simulated(
 ) -> Iterator[tuple[int, Any]]:
     """Yield (place, result) of the chunks as they are done, None for a chunk that failed."""
     context = mp.get_context("spawn")
+    all_done = 0
+    progress(all_done)
     waiting = list(reversed(chunks))
     running: dict[Connection, tuple[BaseProcess, Chunk, int]] = {}
     with tempfile.TemporaryDirectory() as logs:
@@ -244,7 +246,8 @@ def _simulated(
                     with suppress(EOFError, OSError):
                         message = pipe.recv()
                     if isinstance(message, int):
-                        progress(message - done)
+                        all_done += message - done
+                        progress(all_done)
                         running[pipe] = (process, chunk, message)
                         continue
                     del running[pipe]
@@ -254,7 +257,8 @@ def _simulated(
                             f"chunk {chunk.number} ({chunk.count} showers of PDG {chunk.pdg}) "
                             + _end(process.exitcode, Path(logs) / f"{chunk.number}.log")
                         )
-                    progress(chunk.count - done)
+                    all_done += chunk.count - done
+                    progress(all_done)
                     yield chunk.number, message
         finally:
             for process, _, _ in running.values():

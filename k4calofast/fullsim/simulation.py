@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from k4calofast.arrays import Floats, Indices, Ints
-from k4calofast.exceptions import MissingExtraError
+from k4calofast.exceptions import require
 from k4calofast.fullsim.physics_data import PhysicsData
 
 Result = TypeVar("Result", covariant=True)
@@ -67,16 +66,15 @@ class Volumes(Protocol):
         """Build it with the module `geant4_pybind`; return the world and the sensitive volumes."""
 
 
-def require_geant4() -> None:
-    """Make sure that processes which simulate will find Geant4, without starting it here.
+def require_packages() -> None:
+    """Make sure that Geant4 is there, and what its showers are written with; neither is loaded.
 
     Raises
     ------
     MissingExtraError
-        If it is not installed.
+        If one is not installed.
     """
-    if find_spec("geant4_pybind") is None:
-        raise MissingExtraError("full simulation needs Geant4: pip install 'k4calofast[fullsim]'")
+    require("fullsim", "full simulation", "geant4_pybind", "h5py")
 
 
 def load_geant4(data: PhysicsData) -> Any:
@@ -89,7 +87,7 @@ def load_geant4(data: PhysicsData) -> Any:
     """
     os.environ.update(data.environment)
     os.environ.setdefault("GEANT4_DATA_DIR", data.environment.get("G4LEDATA", ""))
-    require_geant4()
+    require_packages()
     import geant4_pybind
 
     return geant4_pybind

@@ -20,7 +20,7 @@ import onnxruntime
 from k4calofast.arrays import Floats, Floats32, Indices, Ints
 from k4calofast.detector import load
 from k4calofast.documents import one_line
-from k4calofast.exceptions import ModelError, SteeringError
+from k4calofast.exceptions import ModelError, SteeringError, install
 from k4calofast.generator.card import CARD_FILE, ModelCard, read_card, read_checked
 from k4calofast.generator.generated import Generated
 from k4calofast.generator.graph import refusal
@@ -352,7 +352,7 @@ def _wanted_provider(name: str) -> str:
     if PROVIDERS[name] not in there:
         raise ModelError(
             f"provider '{name}' is not in this onnxruntime ({', '.join(there)}); for NVIDIA GPUs "
-            "pip install 'k4calofast[gpu]'"
+            f"{install('gpu')}"
         )
     return PROVIDERS[name]
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from k4calofast.exceptions import FileFormatError, K4CaloFastError, MissingExtraError, OutputError
+from k4calofast.exceptions import FileFormatError, K4CaloFastError, OutputError, require
 from k4calofast.output import NewFile
 from k4calofast.showers.base import Showers
 from k4calofast.showers.provenance import Provenance
@@ -244,6 +244,17 @@ def contents(file: Path) -> tuple[str | None, frozenset[str]]:
         return layout if isinstance(layout, str) else None, frozenset(found)
 
 
+def require_packages() -> None:
+    """Make sure that HDF5 files can be read and written.
+
+    Raises
+    ------
+    MissingExtraError
+        If h5py is not installed.
+    """
+    require("validation", "a sample of showers, which is an HDF5 file,", "h5py")
+
+
 def load_h5py() -> Any:
     """Import h5py.
 
@@ -252,12 +263,9 @@ def load_h5py() -> Any:
     MissingExtraError
         If it is not installed.
     """
-    try:
-        import h5py
-    except ImportError:
-        raise MissingExtraError(
-            "shower samples are HDF5 files: pip install 'k4calofast[validation]'"
-        ) from None
+    require_packages()
+    import h5py
+
     return h5py
 
 

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from k4calofast import streams
 from k4calofast.exceptions import OutputError, SteeringError
 from k4calofast.output import check
+from k4calofast.progress import shown
 from k4calofast.properties import Properties
 from k4calofast.steering import EMBEDDED, dialect
 from k4calofast.steering.configurables import (
@@ -134,17 +132,8 @@ class Command:
             _option_lines(),
             events_per_chunk,
         )
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-            transient=True,
-        ) as bar:
-            task = bar.add_task("events", total=loop.num_events)
-            loop.run(lambda done, total: bar.update(task, completed=done, total=total))
+        with shown() as report:
+            loop.run(lambda done, total: report("events", done, total))
         for name, lines in loop.summary().items():
             for line in lines:
                 logging.getLogger(name).info(line)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from k4calofast.arrays import Floats
-from k4calofast.exceptions import MissingExtraError
+from k4calofast.exceptions import require
 
 _BINS = 30
 _LEAST_IN_A_BIN = 25
@@ -66,18 +66,22 @@ class SpectrumDistance:
     wasserstein: Value
 
 
+def require_packages() -> None:
+    """Make sure that the packages of metrics are there.
+
+    Raises
+    ------
+    MissingExtraError
+        If one is not installed.
+    """
+    require("validation", "a comparison of showers", "scipy", "sklearn")
+
+
 def _scipy_stats() -> Any:
-    try:
-        from scipy import stats
-    except ImportError:
-        raise _missing() from None
+    require_packages()
+    from scipy import stats
+
     return stats
-
-
-def _missing() -> MissingExtraError:
-    return MissingExtraError(
-        "metrics need scipy and scikit-learn: pip install 'k4calofast[validation]'"
-    )
 
 
 def z_score(probability: float) -> float:
@@ -186,11 +190,9 @@ def separation(
         If scikit-learn is not installed.
     """
     stats = _scipy_stats()
-    try:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.metrics import roc_auc_score, roc_curve
-    except ImportError:
-        raise _missing() from None
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.metrics import roc_auc_score, roc_curve
+
     features = np.concatenate([reference, generated]).astype(np.float32)
     n, m = len(reference), len(generated)
     label = np.repeat([0, 1], [n, m])
@@ -338,10 +340,10 @@ def coverage(
     size
         Showers of each sample that are used; the errors are those of counting.
     """
-    try:
-        from sklearn.neighbors import NearestNeighbors
-    except ImportError:
-        raise _missing() from None
+    require_packages()
+    from sklearn.metrics import pairwise_distances
+    from sklearn.neighbors import NearestNeighbors
+
     rng = np.random.default_rng(seed)
     size = min(size, len(reference), len(generated))
     real = reference[rng.choice(len(reference), size, replace=False)]
@@ -350,8 +352,6 @@ def coverage(
     def reach(sample: Floats) -> Floats:
         nearest = NearestNeighbors(n_neighbors=min(neighbours + 1, len(sample))).fit(sample)
         return np.asarray(nearest.kneighbors(sample)[0][:, -1])
-
-    from sklearn.metrics import pairwise_distances
 
     apart = pairwise_distances(real, fake)
     in_real, in_fake = apart < reach(real)[:, None], apart < reach(fake)[None]

@@ -9,7 +9,7 @@ from typing import Any
 
 import k4calofast
 from k4calofast import output
-from k4calofast.exceptions import MissingExtraError
+from k4calofast.exceptions import require
 from k4calofast.validation.fidelity import Check
 from k4calofast.validation.report import NUMBERS, PAGE, TABLES, Report
 from k4calofast.validation.tables import Table
@@ -24,6 +24,17 @@ _CLOUDS = {
 }
 
 
+def require_packages() -> None:
+    """Make sure that the package of pages is there.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    require("validation", "a page", "jinja2")
+
+
 def environment() -> Any:
     """Templates that escape what they are given.
 
@@ -32,10 +43,9 @@ def environment() -> Any:
     MissingExtraError
         If Jinja2 is not installed.
     """
-    try:
-        import jinja2
-    except ImportError:
-        raise MissingExtraError("pages need Jinja2: pip install 'k4calofast[validation]'") from None
+    require_packages()
+    import jinja2
+
     return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
 
 
