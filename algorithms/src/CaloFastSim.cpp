@@ -11,10 +11,9 @@ using CaloFastSimOutputs =
                edm4hep::MCParticleCollection, std::vector<edm4hep::MCParticleCollection>>;
 
 /// Calorimeter hits of particles, from trained generators.
-class CaloFastSim final
-    : public Component<CaloFastSimOutputs(const EventContext&, const edm4hep::MCParticleCollection&,
-                                          const edm4hep::EventHeaderCollection&),
-                       CaloFastSimProperties> {
+class CaloFastSim final : public Component<CaloFastSimOutputs(const EventContext&, const edm4hep::MCParticleCollection&,
+                                                              const edm4hep::EventHeaderCollection&),
+                                           CaloFastSimProperties> {
 public:
   CaloFastSim(const std::string& name, ISvcLocator* locator) : Component(name, locator, "CaloFastSim") {}
 
@@ -61,7 +60,8 @@ private:
     const std::string input = inputLocations(0).front();
     if (!outputLocations(3).empty() && m_whole.empty()) {
       throw GaudiException("OutputMCParticles copies a collection, and the metadata do not say which one "
-                           "InputMCParticles '" + input + "' is a subset of: leave OutputMCParticles empty",
+                           "InputMCParticles '" +
+                               input + "' is a subset of: leave OutputMCParticles empty",
                            name(), StatusCode::FAILURE);
     }
     const edm4hep::MCParticleCollection* whole = nullptr;
@@ -121,9 +121,10 @@ private:
     const auto subsetOf = [](const std::string& subset) { return podio::collMetadataParamName(subset, "SubsetOf"); };
     const std::string input = inputLocations(0).front();
     m_whole = metadata->get<std::string>(subsetOf(input)).value_or("");
-    metadata->put<std::string>(subsetOf(outputLocations(2).front()), !outputLocations(3).empty() ? outputLocations(3).front()
-                                                                     : m_whole.empty()           ? input
-                                                                                                 : m_whole);
+    metadata->put<std::string>(subsetOf(outputLocations(2).front()), !outputLocations(3).empty()
+                                                                         ? outputLocations(3).front()
+                                                                     : m_whole.empty() ? input
+                                                                                       : m_whole);
   }
 
   /// The collection that the input is a subset of, if the metadata say so.

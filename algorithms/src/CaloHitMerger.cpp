@@ -5,11 +5,11 @@ namespace k4calofast {
 
 /// Hits of the fast and of a full simulation become one collection.
 class CaloHitMerger final
-    : public Component<
-          std::tuple<edm4hep::SimCalorimeterHitCollection, edm4hep::CaloHitContributionCollection>(
-              const EventContext&, const edm4hep::MCParticleCollection&, const edm4hep::MCParticleCollection&,
-              const edm4hep::SimCalorimeterHitCollection&, const edm4hep::SimCalorimeterHitCollection&),
-          CaloHitMergerProperties> {
+    : public Component<std::tuple<edm4hep::SimCalorimeterHitCollection, edm4hep::CaloHitContributionCollection>(
+                           const EventContext&, const edm4hep::MCParticleCollection&,
+                           const edm4hep::MCParticleCollection&, const edm4hep::SimCalorimeterHitCollection&,
+                           const edm4hep::SimCalorimeterHitCollection&),
+                       CaloHitMergerProperties> {
 public:
   CaloHitMerger(const std::string& name, ISvcLocator* locator) : Component(name, locator, "CaloHitMerger") {}
 

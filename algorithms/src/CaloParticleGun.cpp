@@ -13,9 +13,7 @@ public:
 
   std::tuple<edm4hep::MCParticleCollection, edm4hep::EventHeaderCollection>
   operator()(const EventContext& context) const override {
-    const auto fill = [&](Columns& columns) {
-      columns.add("number", std::vector<std::uint64_t>{context.evt()});
-    };
+    const auto fill = [&](Columns& columns) { columns.add("number", std::vector<std::uint64_t>{context.evt()}); };
     return work(fill, [](const Arrays& arrays) {
       edm4hep::EventHeaderCollection headers;
       auto header = headers.create();

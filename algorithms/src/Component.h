@@ -354,8 +354,8 @@ private:
     DataObject* object = nullptr;
     if (this->evtSvc()->retrieveObject("/Event/" + location, object).isFailure() || !object) {
       const bool isHeader = wanted == edm4hep::EventHeaderCollection::typeName;
-      this->error() << property << ": no collection '" << location << "' of type " << wanted
-                    << " in this event" << others(wanted) << "; set " << property
+      this->error() << property << ": no collection '" << location << "' of type " << wanted << " in this event"
+                    << others(wanted) << "; set " << property
                     << (isHeader ? ", or put an EventHeaderCreator in front" : "") << endmsg;
       return;
     }

@@ -1,4 +1,5 @@
 // Made by `python -m k4calofast.gaudi.properties_header`; change k4calofast/properties.py instead.
+// clang-format off
 #pragma once
 
 #include <Gaudi/Property.h>

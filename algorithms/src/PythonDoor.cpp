@@ -167,8 +167,8 @@ std::pair<const void*, std::size_t> Arrays::find(std::string_view name, std::str
   const bool isWide = width > 1 ? buffer.ndim == 2 && buffer.shape[1] == width : buffer.ndim == 1;
   if (plain != format || static_cast<std::size_t>(buffer.itemsize) != size || !isWide) {
     throw PythonError("Python's array '" + std::string(name) + "' has format '" + std::string(given) + "' and " +
-                      std::to_string(buffer.ndim) + " dimensions, not '" + std::string(format) +
-                      "' and rows of " + std::to_string(width));
+                      std::to_string(buffer.ndim) + " dimensions, not '" + std::string(format) + "' and rows of " +
+                      std::to_string(width));
   }
   return {buffer.buf, static_cast<std::size_t>(buffer.len)};
 }
@@ -218,8 +218,8 @@ Arrays PythonDoor::execute(const Columns& columns) const {
     for (const auto& column : columns.all()) {
       setItem(dictionary, column.name, view(column));
     }
-    const Object arrays = checked(
-        PyObject_CallMethod(static_cast<PyObject*>(m_component), "execute", "O", dictionary.get()));
+    const Object arrays =
+        checked(PyObject_CallMethod(static_cast<PyObject*>(m_component), "execute", "O", dictionary.get()));
     PyObject *key = nullptr, *value = nullptr;
     for (Py_ssize_t at = 0; PyDict_Next(arrays.get(), &at, &key, &value);) {
       Py_buffer buffer{};

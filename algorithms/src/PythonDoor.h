@@ -87,7 +87,8 @@ public:
 private:
   friend class PythonDoor;
   struct Buffers;
-  std::pair<const void*, std::size_t> find(std::string_view name, std::string_view format, std::size_t size, int width) const;
+  std::pair<const void*, std::size_t> find(std::string_view name, std::string_view format, std::size_t size,
+                                           int width) const;
   std::shared_ptr<const Buffers> m_buffers;
 };
 

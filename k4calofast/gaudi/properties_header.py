@@ -31,6 +31,7 @@ _CPP: dict[Any, str] = {
 
 _HEAD = """\
 // Made by `python -m k4calofast.gaudi.properties_header`; change k4calofast/properties.py instead.
+// clang-format off
 #pragma once
 
 #include <Gaudi/Property.h>
