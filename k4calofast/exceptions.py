@@ -33,6 +33,10 @@ class ModelError(K4CaloFastError):
     """A model folder is incomplete, contradicts its card, or cannot be run."""
 
 
+class FetchError(K4CaloFastError):
+    """A model cannot be fetched: no connection, no such file, or not the one in the index."""
+
+
 class OutOfDomainError(K4CaloFastError):
     """A particle is outside the model's domain and the steering says to fail."""
 

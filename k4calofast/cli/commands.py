@@ -9,6 +9,7 @@ from k4calofast.cli import (
     convert,
     ensemble,
     fullsim,
+    models,
     reduce,
     refine,
     request,
@@ -35,3 +36,4 @@ app.command("request")(request.request)
 app.command("compare")(compare.compare)
 app.command("ensemble")(ensemble.ensemble)
 app.command("convert")(convert.convert)
+app.add_typer(models.app, name="models")

@@ -2,7 +2,8 @@
 
 from k4calofast.generator.card import ModelCard
 from k4calofast.generator.generated import Generated
-from k4calofast.generator.model import Model, find_model
+from k4calofast.generator.model import Model
+from k4calofast.generator.search import find_model
 from k4calofast.generator.showers import ROUNDING, Generator, ShowerKeys, generate, in_range
 
 __all__ = [

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from k4calofast import output
 from k4calofast.arrays import Floats, Mask
-from k4calofast.documents import Name, read_bytes, read_yaml, validated
+from k4calofast.documents import Name, read_bytes, read_yaml, validated, yaml_of
 from k4calofast.exceptions import ModelError
 
 CARD_FILE, MODEL_FILE = "card.yaml", "model.onnx"
@@ -26,7 +26,8 @@ CARD_FILE, MODEL_FILE = "card.yaml", "model.onnx"
 LAYOUT = 1
 """Of the cards that this release writes; it reads those up to it."""
 
-_LARGEST_MODEL = 1 << 29
+LARGEST_CARD, LARGEST_MODEL = 1 << 20, 1 << 29
+"""Bytes that they may have."""
 _BEFORE_LAYOUTS = {2: "windows", 3: "hits"}
 """Interfaces by the number of a window's sides, of cards that say neither layout nor interface."""
 
@@ -150,6 +151,11 @@ class ModelCard(_Open):
         """Names of the conditions that showers are generated for, in their order."""
         return tuple(next(iter(self.kinds.values())))
 
+    @property
+    def in_short(self) -> str:
+        """What the model is, in one line: its family, or all of the description."""
+        return " ".join((self.training.family or self.description).split()).rstrip(".")
+
     def ordered(self, conditions: Sequence[str]) -> ModelCard:
         """Return the same with all of its conditions in this order: a file may have any."""
         kinds = {
@@ -238,6 +244,21 @@ def read_card(folder: Path) -> ModelCard:
     return validated(ModelCard, read_yaml(file, ModelError), file, ModelError)
 
 
+def card_of(content: bytes, where: str) -> ModelCard:
+    """Return the card that a file's content is; `where` begins an error's sentence.
+
+    Raises
+    ------
+    ModelError
+        If it is none; the message names the field.
+    """
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ModelError(f"{where}: cannot be read: not UTF-8") from None
+    return validated(ModelCard, yaml_of(text, where, ModelError)[0], where, ModelError)
+
+
 def check_destination(folder: Path, inputs: Iterable[Path] = ()) -> None:
     """Refuse a model folder that could not be written, or must not be, before the work begins.
 
@@ -281,7 +302,7 @@ def read_checked(folder: Path, card: ModelCard) -> bytes:
         If it is missing, too large, or not the file that the card describes.
     """
     file = folder / card.file
-    content = read_bytes(file, _LARGEST_MODEL, ModelError)
+    content = read_bytes(file, LARGEST_MODEL, ModelError)
     found = digest(content)
     if found != card.sha256:
         raise ModelError(

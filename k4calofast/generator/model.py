@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -46,48 +44,6 @@ _NOTHING: Mapping[str, Floats32] = MappingProxyType({})
 _LOOK = 0.2
 """Seconds between two looks at the clock while a call runs."""
 
-SEARCH_PATH = "K4CALOFAST_MODEL_PATH"
-"""Environment variable with folders, separated by colons, to look for models in."""
-
-
-def model_folders() -> list[Path]:
-    """Folders that are searched for models, in this order."""
-    package = Path(__file__).resolve().parents[1]
-    listed = [Path(part) for part in os.environ.get(SEARCH_PATH, "").split(":") if part]
-    # Installed beside the package's code; in a checkout, beside the package.
-    return [*listed, package / "models", package.parent / "models"]
-
-
-def find_model(name: str) -> Path:
-    """Folder of a model that is given by its path, or by its name in one of the folders.
-
-    Raises
-    ------
-    ModelError
-        If there is none; the message lists the models there are.
-    """
-    if not name:
-        raise ModelError("no model is given")
-    folders = model_folders()
-    for candidate in (Path(name), *(folder / name for folder in folders)):
-        # A name can be too long for a path.
-        with suppress(OSError):
-            if (candidate / CARD_FILE).is_file():
-                return candidate
-    models = [
-        card.parent.relative_to(folder)
-        for folder in folders
-        for card in folder.glob(f"*/*/{CARD_FILE}")
-    ]
-    sets = [
-        file.relative_to(folder).with_suffix("")
-        for folder in folders
-        for file in folder.glob("*/*.yaml")
-    ]
-    named, of_sets = (", ".join(sorted(set(map(str, names)))) for names in (models, sets))
-    also = f"; and the sets {of_sets}" if sets else ""
-    raise ModelError(f"no model '{name}'; there are {named or 'none'}{also}")
-
 
 class Model:
     """A generator, ready to run.
@@ -102,7 +58,7 @@ class Model:
     Parameters
     ----------
     folder
-        Its folder; see `find_model`.
+        Its folder; see `k4calofast.generator.search.find_model`.
     provider
         ``auto``, ``cpu``, ``cuda`` or ``tensorrt``.
     threads
@@ -166,7 +122,7 @@ class Model:
     def _check_graph(self, file: Path) -> list[str]:
         """Names of the inputs, after making sure that they are what the card says."""
         card = self.card
-        told = {name: list(values.shape[1:]) for name, values in self._surroundings(0).items()}
+        told = {name: list(values.shape[1:]) for name, values in self.surroundings(0).items()}
         sizes = {"noise": [card.noise], "conditions": [len(card.conditions)], **told}
         if card.uniform:
             sizes["uniform"] = [card.uniform]
@@ -187,7 +143,7 @@ class Model:
                 )
         return [tensor.name for tensor in self._session.get_inputs()]
 
-    def _surroundings(self, count: int) -> Mapping[str, Floats32]:
+    def surroundings(self, count: int) -> Mapping[str, Floats32]:
         """What is known of the cells around some particles on straight lines from the centre."""
         drawn = np.random.default_rng(0).integers(0, self.detector.n_cells, _MOST_DRAWN)
         centres = self.detector.centre(drawn)
@@ -206,7 +162,7 @@ class Model:
         conditions = rng.uniform(limits[:, 0], limits[:, 1])
         noise = rng.standard_normal((2 * count, card.noise)).astype(np.float32)
         more = {"uniform": rng.random((2 * count, card.uniform), np.float32)}
-        more |= self._surroundings(2 * count)
+        more |= self.surroundings(2 * count)
 
         def generate(rows: Indices) -> Generated:
             """Deposits of some rows, sorted by row, of those of the first call."""

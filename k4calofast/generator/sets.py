@@ -6,7 +6,6 @@ region that knows its kind and holds its conditions.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,9 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from k4calofast.documents import Name, read_yaml, validated
 from k4calofast.exceptions import ModelError
 from k4calofast.generator.card import CARD_FILE
-from k4calofast.generator.model import find_model, model_folders
-
-_SUFFIX = ".yaml"
+from k4calofast.generator.search import find_model, matches, missing
 
 
 class Member(BaseModel):
@@ -77,16 +74,19 @@ def find(name: str) -> list[tuple[Path, tuple[int, ...]]]:
     Parameters
     ----------
     name
-        Of a model or of a set: its path, or its name in one of the `model_folders`.
+        Of a model or of a set: its path, or its name in one of the folders of
+        `k4calofast.generator.search`.
 
     Raises
     ------
     ModelError
         If there is neither, the message lists those there are; or if the set is wrong.
     """
-    file = _file_of_set(name)
+    file = next(matches(name), None)
     if file is None:
-        return [(find_model(name), ())]
+        raise missing(name)
+    if file.name == CARD_FILE:
+        return [(file.parent, ())]
     found = validated(ModelSet, read_yaml(file, ModelError), file, ModelError)
     members = []
     for member in found.models:
@@ -96,21 +96,6 @@ def find(name: str) -> list[tuple[Path, tuple[int, ...]]]:
             raise ModelError(f"{file}: {error}") from error
         members.append((folder, member.pdg))
     return members
-
-
-def _file_of_set(name: str) -> Path | None:
-    if not name:
-        return None
-    # A name can be too long for a path.
-    with suppress(OSError):
-        if name.endswith(_SUFFIX) and Path(name).is_file():
-            return Path(name)
-        for folder in (Path(), *model_folders()):
-            if (folder / name / CARD_FILE).is_file():
-                return None
-            if (file := folder / f"{name}{_SUFFIX}").is_file():
-                return file
-    return None
 
 
 def _beside(file: Path, name: str) -> Path | None:

@@ -1,0 +1,1 @@
+"""Models as files of a release: which there are, packed, and fetched by name."""
