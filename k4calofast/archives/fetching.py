@@ -42,7 +42,7 @@ _ABANDONED = 86400
 """Seconds after which nobody works on an unfinished folder."""
 
 Progress = Callable[[int], None]
-"""Is told how many bytes have come since it was told before."""
+"""Is told how many bytes have come so far."""
 
 
 def mirror() -> str:
@@ -102,7 +102,7 @@ def fetch(wanted: Entry, progress: Progress = lambda _: None) -> Path:
     wanted
         Of the index.
     progress
-        Is told of bytes that come.
+        Is told how many bytes have come.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def _downloaded(wanted: Entry, url: str, progress: Progress) -> bytes:
                         "bytes that the index says"
                     )
                 file.write(part)
-                progress(len(part))
+                progress(come)
 
     # Errors say all that its messages do.
     pooch.get_logger().setLevel(logging.CRITICAL)

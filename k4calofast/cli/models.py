@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from k4calofast.archives.listing import Listed
     from k4calofast.generator.card import ModelCard
     from k4calofast.generator.index import Entry
+    from k4calofast.progress import Report
 
 app = typer.Typer(
     help="List models, show, fetch, check and pack them.",
@@ -64,6 +64,7 @@ def fetch(
     They come from the project's releases, or from the folder or address that
     K4CALOFAST_MODEL_MIRROR names, and go to a folder of the user's, or to K4CALOFAST_MODEL_CACHE.
     """
+    from k4calofast import progress
     from k4calofast.archives import fetching
     from k4calofast.generator.search import find_model
 
@@ -72,8 +73,8 @@ def fetch(
         if fetching.is_here(entry):
             typer.echo(f"{entry.name} {entry.version} is here already")
         else:
-            with _progress(entry) as come:
-                folder = fetching.fetch(entry, come)
+            with progress.shown() as report:
+                folder = fetching.fetch(entry, partial(_come, report, entry))
             typer.echo(f"{entry.name} {entry.version}: {folder}")
         first = find_model(entry.name)
         if first != fetching.folder_of(entry):
@@ -117,6 +118,10 @@ def pack(
     typer.echo(f"{out / entry.archive}", err=True)
     said = [entry.model_dump(mode="json")]
     typer.echo(yaml.safe_dump(said, sort_keys=False, width=1000), nl=False)
+
+
+def _come(report: Report, entry: Entry, count: int) -> None:
+    report(entry.name, count // 1000, entry.size // 1000, "kB")
 
 
 def _print(what: Any) -> None:
@@ -240,16 +245,3 @@ def _fidelity(card: ModelCard) -> dict[str, str]:
 
 def _particle(pdg: int) -> str:
     return {22: "photon", 11: "electron", -11: "positron"}.get(pdg, f"PDG {pdg}")
-
-
-@contextmanager
-def _progress(entry: Entry) -> Iterator[Callable[[int], None]]:
-    """Draw how much of an archive has come, where somebody can see it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(entry.name, total=entry.size)
-        yield lambda count: bar.advance(task, count)
