@@ -37,6 +37,10 @@ class FetchError(K4CaloFastError):
     """A model cannot be fetched: no connection, no such file, or not the one in the index."""
 
 
+class NotSimulatedWarning(UserWarning):
+    """Particles were handed on: no model that was asked simulates them."""
+
+
 class OutOfDomainError(K4CaloFastError):
     """A particle is outside the model's domain and the steering says to fail."""
 

@@ -24,6 +24,9 @@ SUBSET_OF = "SubsetOf"
 FATE_NUMBERS, FATE_ENERGIES = "FateNumbers", "FateEnergies"
 """Parameters of a frame that say the number and energy (GeV) of its particles by fate."""
 
+FATE_NAMES = "FateNames"
+"""Parameter of a file that says the order of fates."""
+
 
 def with_output_names(
     properties: CaloFastSimProperties, regions: Sequence[Region]
@@ -85,7 +88,7 @@ def metadata(properties: CaloFastSimProperties, regions: Sequence[Region]) -> di
             f"{hits}__ModelVersion": ",".join(card.version for card in cards),
             f"{hits}__ModelSHA256": ",".join(card.sha256 for card in cards),
         }
-    facts[f"{properties.OutputHits[0]}__FateNames"] = ",".join(fate.name for fate in FATES)
+    facts[f"{properties.OutputHits[0]}__{FATE_NAMES}"] = ",".join(fate.name for fate in FATES)
     return facts
 
 

@@ -33,6 +33,9 @@ from k4calofast.properties import CaloFastSimProperties
 
 logger = logging.getLogger(__name__)
 
+_DEPOSITS_AT_ONCE = 700_000
+"""In memory together: some 300 bytes each while they become hits and are written."""
+
 
 @dataclass(frozen=True)
 class Simulated:
@@ -154,6 +157,11 @@ class FastSimulation:
         )
         each = np.where(particles.listed, each, 0.0)
         return np.diff(np.append(0.0, np.cumsum(each))[particles.offsets])
+
+    def at_once(self, particles: Particles) -> int:
+        """How many of these events, from the first on, should be in memory together."""
+        expected = np.cumsum(self.expected_deposits(particles))
+        return int(np.searchsorted(expected, _DEPOSITS_AT_ONCE, side="right"))
 
     def simulate(
         self, keys: EventKeys, particles: Particles, *, of_subset: bool = False

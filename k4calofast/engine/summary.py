@@ -150,35 +150,45 @@ class RunSummary:
 
     def lines(self) -> list[str]:
         """Lines for a person."""
-        groups = {
-            "showered": [fate.handled_here for fate in FATES],
-            "handed on": [fate.handed_on for fate in FATES],
-            "lost by the record": [fate.unexplained for fate in FATES],
-        }
-        counts = ", ".join(
-            f"{self.numbers[chosen].sum()} {name}" for name, chosen in groups.items()
-        )
-        energies = ", ".join(
-            f"{self.energies[chosen].sum():.6g} {name}" for name, chosen in groups.items()
-        )
-        others = self.energies[~np.any(list(groups.values()), axis=0)].sum()
-        lines = [
-            f"{self.events} events, {self.numbers.sum()} particles: {counts}, the others need no "
-            "calorimeter simulation",
-            f"energy (GeV): {self.incoming:.6g} came in; {energies}, {others:.6g} needs no "
-            "calorimeter simulation",
-        ]
-        lines += [
-            f"  {number:>10} {energy:>14.6g} GeV  {fate.meaning}"
-            for fate, number, energy in zip(FATES, self.numbers, self.energies, strict=True)
-            if number or energy
-        ]
+        lines = said_of_fates(self.events, self.numbers, self.energies, self.incoming)
         lines.append(said_of_hits(self.hits, self.energy))
         if len(self.regions) > 1 or any(len(region.models) > 1 for region in self.regions):
             lines += [line for region in self.regions for line in region.lines()]
         if self.wrong:
             lines.append(f"{self.wrong} particles with the charge and mass of their PDG numbers")
         return [*lines, *self.keys.lines()]
+
+
+def said_of_fates(events: int, numbers: Indices, energies: Floats, incoming: float) -> list[str]:
+    """Say what became of particles, and of their energy.
+
+    Parameters
+    ----------
+    numbers, energies
+        (fates,) particles and their energy (GeV) by fate, in the order of `FATES`.
+    incoming
+        GeV that came in.
+    """
+    groups = {
+        "showered": [fate.handled_here for fate in FATES],
+        "handed on": [fate.handed_on for fate in FATES],
+        "lost by the record": [fate.unexplained for fate in FATES],
+    }
+    counts = ", ".join(f"{numbers[chosen].sum()} {name}" for name, chosen in groups.items())
+    parts = ", ".join(f"{energies[chosen].sum():.6g} {name}" for name, chosen in groups.items())
+    others = energies[~np.any(list(groups.values()), axis=0)].sum()
+    lines = [
+        f"{events} events, {numbers.sum()} particles: {counts}, the others need no "
+        "calorimeter simulation",
+        f"energy (GeV): {incoming:.6g} came in; {parts}, {others:.6g} needs no "
+        "calorimeter simulation",
+    ]
+    lines += [
+        f"  {number:>10} {energy:>14.6g} GeV  {fate.meaning}"
+        for fate, number, energy in zip(FATES, numbers, energies, strict=True)
+        if number or energy
+    ]
+    return lines
 
 
 def said_of_hits(hits: int, energy: EnergyBalance) -> str:

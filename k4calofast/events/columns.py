@@ -206,6 +206,14 @@ class Hits:
         """(H,) the event of each hit."""
         return owners(self.offsets)
 
+    def times(self, contributions: Contributions) -> Floats32:
+        """(H,) ns of each hit's earliest contribution; 0 for a hit that has none."""
+        time = np.zeros(len(self.energy), np.float32)
+        some = np.flatnonzero(np.diff(self.contributions))
+        if some.size:
+            time[some] = np.minimum.reduceat(contributions.time, self.contributions[some])
+        return time
+
     @property
     def event_of_contributions(self) -> Indices:
         """(C,) the event of each contribution."""

@@ -9,13 +9,23 @@ from typing import Any
 
 import awkward as ak
 
-from k4calofast.events.edm4hep import DataType, collection_id
+from k4calofast.events.edm4hep import (
+    EDM4HEP_VERSION,
+    PODIO_VERSION,
+    DataType,
+    collection_id,
+    definition,
+)
 from k4calofast.events.layout import Layout
 from k4calofast.exceptions import FileFormatError
 
 EVENTS = "events"
 METADATA = "metadata"
 """Names of the two categories of frames that have a meaning of their own."""
+
+CONFIGURATION = "configuration_metadata"
+OPTIONS = "gaudiConfigOptions"
+"""Category in which k4FWCore keeps a job's options, and its parameter with their lines."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,11 @@ class FileInfo:
     definitions: Mapping[str, str]
     model_versions: Mapping[str, tuple[int, int, int]]
     streamers: tuple[Any, ...] = field(default=(), compare=False)
+
+    @classmethod
+    def own(cls) -> FileInfo:
+        """Describe files that this package starts itself."""
+        return cls(PODIO_VERSION, {"edm4hep": definition()}, {"edm4hep": EDM4HEP_VERSION})
 
 
 @dataclass(frozen=True)

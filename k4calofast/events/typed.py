@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -177,6 +178,26 @@ def relations(frames: Frames, info: CollectionInfo, relation: str) -> tuple[Indi
     return _relations(frames, info, relation, _jagged(frames, info.name))
 
 
+def related(frames: Frames, info: CollectionInfo, relation: str) -> tuple[Indices, Ints]:
+    """Read a to-many relation of a collection to itself, as lists; see `relations`.
+
+    Returns
+    -------
+    offsets
+        (objects + 1,) the targets of object i are ``index[offsets[i]:offsets[i + 1]]``.
+    index
+        (relations,) numbers of the targets in their events; none if there is no such relation.
+    """
+    objects = _jagged(frames, info.name)
+    if f"_{info.name}_{relation}" not in frames.fields:
+        return np.zeros(len(objects.content) + 1, np.int64), np.zeros(0, np.int32)
+    source, target = relations(frames, info, relation)
+    first = np.asarray(objects.offsets.data, np.int64)
+    event = np.searchsorted(first, target, side="right") - 1
+    counts = np.bincount(source, minlength=len(objects.content))
+    return np.append(0, np.cumsum(counts)), (target - first[event]).astype(np.int32)
+
+
 def _relations(
     frames: Frames, info: CollectionInfo, relation: str, objects: Any
 ) -> tuple[Indices, Indices]:
@@ -188,6 +209,56 @@ def _relations(
     inside = _column(targets.content, "collectionID")[row] == info.collection_id
     inside &= (index >= 0) & (index < np.diff(begin)[event])
     return source[inside], (index + begin[event])[inside]
+
+
+@_CONVERTED
+def hits_alone(frames: Frames, name: str) -> Hits:
+    """Read a collection of SimCalorimeterHits as if they had no contributions."""
+    objects = _jagged(frames, name)
+    flat = objects.content
+    return Hits(
+        np.asarray(objects.offsets.data, np.int64),
+        _column(flat, "cellID").astype(np.uint64),
+        _column(flat, "energy").astype(np.float32),
+        _column(flat, "position").astype(np.float32),
+        np.zeros(len(flat) + 1, np.int64),
+    )
+
+
+@_CONVERTED
+def members(
+    frames: Frames, name: str, wanted: Mapping[str, Any]
+) -> tuple[Indices, dict[str, npt.NDArray[Any]]]:
+    """Read members of the objects of a collection.
+
+    Parameters
+    ----------
+    wanted
+        For each member the value of objects that are stored without it, by which its type is known.
+
+    Returns
+    -------
+    offsets, members
+        (events + 1,) where each event's objects start, and (objects,) values by name.
+    """
+    objects = _jagged(frames, name)
+    flat = objects.content
+    columns = {
+        member: _column(flat, member).astype(np.asarray(usual).dtype)
+        if member in flat.fields
+        else np.full(len(flat), usual)
+        for member, usual in wanted.items()
+    }
+    return np.asarray(objects.offsets.data, np.int64), columns
+
+
+@_CONVERTED
+def vectors(frames: Frames, name: str, member: str) -> tuple[Indices, npt.NDArray[Any]]:
+    """Read a vector member of a collection's objects: offsets (objects + 1,) and values."""
+    objects, values = _jagged(frames, name), _jagged(frames, f"_{name}_{member}")
+    source, row = _related(frames, name, member, objects, values)
+    counts = np.bincount(source, minlength=len(objects.content))
+    return np.append(0, np.cumsum(counts)), np.asarray(values.content.data)[row]
 
 
 @_CONVERTED
@@ -205,21 +276,15 @@ def sim_hits(
     InvalidEventError
         If a hit points to a contribution that is not there.
     """
-    objects = _jagged(frames, name)
-    flat, offsets = objects.content, np.asarray(objects.offsets.data, np.int64)
+    hits = hits_alone(frames, name)
+    objects, offsets = _jagged(frames, name), hits.offsets
     targets = _jagged(frames, f"_{name}_contributions")
     hit, row = _related(frames, name, "contributions", objects, targets)
     event = np.searchsorted(offsets, hit, side="right") - 1
     index = _column(targets.content, "index").astype(np.int64)[row]
     collection = _column(targets.content, "collectionID")[row]
-    counts = np.bincount(hit, minlength=len(flat))
-    hits = Hits(
-        offsets,
-        _column(flat, "cellID").astype(np.uint64),
-        _column(flat, "energy").astype(np.float32),
-        _column(flat, "position").astype(np.float32),
-        np.concatenate([[0], np.cumsum(counts)]),
-    )
+    counts = np.bincount(hit, minlength=len(hits.energy))
+    hits = replace(hits, contributions=np.concatenate([[0], np.cumsum(counts)]))
     count = len(row)
     contributions = Contributions(
         particle=np.empty(count, np.int32),

@@ -123,7 +123,7 @@ class Digitiser:
         seen = signal >= p.Threshold * _MEV
         energy = signal[seen] * p.Calibration
         uncertainty = np.sqrt(np.square(self._errors(np.maximum(signal[seen], 0))).sum(0))
-        time = _earliest(hits, contributions)
+        time = hits.times(contributions)
         self.read_out.simulated += len(seen)
         self.read_out.measured += int(seen.sum())
         self.read_out.deposited += float(deposit.sum())
@@ -147,12 +147,3 @@ class Digitiser:
         p = self.properties
         light = np.sqrt(energy / p.LightYield * _MEV) if p.LightYield else np.zeros_like(energy)
         return light, np.full_like(energy, p.Noise * _MEV), p.Uniformity * energy
-
-
-def _earliest(hits: Hits, contributions: Contributions) -> Floats32:
-    """Time of each hit's earliest contribution; 0 for a hit that has none."""
-    time = np.zeros(len(hits.energy), np.float32)
-    some = np.flatnonzero(np.diff(hits.contributions))
-    if some.size:
-        time[some] = np.minimum.reduceat(contributions.time, hits.contributions[some])
-    return time

@@ -84,6 +84,28 @@ def facts(pdg: Ints) -> tuple[Floats, Floats, Mask, Mask]:
     return charge[which], mass[which], free[which], of_matter[which]
 
 
+def nominal(pdg: Ints) -> tuple[Floats, Floats]:
+    """Charge and mass (GeV) in the PDG's tables, (N,) each; NaN for what they do not have.
+
+    Masses are those in the middle of a width, and 0 for neutrinos.
+    """
+    kinds, which = np.unique(pdg, return_inverse=True)
+    known = [_nominal(int(one)) for one in kinds]
+    values = np.array(known, np.float64).reshape(-1, 2)[which]
+    return values[:, 0], values[:, 1]
+
+
+def _nominal(pdg: int) -> tuple[float, float]:
+    charge = kind(pdg).charge
+    if abs(pdg) in NEUTRINOS:
+        return charge, 0.0
+    try:
+        mass = Particle.from_pdgid(pdg).mass
+    except (InvalidParticle, ParticleNotFound):
+        mass = None
+    return charge, np.nan if mass is None else float(mass) * 1e-3
+
+
 def identified(particles: Particles) -> tuple[Particles, Mask]:
     """Return particles with the charge and mass of their PDG numbers, where theirs are wrong.
 

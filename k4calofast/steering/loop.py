@@ -10,8 +10,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from k4calofast.events.edm4hep import EDM4HEP_VERSION, PODIO_VERSION, definition
-from k4calofast.events.frames import EVENTS, METADATA, CollectionInfo, FileInfo, Frames, owner
+from k4calofast.events.frames import (
+    CONFIGURATION,
+    EVENTS,
+    METADATA,
+    OPTIONS,
+    CollectionInfo,
+    FileInfo,
+    Frames,
+    owner,
+)
 from k4calofast.events.layout import parameters, read_parameters, refuse_parameter
 from k4calofast.events.reading import EventSource, place
 from k4calofast.events.writing import EventFileWriter
@@ -22,9 +30,6 @@ from k4calofast.steering.configurables import EVENTS_PER_CHUNK, IOSvcProperties
 from k4calofast.steering.keepdrop import kept, refuse_dangling
 
 logger = logging.getLogger(__name__)
-
-CONFIGURATION = "configuration_metadata"
-"""Category in which k4FWCore keeps the job's options."""
 
 Progress = Callable[[int, int], None]
 
@@ -47,7 +52,7 @@ class NoInput:
         self.infos: tuple[CollectionInfo, ...] = ()
         self.metadata = Frames(parameters({}), 1)
         self.metadata_infos: tuple[CollectionInfo, ...] = ()
-        self.info = FileInfo(PODIO_VERSION, {"edm4hep": definition()}, {"edm4hep": EDM4HEP_VERSION})
+        self.info = FileInfo.own()
 
     def chunks(self, start: int, stop: int, size: int) -> Iterator[Frames]:
         """Yield empty frames; at least once, if with no events."""
@@ -226,7 +231,7 @@ class EventLoop:
             metadata.setdefault(kinds[type(value)], {})[key] = [value]
         frame = self._source.metadata.with_fields(parameters(metadata))
         writer.write(METADATA, frame, self._source.metadata_infos)
-        options = parameters({"String": {"gaudiConfigOptions": self._options}})
+        options = parameters({"String": {OPTIONS: self._options}})
         writer.write(CONFIGURATION, Frames(options, 1), ())
 
     def summary(self) -> dict[str, Sequence[str]]:

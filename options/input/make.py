@@ -23,11 +23,8 @@ from k4calofast.events.columns import Particles
 from k4calofast.events.edm4hep import (
     CALO_HIT_CONTRIBUTION,
     CELL_ID_ENCODING,
-    EDM4HEP_VERSION,
     MC_PARTICLE,
-    PODIO_VERSION,
     SIM_CALORIMETER_HIT,
-    definition,
 )
 from k4calofast.events.fields import hit_fields, particle_fields
 from k4calofast.events.frames import EVENTS, METADATA, CollectionInfo, FileInfo, Frames
@@ -125,9 +122,8 @@ def write(
     infos: tuple[CollectionInfo, ...] = (),
 ) -> None:
     """Write a sample with these fields in place of, or beside, the gun's."""
-    info = FileInfo(PODIO_VERSION, {"edm4hep": definition()}, {"edm4hep": EDM4HEP_VERSION})
     file = HERE / f"{name}.edm4hep.root"
-    with EventFileWriter(file, info) as writer:
+    with EventFileWriter(file, FileInfo.own()) as writer:
         writer.write(EVENTS, frames.with_fields(fields), (*source.infos, *infos))
         writer.write(METADATA, Frames(parameters({"String": metadata}), 1), ())
     print(f"{file}: {frames.count} events, {file.stat().st_size / 1000:.0f} kB")

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import uproot
 
+from k4calofast.engine import simulation
 from k4calofast.events.reading import EventSource
 from k4calofast.properties import CaloDigitiserProperties, CaloFastSimProperties
 from k4calofast.properties import CaloParticleGunProperties as Gun
-from k4calofast.steering.algorithms import Job, create, fastsim
+from k4calofast.steering.algorithms import Job, create
 from k4calofast.steering.configurables import IOSvcProperties
 from k4calofast.steering.loop import EventLoop
 
@@ -46,7 +47,7 @@ def test_events_with_many_showers_are_worked_on_in_parts_and_stay_the_same(
 ):
     whole, parts = tmp_path / "whole.root", tmp_path / "parts.root"
     (expected,) = run(whole).chunks(0, EVENTS, EVENTS)
-    monkeypatch.setattr(fastsim, "_DEPOSITS_AT_ONCE", limit)
+    monkeypatch.setattr(simulation, "_DEPOSITS_AT_ONCE", limit)
     (found,) = run(parts).chunks(0, EVENTS, EVENTS)
     assert clusters(whole) == 1
     assert clusters(parts) > 5
@@ -61,8 +62,8 @@ def test_deposits_are_foreseen_within_a_factor_of_three(shot, model):
     from k4calofast.engine import FastSimulation
     from k4calofast.events.columns import EventKeys
 
-    simulation = FastSimulation(CaloFastSimProperties(Model=model))
-    ranges = simulation.regions[0].models[0].card.kinds[22]["momentum"]
+    fast = FastSimulation(CaloFastSimProperties(Model=model))
+    ranges = fast.regions[0].models[0].card.kinds[22]["momentum"]
     for momentum in (0.3 * ranges[1], 0.9 * ranges[1]):
         particles = shot(
             20,
@@ -74,7 +75,7 @@ def test_deposits_are_foreseen_within_a_factor_of_three(shot, model):
             ThetaMax=120,
         )
         keys = EventKeys(np.ones(20, np.uint32), np.arange(20, dtype=np.uint64))
-        made = np.diff(simulation.simulate(keys, particles).hits.offsets).sum()
-        expected = simulation.expected_deposits(particles)
+        made = np.diff(fast.simulate(keys, particles).hits.offsets).sum()
+        expected = fast.expected_deposits(particles)
         assert len(expected) == 20
         assert made / 3 < expected.sum() < 3 * made

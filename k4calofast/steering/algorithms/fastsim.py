@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from k4calofast.engine import FastSimulation
 from k4calofast.engine.outputs import SUBSET_OF, metadata, output_fields, with_output_names
 from k4calofast.events.columns import Particles
@@ -20,9 +18,6 @@ from k4calofast.events.typed import find_collection, listed_particles, particles
 from k4calofast.exceptions import SteeringError
 from k4calofast.properties import CaloFastSimProperties
 from k4calofast.steering.algorithms.algorithm import Algorithm, Job, Metadata
-
-_DEPOSITS_AT_ONCE = 700_000
-"""In memory together: some 300 bytes each while they become hits and are written."""
 
 
 class CaloFastSim(Algorithm):
@@ -66,8 +61,7 @@ class CaloFastSim(Algorithm):
         }
 
     def at_once(self, frames: Frames) -> int:
-        expected = self._simulation.expected_deposits(self._particles_of(frames)[1])
-        return int(np.searchsorted(np.cumsum(expected), _DEPOSITS_AT_ONCE, side="right"))
+        return self._simulation.at_once(self._particles_of(frames)[1])
 
     def execute(self, frames: Frames, first: int) -> dict[str, Layout]:
         p = self._p
