@@ -1,7 +1,7 @@
 """From simulated hits to measured ones: light yield, electronic noise, threshold, calibration.
 
-k4run options/digitise.py
-k4run options/digitise.py --IOSvc.Input fastsim.edm4hep.root \\
+k4run digitise.py
+k4run digitise.py --IOSvc.Input fastsim.edm4hep.root \\
     --CaloDigitiser.InputHits EMCBarrelCollection
 
 Hits of the fast and of a full simulation are digitised alike. The numbers are BESIII-like.

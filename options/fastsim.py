@@ -1,7 +1,7 @@
 """Fast simulation of the BESIII EMC barrel: MCParticles in, calorimeter hits out.
 
-k4run options/fastsim.py
-k4run options/fastsim.py --IOSvc.Input mine.edm4hep.root --IOSvc.Output hits.edm4hep.root
+k4run fastsim.py
+k4run fastsim.py --IOSvc.Input mine.edm4hep.root --IOSvc.Output hits.edm4hep.root
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Fast simulation of the calorimeter after a simulation of the tracker, such as ddsim's.
 
-k4run options/fastsim_after_tracker.py
-k4run options/fastsim_after_tracker.py --IOSvc.Input tracker_only.edm4hep.root
+k4run fastsim_after_tracker.py
+k4run fastsim_after_tracker.py --IOSvc.Input tracker_only.edm4hep.root
 
 What the tracker did to a particle is in its endpoint and status bits: what converted, decayed or
 stopped there is left to its daughters, and what flew on arrives with the momentum it had left.

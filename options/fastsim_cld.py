@@ -1,7 +1,7 @@
 """Fast simulation of CLD's electromagnetic barrel: MCParticles in, calorimeter hits out.
 
-k4run options/fastsim_cld.py
-k4run options/fastsim_cld.py --IOSvc.Input mine.edm4hep.root --IOSvc.Output hits.edm4hep.root
+k4run fastsim_cld.py
+k4run fastsim_cld.py --IOSvc.Input mine.edm4hep.root --IOSvc.Output hits.edm4hep.root
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Fast simulation of the silicon in ILD_l5's electromagnetic barrel: MCParticles in, hits out.
 
-k4run options/fastsim_ild.py
-k4run options/fastsim_ild.py --IOSvc.Input mine.edm4hep.root --IOSvc.Output hits.edm4hep.root
+k4run fastsim_ild.py
+k4run fastsim_ild.py --IOSvc.Input mine.edm4hep.root --IOSvc.Output hits.edm4hep.root
 """
 
 from pathlib import Path

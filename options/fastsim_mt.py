@@ -1,7 +1,7 @@
 """Fast simulation with several events in flight, whose showers are generated together.
 
-k4run options/fastsim_mt.py
-k4run options/fastsim_mt.py --threads 8 --slots 16
+k4run fastsim_mt.py
+k4run fastsim_mt.py --threads 8 --slots 16
 
 Without Key4hep the same file runs on one thread, and gives the same hits.
 """

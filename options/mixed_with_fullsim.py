@@ -1,7 +1,7 @@
 """Some particles by the fast simulation, the others by a full one, in one collection of hits.
 
-k4run options/mixed_with_fullsim.py
-k4run options/mixed_with_fullsim.py --IOSvc.Input fullsim.edm4hep.root --CaloFastSim.PDG 22 11 -11
+k4run mixed_with_fullsim.py
+k4run mixed_with_fullsim.py --IOSvc.Input fullsim.edm4hep.root --CaloFastSim.PDG 22 11 -11
 
 The input holds hits of a full simulation, of all particles or of the others alone: what it knows of
 the chosen particles and their showers is left out, so nothing is there twice, and what it knows of

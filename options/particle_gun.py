@@ -1,7 +1,7 @@
 """Particles for a trial of the fast simulation: photons, electrons and positrons.
 
-k4run options/particle_gun.py -n 1000
-k4run options/fastsim.py --IOSvc.Input particles.edm4hep.root
+k4run particle_gun.py -n 1000
+k4run fastsim.py --IOSvc.Input particles.edm4hep.root
 """
 
 from Configurables import CaloParticleGun, EventDataSvc

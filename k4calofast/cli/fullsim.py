@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from k4calofast.cli.completion import detectors
 from k4calofast.progress import shown
 
 
@@ -28,7 +29,11 @@ class Particle(StrEnum):
 def fullsim(
     output: Annotated[Path, typer.Argument(help="HDF5 file to write.")],
     detector: Annotated[
-        str, typer.Option(help="Name of the calorimeter, or the file that describes its layers.")
+        str,
+        typer.Option(
+            help="Name of the calorimeter, or the file that describes its layers.",
+            autocompletion=detectors,
+        ),
     ] = "BESIII_EMC_barrel",
     showers: Annotated[
         int,

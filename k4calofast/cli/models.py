@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from k4calofast.cli import completion
+
 if TYPE_CHECKING:
     from k4calofast.archives.listing import Listed
     from k4calofast.generator.card import ModelCard
@@ -25,7 +27,7 @@ app = typer.Typer(
 )
 
 
-@app.command("list")
+@app.command("list", epilog="Example: k4calofast models list")
 def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
@@ -39,8 +41,12 @@ def list_models(
     _print(_table(found))
 
 
-@app.command()
-def show(name: Annotated[str, typer.Argument(help="Name or folder of a model.")]) -> None:
+@app.command(epilog="Example: k4calofast models show besiii_emc_barrel/fast")
+def show(
+    name: Annotated[
+        str, typer.Argument(help="Name or folder of a model.", autocompletion=completion.models)
+    ],
+) -> None:
     """Show what a model simulates, how near it is to full simulation, and how it was made."""
     from k4calofast.generator import find_model, index
     from k4calofast.generator.card import read_card
@@ -55,7 +61,7 @@ def show(name: Annotated[str, typer.Argument(help="Name or folder of a model.")]
         _print(part)
 
 
-@app.command()
+@app.command(epilog="Example: k4calofast models fetch besiii_emc_barrel/flow")
 def fetch(
     names: Annotated[list[str], typer.Argument(help="Names of models.", show_default=False)],
 ) -> None:
@@ -81,7 +87,7 @@ def fetch(
             typer.echo(f"but a job takes {first}, which is found first", err=True)
 
 
-@app.command()
+@app.command(epilog="Example: k4calofast models check models/mine/flow")
 def check(folder: Annotated[str, typer.Argument(help="Folder or name of a model.")]) -> None:
     """Check card, digest and graph of a model, and try it; exit code 1 if something is wrong."""
     from k4calofast.generator import find_model
@@ -96,7 +102,7 @@ def check(folder: Annotated[str, typer.Argument(help="Folder or name of a model.
     typer.echo(f"{place}: nothing is wrong")
 
 
-@app.command()
+@app.command(epilog="Example: k4calofast models pack models/mine/flow archives")
 def pack(
     folder: Annotated[str, typer.Argument(help="Folder or name of the model.")],
     out: Annotated[Path, typer.Argument(help="Folder to write the archive to.")],

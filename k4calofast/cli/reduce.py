@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from k4calofast.cli import training
+from k4calofast.cli.completion import models
 from k4calofast.training import authorship
 from k4calofast.training.precision import Reduced
 
 
 def reduce(
-    model: Annotated[str, typer.Argument(help="Name or folder of the model.")],
+    model: Annotated[
+        str, typer.Argument(help="Name or folder of the model.", autocompletion=models)
+    ],
     sample: Annotated[
         Path, typer.Argument(help="Shower sample to calibrate int8 with, and to measure with.")
     ],

@@ -8,10 +8,13 @@ from typing import Annotated
 import typer
 
 from k4calofast import output
+from k4calofast.cli.completion import models
 
 
 def request(
-    model: Annotated[str, typer.Argument(help="Name or folder of the model.")],
+    model: Annotated[
+        str, typer.Argument(help="Name or folder of the model.", autocompletion=models)
+    ],
     reference: Annotated[
         list[Path],
         typer.Option(

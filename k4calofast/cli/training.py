@@ -11,14 +11,19 @@ from typing import Annotated
 
 import typer
 
-from k4calofast.detector import load
+from k4calofast.cli.completion import detectors
 from k4calofast.exceptions import TrainingError, require
-from k4calofast.generator.card import check_destination
 from k4calofast.output import check_folder
 from k4calofast.progress import shown
 from k4calofast.training import authorship, families
 
-Family = Annotated[str | None, typer.Option(help=f"Family: {', '.join(families.FAMILIES)}.")]
+Family = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Family: {', '.join(families.FAMILIES)}; {families.DEFAULT} if not given.",
+        autocompletion=lambda: list(families.FAMILIES),
+    ),
+]
 Config = Annotated[
     Path | None, typer.Option(help="Settings in YAML; --show prints those there are.")
 ]
@@ -39,7 +44,10 @@ Particles = Annotated[
 ]
 Binning = Annotated[Path | None, typer.Option(help="Binning XML of a CaloChallenge sample.")]
 Detector = Annotated[
-    str | None, typer.Option(help="Calorimeter, where the sample does not say which.")
+    str | None,
+    typer.Option(
+        help="Calorimeter, where the sample does not say which.", autocompletion=detectors
+    ),
 ]
 Author = Annotated[
     str | None,
@@ -98,6 +106,9 @@ def check_destinations(model: Path, work: Path, detector: str | None = None) -> 
     UnknownDetectorError
         If there is no such detector; the message lists those there are.
     """
+    from k4calofast.detector import load
+    from k4calofast.generator.card import check_destination
+
     check_destination(model)
     check_folder(work)
     if detector is not None:

@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from k4calofast import output
+from k4calofast.cli.completion import models
 from k4calofast.progress import shown
 
 
 def validate(
-    model: Annotated[str, typer.Argument(help="Name or folder of the model.")],
+    model: Annotated[
+        str, typer.Argument(help="Name or folder of the model.", autocompletion=models)
+    ],
     reference: Annotated[
         list[Path],
         typer.Option(
@@ -39,8 +42,9 @@ def validate(
         float | None,
         typer.Option(min=0.0, help="ms of full simulation per shower, for the report."),
     ] = None,
-    most: Annotated[
-        int | None, typer.Option(min=100, help="Compare only so many showers, spread evenly.")
+    showers: Annotated[
+        int | None,
+        typer.Option("-n", "--showers", min=100, help="Compare only so many, spread evenly."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the generator's noise.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads for inference.")] = 1,
@@ -79,7 +83,7 @@ def validate(
         expected = reading.read(card, reference, again or [], hints, threshold)
         result = report.validate(
             generator,
-            expected if most is None else expected.thinned(most),
+            expected if showers is None else expected.thinned(showers),
             seed,
             progress,
             out is not None,

@@ -45,10 +45,6 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"did you mean {', '.join(close)}?" if close else f"there are {', '.join(names)}"
 
 
-EVENTS_PER_CHUNK = 500
-"""Events that are in memory together."""
-
-
 class IOSvcProperties(Properties):
     """Input and output of events."""
 

@@ -51,8 +51,8 @@ class _Components(ModuleType):
         )
 
 
-def install() -> argparse.ArgumentParser:
-    """Make the modules importable, and return the parser that options files can extend."""
+def install(parser: argparse.ArgumentParser) -> None:
+    """Make the modules importable; options files can add to the parser."""
     levels = OUTPUT_LEVELS
     configuration = _module("Gaudi.Configuration", {**levels, "ApplicationMgr": ApplicationMgr})
     _module("Gaudi", {"Configuration": configuration})
@@ -61,7 +61,6 @@ def install() -> argparse.ArgumentParser:
     _module("GaudiKernel", {})
     components = _Components("Configurables")
     sys.modules["Configurables"] = components
-    parser = argparse.ArgumentParser(prog="k4run", add_help=False, allow_abbrev=False)
     parse_args = _module("k4FWCore.parseArgs", {"parser": parser})
     _module(
         "k4FWCore",
@@ -72,7 +71,6 @@ def install() -> argparse.ArgumentParser:
             "parseArgs": parse_args,
         },
     )
-    return parser
 
 
 def _module(name: str, content: dict[str, Any]) -> ModuleType:

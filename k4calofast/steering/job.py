@@ -7,17 +7,16 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from k4calofast import streams
 from k4calofast.exceptions import OutputError, SteeringError
 from k4calofast.output import check
 from k4calofast.progress import shown
 from k4calofast.properties import Properties
-from k4calofast.steering import EMBEDDED, dialect
+from k4calofast.steering import command_line, dialect, installed
 from k4calofast.steering.configurables import (
     COMPONENTS,
-    EVENTS_PER_CHUNK,
     OUTPUT_LEVELS,
     ApplicationMgrProperties,
     Configurable,
@@ -71,8 +70,8 @@ class Command:
         K4CaloFastError
             If anything is wrong.
         """
-        parser = dialect.install()
-        _add_options(parser)
+        parser = command_line.parser()
+        dialect.install(parser)
         # Once to get the files, again when their components are known.
         known, _ = parser.parse_known_args(self._arguments)
         _start_logging(known.log_level)
@@ -81,13 +80,16 @@ class Command:
                 print(f"{name:24} {(component.__doc__ or '').strip()}")
             return
         wants_help = any(argument in ("-h", "--help") for argument in self._arguments)
-        files = [file for file in known.files if file.suffix == ".py" or not wants_help]
-        if not files and not wants_help:
-            raise SteeringError("no options file is given: k4run <options.py>, or k4run --help")
-        for file in files:
-            dialect.run_file(file)
+        given = [file for file in known.files if file.suffix == ".py" or not wants_help]
+        if not given and not wants_help:
+            raise SteeringError("no options file is given: k4run fastsim.py, or k4run --help")
+        files = [installed.located(file) for file in given]
+        for file, found in zip(given, files, strict=True):
+            if file != found and not wants_help:
+                logger.info("options file %s", found)
+            dialect.run_file(found)
         _add_properties(parser)
-        parser.add_argument("-h", "--help", action="help", help="show this help and exit")
+        command_line.add_help(parser)
         options, unknown = parser.parse_known_args(self._arguments)
         if unknown:
             raise _unknown_option(unknown)
@@ -141,50 +143,39 @@ class Command:
             logger.info("%s: %d events", io.Output, loop.num_events)
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", type=Path, nargs="*", help="options files, run in this order")
-    parser.add_argument("-n", "--num-events", type=int, help="number of events, -1 for all")
-    parser.add_argument(
-        EMBEDDED, action="store_true", help="run here, even where Key4hep's own k4run is"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="read the options, do nothing")
-    parser.add_argument("-l", "--list", action="store_true", help="list the components and exit")
-    parser.add_argument(
-        "--log-level",
-        type=str.upper,
-        choices=["VERBOSE", "DEBUG", "INFO", "WARNING", "ERROR"],
-        help="messages from this level on",
-    )
-    parser.add_argument(
-        "--events-per-chunk",
-        type=int,
-        default=EVENTS_PER_CHUNK,
-        help=f"events that are in memory together (default {EVENTS_PER_CHUNK}); changes nothing "
-        "in the output",
-    )
-
-
 def _add_properties(parser: argparse.ArgumentParser) -> None:
     """An option for each property of each component that the options files made."""
     for name, component in Configurable.all().items():
         if name == "ApplicationMgr":
             continue
         fields = type(component.properties).model_fields
+        group = parser.add_argument_group(_title(name, component), type(component).__doc__)
         for key, field in fields.items():
             value = getattr(component.properties, key)
-            parser.add_argument(
-                f"--{name}.{key}",
-                f"--{key}.{name}",
-                nargs="+" if isinstance(value, list) else None,
-                metavar=_kind(value),
-                default=argparse.SUPPRESS,
-                dest=f"{name}.{key}",
-                help=f"{field.description} (now {value!r})".replace("%", "%%"),
-            )
+            said = f"{field.description} (now {value!r})".replace("%", "%%")
+            # Gaudi knows both orders; one is enough to read of.
+            for option, text in ((f"{name}.{key}", said), (f"{key}.{name}", argparse.SUPPRESS)):
+                group.add_argument(
+                    f"--{option}",
+                    nargs="+" if isinstance(value, list) else None,
+                    metavar=_kind(field.annotation),
+                    default=argparse.SUPPRESS,
+                    dest=f"{name}.{key}",
+                    help=text,
+                )
 
 
-def _kind(value: Any) -> str:
-    return _kind(value[0]) if isinstance(value, list) and value else type(value).__name__.upper()
+def _title(name: str, component: Configurable) -> str:
+    kind = type(component).__name__
+    return f"properties of {name}" + (f" ({kind})" if kind != name else "")
+
+
+def _kind(annotation: Any) -> str:
+    """What a value is, or can be."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return "{" + ",".join(map(str, parts)) + "}"
+    return _kind(parts[0]) if parts else getattr(annotation, "__name__", "value").upper()
 
 
 def _unknown_option(unknown: list[str]) -> SteeringError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from k4calofast import streams
 from k4calofast.exceptions import K4CaloFastError
-from k4calofast.steering import EMBEDDED
+from k4calofast.steering import EMBEDDED, command_line, installed
 from k4calofast.stopping import Stopped, stopped_by_signals
 
 if TYPE_CHECKING:
@@ -26,15 +26,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     job: Command | None = None
     try:
         with stopped_by_signals():
-            if EMBEDDED in arguments:
-                arguments.remove(EMBEDDED)
-            elif importlib.util.find_spec("k4FWCore") is not None:
-                _hand_over(arguments)
-            # Loading takes long enough for a signal to arrive.
-            from k4calofast.steering.job import Command
-
-            job = Command(arguments)
             try:
+                if arguments[:1] == [command_line.COMPLETE]:
+                    from k4calofast.steering import completion
+
+                    print("\n".join(completion.candidates(arguments[1:])))
+                    return
+                command_line.answers(arguments)
+                if EMBEDDED in arguments:
+                    arguments.remove(EMBEDDED)
+                elif importlib.util.find_spec("k4FWCore") is not None:
+                    _hand_over(arguments)
+                if command_line.helps(arguments):
+                    return
+                # Loading takes long enough for a signal to arrive.
+                from k4calofast.steering.job import Command
+
+                job = Command(arguments)
                 job.run()
             finally:
                 # What cannot be printed is known here, not when Python has ended.
@@ -57,12 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _hand_over(arguments: Sequence[str]) -> None:
-    """Become Key4hep's own k4run."""
+    """Become Key4hep's own k4run, which does not know where options files are installed."""
     ours = Path(sys.argv[0]).resolve()
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         command = shutil.which("k4run", path=folder)
         if command is not None and Path(command).resolve() != ours:
-            os.execv(command, [command, *arguments])  # noqa: S606 - that is the point
+            os.execv(command, [command, *map(installed.path_of, arguments)])  # noqa: S606 - that is the point
     sys.exit("k4run: k4FWCore can be imported, but its own k4run is not in the PATH")
 
 

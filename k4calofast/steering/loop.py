@@ -26,7 +26,8 @@ from k4calofast.events.writing import EventFileWriter
 from k4calofast.exceptions import K4CaloFastError, SteeringError
 from k4calofast.output import check
 from k4calofast.steering.algorithms import Algorithm, refuse_other_encodings
-from k4calofast.steering.configurables import EVENTS_PER_CHUNK, IOSvcProperties
+from k4calofast.steering.command_line import EVENTS_PER_CHUNK
+from k4calofast.steering.configurables import IOSvcProperties
 from k4calofast.steering.keepdrop import kept, refuse_dangling
 
 logger = logging.getLogger(__name__)

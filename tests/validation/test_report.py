@@ -165,7 +165,7 @@ def test_showers_outside_the_range_are_left_out_and_counted(model, geant4, of_ge
 def test_the_command_writes_a_report_and_compare_reads_it(tmp_path):
     command = [K4CALOFAST, "validate", "besiii_emc_barrel/flow", "--reference", GEANT4]
     done = subprocess.run(
-        [*command, "--out", "report", "--most", "1200"],
+        [*command, "--out", "report", "--showers", "1200"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
