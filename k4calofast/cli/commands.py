@@ -14,6 +14,7 @@ from k4calofast.cli import (
     fullsim,
     models,
     options,
+    particles,
     reduce,
     refine,
     request,
@@ -78,6 +79,7 @@ def _add(panel: str, command: Callable[..., Any], example: str) -> None:
 
 app.add_typer(options.app, name="options", rich_help_panel=_RUN)
 app.add_typer(models.app, name="models", rich_help_panel=_RUN)
+_add(_RUN, particles.particles, "particles events.hepmc3 events.edm4hep.root")
 _add(_SHOWERS, fullsim.fullsim, "fullsim train.h5 -n 200000 --seed 1")
 _add(
     _SHOWERS,

@@ -14,6 +14,7 @@ from weakref import finalize
 import uproot
 
 from k4calofast.events import rntuple, ttree
+from k4calofast.events.formats import LOOKED_AT, ROOT, generators_format
 from k4calofast.events.frames import EVENTS, METADATA, CollectionInfo, FileInfo, Frames, owner
 from k4calofast.events.layout import parameters, read_parameters
 from k4calofast.events.metadata import MergedMetadata
@@ -79,9 +80,17 @@ def _look_at(file: Path) -> None:
         if not file.is_file():
             kind = "a folder" if file.is_dir() else "a device or a pipe"
             raise FileFormatError(f"{file}: {kind}, not a file")
-        with file.open("rb") as start:
-            if start.read(4) != b"root":
-                raise FileFormatError(f"{file}: not a ROOT file")
+        with file.open("rb") as opened:
+            start = opened.read(LOOKED_AT)
+        if start.startswith(ROOT):
+            return
+        generators = generators_format(start)
+        if generators is not None:
+            raise FileFormatError(
+                f"{file}: {generators}, not EDM4hep; "
+                f"'k4calofast particles {file} OUT.edm4hep.root' makes that of it"
+            )
+        raise FileFormatError(f"{file}: not a ROOT file")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise FileFormatError(f"{str(file)[:200]}: cannot be read ({reason})") from error

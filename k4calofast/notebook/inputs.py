@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from os import PathLike
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 import awkward as ak
@@ -12,22 +13,29 @@ import numpy as np
 import numpy.typing as npt
 import vector
 
+from k4calofast import records
 from k4calofast.arrays import Indices, owners
 from k4calofast.events.columns import EventKeys, Particles, one_of_each
-from k4calofast.events.edm4hep import EVENT_HEADER, HELICITY_UNSET, MC_PARTICLE
+from k4calofast.events.edm4hep import HELICITY_UNSET
 from k4calofast.events.fields import header_fields, particle_fields
+from k4calofast.events.formats import LOOKED_AT, generators_format
 from k4calofast.events.frames import CollectionInfo, Frames
 from k4calofast.events.layout import parameters
-from k4calofast.exceptions import InvalidEventError, MissingCollectionError, SteeringError
+from k4calofast.events.reading import place
+from k4calofast.exceptions import (
+    FileFormatError,
+    InvalidEventError,
+    MissingCollectionError,
+    SteeringError,
+)
 from k4calofast.incidence.kinds import nominal
 from k4calofast.incidence.record import FINAL_STATE
 from k4calofast.notebook.arrays import frames_of
 from k4calofast.notebook.content import Content
 from k4calofast.notebook.events import Events
 from k4calofast.notebook.opening import open  # noqa: A004
-
-HEADER = CollectionInfo.new("EventHeader", EVENT_HEADER)
-PARTICLES = CollectionInfo.new("MCParticles", MC_PARTICLE)
+from k4calofast.records import hepmc
+from k4calofast.records.conversion import HEADER, PARTICLES
 
 _RUN = 1
 """Run number where none is given."""
@@ -78,9 +86,15 @@ def read(given: Any, run: npt.ArrayLike | None, event: npt.ArrayLike | None) -> 
         If they are nothing that is known, or make no sense.
     """
     if isinstance(given, str | PathLike):
+        if _of_generator(given):
+            return _of_records([*records.read(Path(given))], run, event)
         given = open(given, collections=[])
     if isinstance(given, Events):
         return _of_events(given, run, event)
+    if hepmc.is_event(given):
+        given = [given]
+    if isinstance(given, Sequence) and given and all(map(hepmc.is_event, given)):
+        return _of_records([hepmc.event_of(one) for one in given], run, event)
     if isinstance(given, ak.Array | Mapping):
         these, helicity = columns_of(given)
         keys = numbered(these.n_events, run, event, None)
@@ -90,6 +104,26 @@ def read(given: Any, run: npt.ArrayLike | None, event: npt.ArrayLike | None) -> 
         f"particles of type {type(given).__name__} are not known: take an awkward array of "
         "records, a dict of arrays, HepMC3 events, or the path of a file"
     )
+
+
+def _of_generator(path: str | PathLike[str]) -> bool:
+    """Whether a file is a generator's; what is no file is none."""
+    there = place(fspath(path))
+    if isinstance(there, str) or not there.is_file():
+        return False
+    try:
+        with there.open("rb") as opened:
+            return generators_format(opened.read(LOOKED_AT)) is not None
+    except OSError as error:
+        raise FileFormatError(f"{there}: cannot be read ({error.strerror})") from error
+
+
+def _of_records(
+    events: list[records.GeneratorEvent], run: npt.ArrayLike | None, event: npt.ArrayLike | None
+) -> Record:
+    known = records.Records.of(events, _RUN, 0)
+    known = replace(known, keys=numbered(len(events), run, event, known.keys))
+    return Record(known.frames(HEADER, PARTICLES), HEADER, PARTICLES)
 
 
 def _of_events(events: Events, run: npt.ArrayLike | None, event: npt.ArrayLike | None) -> Record:
