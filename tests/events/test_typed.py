@@ -109,7 +109,7 @@ def test_a_field_that_is_declared_but_missing_is_named(missing):
 
 def test_a_member_that_is_missing_is_named():
     fields = two_events() | {"Hits": jagged(np.array([0, 1, 2]), numbers([1, 2], np.float32))}
-    with pytest.raises(FileFormatError, match="no member 'contributions_begin'"):
+    with pytest.raises(FileFormatError, match="no member 'cellID'"):
         sim_hits(Frames(fields, 2), "Hits", (HITS, PARTS))
     with pytest.raises(FileFormatError, match="no lists of objects"):
         particles(Frames({"Particles": numbers([1, 2], np.float32)}, 2), MC_PARTICLES)

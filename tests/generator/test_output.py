@@ -174,7 +174,8 @@ toy (float[N,9] noise, float[N,6] conditions, int64[N] pdg) => (float[N,3,3] ene
   largest = ReduceMax <keepdims = 0> (momentum)
   begin = Greater (largest, limit)
   first = Constant <value = float {0.0}> ()
-  last = Loop (, begin, first) <body = again (int64 i, bool go, float before)
+  ages = Constant <value = int64 {9223372036854775807}> ()
+  last = Loop (ages, begin, first) <body = again (int64 i, bool go, float before)
     => (bool on, float after) { on = Identity (go)  after = Add (before, before) }>
   flat = Mul (noise, noise)
   more = Add (flat, last)

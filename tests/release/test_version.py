@@ -107,7 +107,7 @@ def test_a_tarball_of_the_repository_knows_its_version(tree, tmp_path, tag):
     if tag is not None:
         _git(tree, "tag", tag)
     _git(tree, "archive", "--format=tar", "--prefix=unpacked/", "-o", f"{tmp_path}/all.tar", "HEAD")
-    shutil.unpack_archive(tmp_path / "all.tar", tmp_path, filter="data")
+    subprocess.run(["tar", "-C", str(tmp_path), "-xf", f"{tmp_path}/all.tar"], check=True)
     assert _version(tmp_path / "unpacked") == ("0.0" if tag is None else "0.3.0")
 
 
