@@ -7,6 +7,7 @@ import os
 # Each process of `pytest -n` has a core to itself.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -160,3 +161,65 @@ def edm4hep_file():
         return file
 
     return path
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser without a window; skips the test where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium is here")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
+"""Screens of a desk and of a telephone."""
+
+SMALL = {"width": 800, "height": 600}
+"""Where it does not matter: what is drawn without a graphics card takes time by its area."""
+
+
+@pytest.fixture(scope="module")
+def opened(chromium):
+    """Open pages of this package: they ask no network, and their scripts have no errors."""
+    context = chromium.new_context(viewport=SMALL)
+    asked, wrong = [], []
+    context.on("request", lambda request: asked.append(request.url))
+
+    def heard(message) -> None:
+        if message.type == "error":
+            wrong.append(message.text)
+
+    def open_(file: Path):
+        page = context.new_page()
+        page.on("console", heard)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(file.resolve().as_uri())
+        return page
+
+    yield open_
+    context.close()
+    assert wrong == []
+    assert asked
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+@pytest.fixture(scope="session")
+def fits():
+    """Make sure that a page fits on screens of a desk and of a telephone: nothing is beside."""
+
+    def check(page) -> None:
+        for size in (NARROW, WIDE):
+            page.set_viewport_size(size)
+            assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+            for box in page.locator("button, select, input, h1, img").all():
+                where = box.bounding_box()
+                if where is not None and where["width"] > 0:
+                    assert where["x"] >= 0
+                    assert where["x"] + where["width"] <= size["width"]
+
+    return check

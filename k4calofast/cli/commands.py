@@ -10,6 +10,7 @@ import typer
 from k4calofast.cli import (
     compare,
     convert,
+    display,
     ensemble,
     fullsim,
     models,
@@ -80,6 +81,7 @@ def _add(panel: str, command: Callable[..., Any], example: str) -> None:
 app.add_typer(options.app, name="options", rich_help_panel=_RUN)
 app.add_typer(models.app, name="models", rich_help_panel=_RUN)
 _add(_RUN, particles.particles, "particles events.hepmc3 events.edm4hep.root")
+_add(_RUN, display.display, "display fastsim.edm4hep.root --event 3 --out event.html")
 _add(_SHOWERS, fullsim.fullsim, "fullsim train.h5 -n 200000 --seed 1")
 _add(
     _SHOWERS,

@@ -187,7 +187,10 @@ class CrystalBarrel:
         along = np.concatenate([ends[:1], faces.mean(-2), ends[1:]])
         around = np.argsort(np.arctan2(ends[0, :, 0, 1], ends[0, :, 0, 0]))
         some = np.linspace(0, self.n_columns, _OUTLINED, endpoint=False).astype(np.int64)
-        lines = [ends[end, np.append(around, around[0]), side] for end in (0, 1) for side in (0, 1)]
+        # Crystals at the ends lean outwards: the barrel is thickest in between.
+        thickest = int(np.linalg.norm(along[:, 0, 1, :2], axis=-1).argmax())
+        rings_drawn = [*ends[0].swapaxes(0, 1), *ends[1].swapaxes(0, 1), along[thickest, :, 1]]
+        lines = [ring[np.append(around, around[0])] for ring in rings_drawn]
         lines += [along[:, column, side] for column in around[some] for side in (0, 1)]
         lines += [ends[end, column] for column in around[some] for end in (0, 1)]
         return tuple(lines)

@@ -132,7 +132,7 @@ def listed_particles(
         )
     info = of[0] if of else whole
     if info is None:
-        return subset_info, _no_particles(frames.count)
+        return subset_info, no_particles(frames.count)
     these = particles(frames, info)
     event = owners(offsets)
     beyond = np.flatnonzero((index < 0) | (index >= np.diff(these.offsets)[event]))
@@ -146,7 +146,8 @@ def listed_particles(
     return info, replace(these, listed=listed)
 
 
-def _no_particles(events: int) -> Particles:
+def no_particles(events: int) -> Particles:
+    """Particles of so many events that have none."""
     none, vectors = np.zeros(0), np.zeros((0, 3))
     integers = np.zeros(0, np.int32)
     offsets = np.zeros(events + 1, np.int64)

@@ -18,6 +18,7 @@ from k4calofast.exceptions import (
 from k4calofast.generator import find_model
 
 GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
+HITS = Path(__file__).resolve().parents[2] / "options" / "input" / "fullsim.edm4hep.root"
 MODEL = "besiii_emc_barrel/fast"
 
 
@@ -34,7 +35,12 @@ def working(monkeypatch):
 
     for what in ("showers.reading.read", "showers.crystals.read", "showers.layers.read"):
         monkeypatch.setattr(f"k4calofast.{what}", read)
-    for what in ("generator.Model", "validation.side_by_side.read", "fullsim.production.produce"):
+    for what in (
+        "generator.Model",
+        "display.reading.read",
+        "validation.side_by_side.read",
+        "fullsim.production.produce",
+    ):
         monkeypatch.setattr(f"k4calofast.{what}", read)
 
 
@@ -50,6 +56,9 @@ COMMANDS = {
     "compare": lambda out: ("compare", "report.json", "--out", out / "a.html"),
     "ensemble": lambda out: ("ensemble", "report.json", "--out", out / "a.md"),
     "convert": lambda out: ("convert", GEANT4, out / "a.h5"),
+    "display": lambda out: ("display", HITS, "--out", out / "a.html"),
+    "display, stills": lambda out: ("display", HITS, "--out", out / "a.png"),
+    "display, showers": lambda out: ("display", "--model", MODEL, "--out", out / "a.svg"),
 }
 
 
@@ -70,12 +79,15 @@ def test_no_command_overwrites_what_it_reads(tmp_path):
     model = Path(shutil.copytree(find_model(MODEL), tmp_path / "model"))
     sample = tmp_path / "report.json"
     shutil.copy(GEANT4, sample)
+    page = tmp_path / "event.html"
+    shutil.copy(HITS, page)
     for command in (
         ("reduce", model, GEANT4, model),
         ("validate", MODEL, "--reference", sample, "--out", tmp_path),
         ("request", MODEL, "--reference", sample, "--out", sample),
         ("ensemble", tmp_path, "--out", sample),
         ("convert", sample, sample),
+        ("display", page, "--out", page),
     ):
         error = run(*command)
         assert isinstance(error, OutputError), error

@@ -1,0 +1,1 @@
+"""Looking at events and showers: pages in 3D for a browser, and still pictures for slides."""
