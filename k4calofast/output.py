@@ -32,8 +32,8 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
 }
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-"""What remote addresses begin with; `Path` makes one slash of two."""
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
+"""What addresses begin with; `Path` makes one slash of two."""
 
 _TRIES, _PAUSE = 50, 0.1
 """To be alone in a folder: how often, and for how many seconds in between."""
@@ -56,8 +56,7 @@ def check(file: Path, inputs: Iterable[Path] = ()) -> None:
         may be written, or if its folder cannot be made or written to.
     """
     with explained(file):
-        if _ADDRESS.match(str(file)):
-            raise OutputError(f"{file}: only files on this machine are written; copy it there")
+        _refuse_address(file)
         found = _status(file)
         if file.name in ("", ".."):
             raise OutputError(f"{file} cannot be written: it is a folder")
@@ -82,8 +81,7 @@ def check_folder(folder: Path) -> None:
         If it exists and is no folder, or cannot be made or written to.
     """
     with explained(folder):
-        if _ADDRESS.match(str(folder)):
-            raise OutputError(f"{folder}: only files on this machine are written; copy it there")
+        _refuse_address(folder)
         _check_writable(folder)
 
 
@@ -222,6 +220,15 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(one, signal.SIG_DFL if handler is None else handler)
         for number in waiting:
             signal.raise_signal(number)
+
+
+def _refuse_address(path: Path) -> None:
+    address = _ADDRESS.match(str(path))
+    if address is not None:
+        url = f"{address[1]}://{str(path)[address.end() :]}"
+        raise OutputError(
+            f"{url}: only files on this machine are written; give a path, and copy the file then"
+        )
 
 
 def _status(file: Path) -> os.stat_result | None:

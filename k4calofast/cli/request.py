@@ -16,9 +16,10 @@ def request(
         str, typer.Argument(help="Name or folder of the model.", autocompletion=models)
     ],
     reference: Annotated[
-        list[Path],
+        list[str],
         typer.Option(
-            help="Showers not seen in training, drawn without a request: one file or more."
+            help="Showers not seen in training, drawn without a request: one file or more. EDM4hep "
+            "at a URL, too."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Request to write, YAML.")],
@@ -40,13 +41,15 @@ def request(
     """Ask for Geant4 showers where a generator is worst: for `k4calofast fullsim --request`."""
     from k4calofast.generator import Model, find_model
     from k4calofast.showers import hdf5
+    from k4calofast.showers.reading import place
     from k4calofast.validation import request as asking
     from k4calofast.validation.reading import read
 
     hdf5.require_packages()
-    output.check(out, reference)
+    references = [place(name) for name in reference]
+    output.check(out, [file for file in references if isinstance(file, Path)])
     generator = Model(find_model(model), "cpu", threads)
-    expected = read(generator.card, reference, threshold=threshold)
+    expected = read(generator.card, references, threshold=threshold)
     asked, densities = asking.of_model(generator, expected, seed, (least, largest), power)
     output.write(out, asked.text())
     for pdg, density in densities.items():

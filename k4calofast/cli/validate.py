@@ -17,13 +17,14 @@ def validate(
         str, typer.Argument(help="Name or folder of the model.", autocompletion=models)
     ],
     reference: Annotated[
-        list[Path],
+        list[str],
         typer.Option(
-            help="Showers not seen in training: HDF5, EDM4hep or rtraw; one file or more."
+            help="Showers not seen in training: HDF5, EDM4hep or rtraw; one file or more. EDM4hep "
+            "at a URL, too."
         ),
     ],
     again: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(help="The same with another --repetition: what chance alone does."),
     ] = None,
     hits: Annotated[
@@ -63,7 +64,7 @@ def validate(
     from k4calofast.generator import Model, find_model
     from k4calofast.generator.card import CARD_FILE, write_card
     from k4calofast.showers import hdf5
-    from k4calofast.showers.reading import Hints
+    from k4calofast.showers.reading import Hints, place
     from k4calofast.validation import metrics, page, reading, report
 
     metrics.require_packages()
@@ -71,7 +72,9 @@ def validate(
     if out is not None:
         page.require_packages()
     folder = find_model(model)
-    inputs = [*reference, *(again or [])]
+    references = [place(name) for name in reference]
+    repetitions = [place(name) for name in again or ()]
+    inputs = [file for file in (*references, *repetitions) if isinstance(file, Path)]
     if out is not None:
         report.check_destination(out, inputs)
     if update_card:
@@ -80,7 +83,7 @@ def validate(
     card = generator.card
     with shown() as progress:
         hints = Hints(hits, particles, binning)
-        expected = reading.read(card, reference, again or [], hints, threshold)
+        expected = reading.read(card, references, repetitions, hints, threshold)
         result = report.validate(
             generator,
             expected if showers is None else expected.thinned(showers),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from weakref import finalize
 
 import uproot
+from fsspec.core import url_to_fs
 
 from k4calofast.events import rntuple, ttree
 from k4calofast.events.formats import LOOKED_AT, ROOT, generators_format
@@ -24,6 +27,7 @@ from k4calofast.exceptions import (
     K4CaloFastError,
     MissingCollectionError,
     MissingExtraError,
+    install,
 )
 
 Category = ttree.TreeCategory | rntuple.NTupleCategory
@@ -39,13 +43,11 @@ _LOCAL = {"handler": uproot.MultithreadedFileSource, "use_threads": False}
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
-_PACKAGES = {
-    "http": "'k4calofast[remote]'",
-    "https": "'k4calofast[remote]'",
-    "s3": "s3fs",
-    "root": "fsspec-xrootd",
-}
-"""What is to be installed for protocols that uproot can read."""
+_EXTRA = ("http", "https", "root")
+"""Protocols that the extra `remote` is for."""
+
+_PATIENCE = {"XRD_CONNECTIONRETRY": "2", "XRD_CONNECTIONWINDOW": "30"}
+"""XRootD's own is many minutes for a server that does not answer; a user's setting stays."""
 
 
 def is_remote(name: str) -> bool:
@@ -96,24 +98,53 @@ def _look_at(file: Path) -> None:
         raise FileFormatError(f"{str(file)[:200]}: cannot be read ({reason})") from error
 
 
-def _opened(file: Place) -> Any:
+def _look_at_url(url: str) -> None:
+    """Refuse what is no ROOT file, and servers that send whole files alone."""
+    for variable, value in _PATIENCE.items():
+        os.environ.setdefault(variable, value)
+    filesystem, path = _filesystem(url)
     try:
-        return uproot.open(
-            {file: None} if isinstance(file, str) else file,
-            object_cache=None,
-            array_cache=None,
-            custom_classes=CLASSES,
-            **({} if isinstance(file, str) else _LOCAL),
-        )
+        with filesystem.open(path, block_size=1 << 16, cache_type="none") as content:
+            start = content.read(4)
+            content.seek(1)
+            part = content.read(3)
+    except FileNotFoundError as error:
+        # fsspec says so of servers that cannot be reached, too.
+        reason = error.__cause__
+        if reason is None or getattr(reason, "status", None) == HTTPStatus.NOT_FOUND:
+            raise FileFormatError("no such file") from None
+        raise FileFormatError(f"the file cannot be read ({str(reason).splitlines()[0]})") from error
+    except ValueError:
+        part = b""
+    if start != b"root":
+        raise FileFormatError("not a ROOT file")
+    if part != start[1:]:
+        raise FileFormatError("its server sends whole files and no parts of them; copy it here")
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    """What reads a URL, and what it calls the file."""
+    try:
+        filesystem, path = url_to_fs(url)
     except (ImportError, ValueError) as error:
-        protocol = str(file).partition("://")[0].lower()
-        if isinstance(file, Path) or (
-            isinstance(error, ValueError) and "rotocol not known" not in str(error)
-        ):
+        if isinstance(error, ValueError) and "rotocol not known" not in str(error):
             raise
-        package = _PACKAGES.get(protocol)
-        remedy = f"pip install {package}" if package else "copy the file here"
+        protocol = url.partition("://")[0].lower()
+        remedy = install("remote") if protocol in _EXTRA else "copy the file here"
+        if protocol == "s3":
+            remedy = "pip install s3fs"
         raise MissingExtraError(f"nothing here reads {protocol}://; {remedy}") from error
+    return filesystem, str(path)
+
+
+def _opened(file: Place) -> Any:
+    return uproot.open(
+        {file: None} if isinstance(file, str) else file,
+        object_cache=None,
+        array_cache=None,
+        custom_classes=CLASSES,
+        **({} if isinstance(file, str) else _LOCAL),
+    )
 
 
 class EventFile:
@@ -130,6 +161,8 @@ class EventFile:
         if isinstance(file, Path):
             _look_at(file)
         with readable(file, "the file cannot be read"):
+            if isinstance(file, str):
+                _look_at_url(file)
             self._directory = _opened(file)
             # Whoever forgets to close it leaves no warning of Python's behind.
             self._close = finalize(self, self._directory.close)

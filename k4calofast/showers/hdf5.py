@@ -7,6 +7,7 @@ the provenance are attributes of the file.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from k4calofast.stopping import Stopped
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 """What HDF5 files begin with."""
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""What URLs begin with; `Path` makes one slash of two."""
 
 _MOST_VALUES = 2**31
 """Energies in a sample: 8 GiB in memory. The challenge's largest file has 2.0e9."""
@@ -204,6 +208,8 @@ def start(file: Path) -> bytes:
     try:
         if not file.is_file():
             what = "not a plain file" if file.exists() else "no such file"
+            if _ADDRESS.match(str(file)):
+                what = "only files on this machine are read here; copy it"
             raise FileFormatError(f"{file}: {what}")
         with file.open("rb") as content:
             return content.read(len(SIGNATURE))

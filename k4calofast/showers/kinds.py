@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from k4calofast.detector import Calorimeter
+from k4calofast.events.reading import Place
 from k4calofast.showers.base import Showers
 from k4calofast.showers.hdf5 import Layout
 from k4calofast.showers.hints import Hints
@@ -27,7 +28,7 @@ class Kind(Protocol):
         """Read such a sample."""
 
     def read_others(
-        self, file: Path, calorimeter: Calorimeter, hints: Hints, /
+        self, file: Place, calorimeter: Calorimeter, hints: Hints, /
     ) -> tuple[Showers, Source]:
         """Read a file that other programs wrote; see `k4calofast.showers.reading.read`."""
 

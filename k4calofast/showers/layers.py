@@ -14,6 +14,7 @@ from pydantic import Field
 from k4calofast.arrays import Floats, Floats32, Indices
 from k4calofast.detector import Calorimeter
 from k4calofast.detector.description import describe
+from k4calofast.events.reading import Place
 from k4calofast.exceptions import FileFormatError
 from k4calofast.showers.base import Column, Rows, Showers
 from k4calofast.showers.hdf5 import Layout
@@ -152,7 +153,7 @@ def read(file: Path) -> tuple[LayerShowers, LayerProvenance]:
     return showers, provenance
 
 
-def read_others(file: Path, _: Calorimeter, __: Hints) -> tuple[LayerShowers, Source]:
+def read_others(file: Place, _: Calorimeter, __: Hints) -> tuple[LayerShowers, Source]:
     """Refuse files of others: they hold whole cells, and generators need smaller ones.
 
     Raises

@@ -9,19 +9,20 @@ import numpy as np
 
 import k4calofast
 from k4calofast.detector import Calorimeter, load
+from k4calofast.events.reading import Place, place
 from k4calofast.exceptions import FileFormatError
 from k4calofast.showers import hdf5, kinds
 from k4calofast.showers.base import Showers
 from k4calofast.showers.hints import Hints
 from k4calofast.showers.provenance import Source
 
-__all__ = ["Hints", "Source", "read", "read_with_provenance"]
+__all__ = ["Hints", "Place", "Source", "place", "read", "read_with_provenance"]
 
 _USUAL = "BESIII_EMC_barrel"
 """The calorimeter of files that say nothing, and of which nothing is said."""
 
 
-def read(file: Path, hints: Hints | None = None) -> tuple[Any, Source]:
+def read(file: Place, hints: Hints | None = None) -> tuple[Any, Source]:
     """Read showers from any file that holds some. What it is, its content says.
 
     Samples of `k4calofast fullsim` name their kind of calorimeter by their layout. How files of
@@ -44,10 +45,10 @@ def read(file: Path, hints: Hints | None = None) -> tuple[Any, Source]:
     """
     hints = Hints() if hints is None else hints
     wanted = None if hints.detector is None else load(hints.detector)
-    if file.is_dir():
+    if isinstance(file, Path) and file.is_dir():
         raise FileFormatError(f"{file}: a folder, not a file of showers")
-    name = _kind_of_sample(file)
-    if name is not None:
+    # URLs are read of EDM4hep files alone.
+    if isinstance(file, Path) and (name := _kind_of_sample(file)) is not None:
         if wanted is not None and wanted.kind != name:
             raise FileFormatError(
                 f"{file} holds showers in {name}, but {wanted.name} is made of {wanted.kind}"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from k4calofast.exceptions import FileFormatError
 from k4calofast.generator.card import ModelCard
 from k4calofast.showers import reading
 from k4calofast.showers.provenance import Provenance, Source
-from k4calofast.showers.reading import Hints
+from k4calofast.showers.reading import Hints, Place
 from k4calofast.validation import kinds
 from k4calofast.validation.reference import Reference, refuse_unfit
 
@@ -24,8 +23,8 @@ _ALIKE = ("detector", "simulation", "physics", "physics_data", "range_cut", "geo
 
 def read(
     card: ModelCard,
-    files: Sequence[Path],
-    again: Sequence[Path] = (),
+    files: Sequence[Place],
+    again: Sequence[Place] = (),
     hints: Hints | None = None,
     threshold: float = THRESHOLD,
 ) -> Reference:
@@ -60,7 +59,7 @@ def read(
     return Reference(showers, _described(sources), readout, repeated)
 
 
-def _joined(files: Sequence[Path], hints: Hints) -> tuple[Any, list[Source]]:
+def _joined(files: Sequence[Place], hints: Hints) -> tuple[Any, list[Source]]:
     parts, sources = zip(*(reading.read(file, hints) for file in files), strict=True)
     if len(parts) == 1:
         return parts[0], list(sources)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +14,7 @@ from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import ROUNDING, Generator, in_range
 from k4calofast.generator.card import ModelCard
 from k4calofast.showers.base import Showers
-from k4calofast.showers.reading import Source
+from k4calofast.showers.reading import Place, Source
 from k4calofast.validation.results import Sample
 
 Call = Callable[[int, int], Callable[[], object]]
@@ -117,7 +116,7 @@ def _same_particles(showers: Showers, others: Showers) -> bool:
     )
 
 
-def refuse_unfit(card: ModelCard, file: Path, source: Source) -> None:
+def refuse_unfit(card: ModelCard, file: Place, source: Source) -> None:
     """Refuse references that say nothing of a generator, whatever the showers are.
 
     Raises

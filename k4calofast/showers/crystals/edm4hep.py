@@ -11,7 +11,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import awkward as ak
 import numpy as np
@@ -22,7 +21,7 @@ from k4calofast.events import typed
 from k4calofast.events.columns import Contributions, Hits, Particles
 from k4calofast.events.edm4hep import CALO_HIT_CONTRIBUTION, MC_PARTICLE, SIM_CALORIMETER_HIT
 from k4calofast.events.frames import CollectionInfo, Frames
-from k4calofast.events.reading import EventSource
+from k4calofast.events.reading import EventSource, Place
 from k4calofast.exceptions import (
     FileFormatError,
     InvalidEventError,
@@ -75,7 +74,7 @@ class _LeftOut:
 
 
 def read(
-    files: Sequence[Path],
+    files: Sequence[Place],
     hints: Hints = Hints(),  # noqa: B008 - it is frozen
     detector: str = "BESIII_EMC_barrel",
 ) -> CrystalShowers:
@@ -122,7 +121,7 @@ def read(
     return CrystalShowers.concatenate(parts)
 
 
-def _read_file(file: Path, hints: Hints, detector: CrystalBarrel) -> Iterator[CrystalShowers]:
+def _read_file(file: Place, hints: Hints, detector: CrystalBarrel) -> Iterator[CrystalShowers]:
     with closing(EventSource([file])) as source:
         infos = source.infos
     with _in(file):
@@ -238,7 +237,7 @@ def _check_target(frames: Frames, hints: Hints, infos: tuple[CollectionInfo, ...
 
 
 @contextmanager
-def _in(file: Path) -> Iterator[None]:
+def _in(file: Place) -> Iterator[None]:
     """Say in which file something is wrong."""
     try:
         yield

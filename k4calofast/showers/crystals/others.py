@@ -9,7 +9,7 @@ import uproot
 
 from k4calofast.detector import Calorimeter
 from k4calofast.detector.besiii import barrel
-from k4calofast.events.reading import EventSource, readable
+from k4calofast.events.reading import EventSource, Place, readable
 from k4calofast.exceptions import FileFormatError
 from k4calofast.showers import hdf5
 from k4calofast.showers.crystals import besiii_raw, calochallenge, edm4hep
@@ -24,7 +24,7 @@ _FORMATS = (
 
 
 def read_others(
-    file: Path, calorimeter: Calorimeter, hints: Hints
+    file: Place, calorimeter: Calorimeter, hints: Hints
 ) -> tuple[CrystalShowers, Source]:
     """Read a file that other programs wrote.
 
@@ -38,17 +38,23 @@ def read_others(
 
     Errors are those of `k4calofast.showers.reading.read`.
     """
+    if isinstance(file, str):
+        return _of_podio(file, hints, calorimeter)
     magic = hdf5.start(file)
     if magic == hdf5.SIGNATURE:
         return _calochallenge(file, hints)
     if magic[:4] != b"root":
         raise FileFormatError(f"{file}: neither HDF5 nor ROOT; {_FORMATS}")
     if _by_podio(file):
-        showers = edm4hep.read([file], hints, calorimeter.name)
-        return showers, Source(calorimeter.name, f"full simulation, {_data_model(file)}")
+        return _of_podio(file, hints, calorimeter)
     showers = besiii_raw.read([file], hints.window, hints.kinds)
     origin = besiii_raw.origin(file)
     return showers, Source(barrel().name, origin, _seed(origin))
+
+
+def _of_podio(file: Place, hints: Hints, calorimeter: Calorimeter) -> tuple[CrystalShowers, Source]:
+    showers = edm4hep.read([file], hints, calorimeter.name)
+    return showers, Source(calorimeter.name, f"full simulation, {_data_model(file)}")
 
 
 def _calochallenge(file: Path, hints: Hints) -> tuple[CrystalShowers, Source]:
@@ -71,7 +77,7 @@ def _by_podio(file: Path) -> bool:
     return podio
 
 
-def _data_model(file: Path) -> str:
+def _data_model(file: Place) -> str:
     """Data model of an EDM4hep file: it says nothing of the program, nor of a seed."""
     version = EventSource([file]).info.model_versions.get("edm4hep")
     return f"EDM4hep {'.'.join(map(str, version))}" if version else "EDM4hep"
