@@ -150,7 +150,8 @@ class CaloFastSimProperties(Properties):
         0.0,
         ge=0,
         description="smallest energy of a hit, in units of what a minimum ionising particle leaves "
-        "in a layer; hits below are left out and counted. Layered calorimeters only",
+        "in a layer of its region; hits below are left out and counted. In regions without layers, "
+        "as crystals, it does nothing, and the job warns",
     )
     OtherKinds: Literal["skip", "fail"] = Field(
         "skip",

@@ -63,7 +63,7 @@ struct CaloFastSimProperties {
         RepeatedKeys{owner, "RepeatedKeys", "warn",
         "what to do when events with showers share run and event number, and so their noise: warn, take an event's place in the job for its number, or stop the job"},
         HitThreshold{owner, "HitThreshold", 0.0,
-        "smallest energy of a hit, in units of what a minimum ionising particle leaves in a layer; hits below are left out and counted. Layered calorimeters only"},
+        "smallest energy of a hit, in units of what a minimum ionising particle leaves in a layer of its region; hits below are left out and counted. In regions without layers, as crystals, it does nothing, and the job warns"},
         OtherKinds{owner, "OtherKinds", "skip",
         "what to do with a kind of particle that the model does not simulate: hand it on, or stop the job"},
         Provider{owner, "Provider", "auto",

@@ -101,6 +101,7 @@ class FastSimulation:
         self.regions = _regions(properties)
         self._check_kinds()
         self._warn_of_fields()
+        self._warn_of_threshold()
         self.summary = RunSummary(
             [
                 RegionSummary(
@@ -144,6 +145,17 @@ class FastSimulation:
                 "the regions are in different magnetic fields (%s): particles come to each in its "
                 "own, and to where they set out in the first",
                 ", ".join(f"{name}: {field:g} T" for name, field in fields.items()),
+            )
+
+    def _warn_of_threshold(self) -> None:
+        """Say where a threshold does nothing, as in crystals: its unit is that of a layer."""
+        without = [region.calorimeter for region in self.regions if not region.calorimeter.mip]
+        if self.properties.HitThreshold > 0 and without:
+            logger.warning(
+                "HitThreshold does nothing in %s, which %s no layers: all hits with energy are "
+                "written there",
+                " and ".join(calorimeter.name for calorimeter in without),
+                "has" if len(without) == 1 else "have",
             )
 
     def expected_deposits(self, particles: Particles) -> Floats:

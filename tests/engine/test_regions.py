@@ -247,3 +247,24 @@ def test_kinds_that_no_model_of_a_set_simulates_are_refused(of_two_regions):
 def test_fields_that_differ_are_said(of_two_regions, caplog):
     simulation(of_two_regions)
     assert "different magnetic fields (BESIII_EMC_barrel: -1 T" in caplog.text
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.25])
+def test_a_threshold_that_does_nothing_in_crystals_is_said_once(
+    of_two_regions, keys, particles, caplog, threshold
+):
+    job = simulation(of_two_regions, HitThreshold=threshold)
+    first, second = job.simulate(keys, particles), job.simulate(keys, particles)
+    said = [record.getMessage() for record in caplog.records if "HitThreshold" in record.msg]
+    without = "HitThreshold does nothing in BESIII_EMC_barrel, which has no layers: "
+    assert [one.partition("all hits")[0] for one in said] == [without] * (threshold > 0)
+    # Its unit is that of the region: hits in crystals stay, those in layers are 0.25 MIP at least.
+    smallest = [result[0].energy.min() for result in first.regions]
+    assert smallest[0] < 1e-3
+    assert (smallest[1] >= 0.25 * job.regions[1].calorimeter.mip) == (threshold > 0)
+    assert hits_of(first, 0) == hits_of(second, 0)
+
+
+def test_a_threshold_in_layers_alone_is_not_worth_a_word(caplog):
+    simulation(CLD, HitThreshold=0.25)
+    assert "HitThreshold" not in caplog.text
