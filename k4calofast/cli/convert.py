@@ -19,6 +19,9 @@ def convert(
     hits: Annotated[
         str, typer.Option(help="Collection of SimCalorimeterHits of an EDM4hep sample.")
     ] = "EMCBarrelCollection",
+    particles: Annotated[
+        str, typer.Option(help="Collection of MCParticles that its contributions point to.")
+    ] = "MCParticles",
 ) -> None:
     """Write showers in the layout of the CaloChallenge: incident_energies and showers, in MeV."""
     from k4calofast.output import check
@@ -30,7 +33,7 @@ def convert(
     binning = output.with_suffix(".xml")
     for file in (output, binning):
         check(file, [sample])
-    showers, source = reading.read(sample, reading.Hints(hits))
+    showers, source = reading.read(sample, reading.Hints(hits, particles))
     chosen = showers.take(showers.pdg == pdg)
     if not len(chosen):
         kinds = ", ".join(map(str, sorted(set(showers.pdg.tolist()))))

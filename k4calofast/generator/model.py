@@ -262,7 +262,8 @@ class Model:
                 began = call.began
             if began is not None and monotonic() - began > self._timeout > 0:
                 raise ModelError(
-                    f"model '{self.card.name}' took more than {self._timeout:g} s for one call"
+                    f"model '{self.card.name}' took more than {self._timeout:g} s for one call, "
+                    "which is the InferenceTimeout"
                 )
 
 

@@ -61,7 +61,10 @@ def rows_of(count: int, batch: int, step: int, seed: int) -> Tensor:
     Every shower comes once before any comes again; what does not fill a batch is left out.
     """
     if count < batch:
-        raise TrainingError(f"{count} showers are fewer than one batch of {batch}")
+        raise TrainingError(
+            f"{count} showers are fewer than one batch of {batch}; give more, or a smaller batch "
+            "by --set: --show lists the settings"
+        )
     lap, place = divmod(step, count // batch)
     order = _order(count, seed_of(seed, "order", lap))
     return order[place * batch : (place + 1) * batch]
@@ -194,7 +197,7 @@ class _Course(Callback):
         if not math.isfinite(value):
             raise TrainingError(
                 f"{self.stage.name}: the loss is {value} at step {int(self.stage.steps_done)}; "
-                "try a smaller learning rate"
+                "try a smaller learning rate by --set: --show lists the settings"
             )
         first = math.isnan(self.smoothed)
         self.smoothed = value if first else 0.99 * self.smoothed + 0.01 * value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import signal
@@ -112,6 +113,22 @@ def test_modules_that_are_there_are_not_missed():
     require("validation", "a picture", "sys", "numpy")
     with pytest.raises(MissingExtraError, match="a picture needs pip install 'k4calofast"):
         require("validation", "a picture", "numpy", "no_such_module")
+
+
+def test_no_sentence_of_a_command_names_what_only_a_program_can_use():
+    """Arguments of functions, modules and classes; those of the door for Python are for Python."""
+    package = REPOSITORY / "k4calofast"
+    said = {}
+    for file in package.rglob("*.py"):
+        if file.relative_to(package).parts[0] == "notebook":
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+                texts = [one.value for one in ast.walk(node.exc) if isinstance(one, ast.Constant)]
+                text = "".join(one for one in texts if isinstance(one, str))
+                if re.search(r"k4calofast\.\w|\bargument\b|\w\(\)|\b\w+=(True|False|None)\b", text):
+                    said[f"{file.name}:{node.lineno}"] = text
+    assert said == {}
 
 
 def test_every_extra_that_is_named_can_be_installed():

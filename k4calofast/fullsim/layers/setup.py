@@ -241,7 +241,8 @@ def setup(calorimeter: Calorimeter, options: Mapping[str, Any]) -> LayerStacks:
         raise SteeringError("--angle-t fixes the angle, --angle-t-range fills a range: take one")
     for name, value in (("angle_t", made.angle_t), ("angle_z", made.angle_z)):
         if value is not None:
-            refuse_beyond(name, "rad", covered[name], (value, value))
+            option = f"--{name.replace('_', '-')}"
+            refuse_beyond(option, "rad", covered[name], (value, value))
     if made.angle_t_range is not None:
-        refuse_beyond("angle_t", "rad", (-STEEPEST, STEEPEST), made.angle_t_range)
+        refuse_beyond("--angle-t-range", "rad", (-STEEPEST, STEEPEST), made.angle_t_range)
     return made

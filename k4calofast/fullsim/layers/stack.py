@@ -65,8 +65,7 @@ class LayerStack:
             raise UnknownDetectorError(f"{name} has {layers} layers, more than {_MOST_LAYERS}")
         if not (self.pitch > 0 and HALF_WIDTH / self.pitch < _FARTHEST.max):
             raise FullSimulationError(
-                f"a pitch of {self.pitch:g} mm: at least {HALF_WIDTH / _FARTHEST.max:.2g} mm are "
-                "needed"
+                f"--pitch {self.pitch:g}: at least {HALF_WIDTH / _FARTHEST.max:.2g} mm are needed"
             )
 
     @property

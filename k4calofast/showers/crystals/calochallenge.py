@@ -186,8 +186,8 @@ def read(file: Path, binning: Path, only_energies: bool = False) -> CrystalShowe
         else:
             raise FileFormatError(
                 f"{file}: no dataset 'conditions', so nothing is known of the particles but "
-                "their energies, which is too little to train or validate with; "
-                "k4calofast.showers.crystals.calochallenge.read takes it with only_energies"
+                "their energies, which is too little to train or validate with; files of "
+                "`k4calofast convert` have it"
             )
     if not np.isfinite(conditions).all():
         raise FileFormatError(f"{file}: dataset 'conditions' holds NaN")

@@ -125,8 +125,14 @@ def _read_file(file: Place, hints: Hints, detector: CrystalBarrel) -> Iterator[C
     with closing(EventSource([file])) as source:
         infos = source.infos
     with _in(file):
-        typed.find_collection(infos, hints.hits, SIM_CALORIMETER_HIT.collection)
-        typed.find_collection(infos, hints.particles, MC_PARTICLE.collection)
+        for option, name, kind in (
+            ("--hits", hints.hits, SIM_CALORIMETER_HIT),
+            ("--particles", hints.particles, MC_PARTICLE),
+        ):
+            try:
+                typed.find_collection(infos, name, kind.collection)
+            except MissingCollectionError as error:
+                raise MissingCollectionError(f"{error}; name it by {option}") from error
     # Which of them holds the contributions is in the data.
     possible = [info.name for info in infos if info.data_type == CALO_HIT_CONTRIBUTION.collection]
     left_out, count, empty = _LeftOut(), 0, 0

@@ -286,15 +286,19 @@ def test_pitches_and_materials_that_cannot_be_are_refused():
     [
         (("--detector", DETECTOR, "--momentum", "200"), SteeringError, "0.1 and 125.0 GeV"),
         (("--detector", DETECTOR, "--momentum-range", "9", "1"), SteeringError, "0.1 and 125.0"),
-        (("--detector", DETECTOR, "--angle-z", "1.5"), SteeringError, "angle_z must lie between"),
-        (("--detector", DETECTOR, "--pitch", "-1"), FullSimulationError, "pitch of -1 mm"),
+        (("--detector", DETECTOR, "--angle-z", "1.5"), SteeringError, "--angle-z must lie between"),
+        (
+            ("--detector", DETECTOR, "--pitch", "-1"),
+            FullSimulationError,
+            "--pitch -1: at least 0.046 mm",
+        ),
         (("--detector", "nowhere"), UnknownDetectorError, "no detector 'nowhere'"),
         (("--angle-t", "0"), SteeringError, "--angle-t makes no sense for BESIII_EMC_barrel"),
         (("--pitch", "0.5"), SteeringError, "--pitch makes no sense for BESIII_EMC_barrel"),
         (
             ("--detector", DETECTOR, "--angle-t-range", "-0.9", "1.3"),
             SteeringError,
-            "angle_t must lie between -1.2 and 1.2",
+            "--angle-t-range must lie between -1.2 and 1.2",
         ),
         (
             ("--detector", DETECTOR, "--angle-t", "0", "--angle-t-range", "-1", "1"),

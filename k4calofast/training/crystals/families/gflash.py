@@ -339,7 +339,8 @@ class GFlash(OfSample, CrystalFamily):
         fewest = min(map(len, of_kinds))
         if fewest < self.settings.bin:
             raise TrainingError(
-                f"{fewest} showers of a kind are fewer than one bin of {self.settings.bin}"
+                f"{fewest} showers of a kind are fewer than one bin of {self.settings.bin}; "
+                "give more, or a smaller --set bin=N"
             )
         depth = int(math.log2(fewest / self.settings.bin))
         count = fewest >> depth << depth

@@ -107,7 +107,8 @@ class Library(OfSample, CrystalFamily):
         count = self.settings.bin << depth
         if count > most:
             raise TrainingError(
-                f"{most} showers of each kind are fewer than one bin of {self.settings.bin}"
+                f"{most} showers of each kind are fewer than one bin of {self.settings.bin}; "
+                "give more, or a smaller --set bin=N"
             )
         generator = torch.Generator().manual_seed(self.settings.seed)
         chosen = [rows[torch.randperm(len(rows), generator=generator)[:count]] for rows in of_kinds]
