@@ -78,7 +78,8 @@
   };
   const usualWay = (one) => {
     if (one.pdg === 22) return { color: "#0969da", dash: "dash" };
-    if (Math.abs(one.pdg) === 11) return { color: "#1a7f37", dash: "solid" };
+    if (one.pdg === 11) return { color: "#1a7f37", dash: "solid" };
+    if (one.pdg === -11) return { color: "#bf3989", dash: "solid" };
     if (Math.abs(one.pdg) === 13) return { color: "#8250df", dash: "solid" };
     return one.charge ? { color: "#57606a", dash: "solid" } : { color: "#8c959f", dash: "dot" };
   };
@@ -350,7 +351,7 @@
   // --- drawing ------------------------------------------------------------------------------
 
   const CAMERAS = {
-    space: { eye: { x: 1.28, y: 0.48, z: 1.07 }, up: { x: 0, y: 1, z: 0 }, center: { x: 0, y: 0, z: 0 } },
+    space: { eye: { x: 1.18, y: 0.45, z: 1.0 }, up: { x: 0, y: 1, z: 0 }, center: { x: 0, y: 0, z: 0 } },
     beam: { eye: { x: 0, y: 0, z: 1.7 }, up: { x: 0, y: 1, z: 0 }, center: { x: 0, y: 0, z: 0 } },
     side: { eye: { x: -1.7, y: 0, z: 0 }, up: { x: 0, y: 1, z: 0 }, center: { x: 0, y: 0, z: 0 } },
   };

@@ -30,7 +30,14 @@ _MOST_KINDS = 6
 _M = 1e-3
 """m, in mm."""
 
-_PHOTON, _ELECTRON, _MUON = 22, 11, 13
+_KINDS: dict[int, tuple[str, Any]] = {
+    22: ("#0969da", (0, (4, 2))),
+    11: ("#1a7f37", "-"),
+    -11: ("#bf3989", "-"),
+    13: ("#8250df", "-"),
+    -13: ("#8250df", "-"),
+}
+"""Colours and lines of particles."""
 
 View = Callable[[Floats, Floats], Floats]
 """Projects points (N, P, 3); the sides of their middles (N, 3) decide what is above the beam."""
@@ -171,13 +178,9 @@ def _hull(points: Floats) -> Floats:
 
 def _style(particle: Particle) -> dict[str, Any]:
     """Colour and line of a particle's way, as on the pages."""
-    kind = abs(particle.pdg)
-    if kind == _PHOTON:
-        return {"color": "#0969da", "linestyle": (0, (4, 2))}
-    if kind == _ELECTRON:
-        return {"color": "#1a7f37", "linestyle": "-"}
-    if kind == _MUON:
-        return {"color": "#8250df", "linestyle": "-"}
+    if particle.pdg in _KINDS:
+        colour, line = _KINDS[particle.pdg]
+        return {"color": colour, "linestyle": line}
     if particle.charge:
         return {"color": "#57606a", "linestyle": "-"}
     return {"color": "#8c959f", "linestyle": (0, (1, 2))}

@@ -293,6 +293,19 @@ def test_the_same_reports_make_the_same_pictures():
     assert set(side_by_side.pictures(found[2:])) == {"png", "svg"}
 
 
+def test_a_browser_shows_the_page_on_a_desk_and_on_a_telephone(opened, fits, tmp_path):
+    names = ("a/gan", "a/flow", "<script>document.title = 'hurt'</script>")
+    found = [summary(name, 0.6 + 0.1 * n, 0.01 * (n + 1)) for n, name in enumerate(names)]
+    file = tmp_path / "compared.html"
+    file.write_text(side_by_side.html(found))
+    page = opened(file)
+    assert page.title() == "Generators side by side"
+    assert page.locator("tr").count() >= 1 + len(found)
+    assert names[2] in page.locator("table").inner_text()
+    assert page.evaluate("document.images[0].naturalWidth") > 300
+    fits(page)
+
+
 def test_names_do_not_cover_each_other():
     pyplot = pytest.importorskip("matplotlib.pyplot")
     found = [summary(f"a/model{n}", 0.6 + 1e-4 * n, 0.06 + 1e-4 * n) for n in range(6)]
