@@ -46,6 +46,9 @@ nitpick_ignore_regex = [("py:class", ".*")]
 
 copybutton_exclude = ".linenos, .gp, .go"
 
+# Two hyphens are those of an option.
+smartquotes = False
+
 html_theme = "furo"
 html_title = "k4calofast"
 html_static_path = ["_static"]

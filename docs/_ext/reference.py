@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import inspect
 import os
+import posixpath
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
-from typing import Any
+from enum import Enum
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
-import click
 import typer.main
 from pydantic import BaseModel
 from sphinx.application import Sphinx
@@ -24,6 +28,10 @@ from k4calofast.detector import description
 from k4calofast.fullsim import request
 from k4calofast.generator import card, sets
 from k4calofast.steering.configurables import COMPONENTS, ApplicationMgr, IOSvc
+
+_PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+HOME = _PROJECT["urls"]["Source"]
+"""Where files of the repository are shown."""
 
 _MARK = re.compile(r"<!-- made of the code: (\w+) -->")
 
@@ -185,50 +193,53 @@ def commands() -> Iterator[str]:
     yield from _command(command, ["k4calofast"])
 
 
-def _command(command: click.Command, names: list[str]) -> Iterator[str]:
-    if isinstance(command, click.Group):
-        for name, below in command.commands.items():
-            yield from _command(below, [*names, name])
+def _command(command: Any, names: list[str]) -> Iterator[str]:
+    # A command of click, which typer has or brings along, depending on its release.
+    below = getattr(command, "commands", {})
+    for name, one in below.items():
+        yield from _command(one, [*names, name])
+    if below:
         return
-    context = click.Context(command, info_name=" ".join(names))
-    pieces = " ".join(command.collect_usage_pieces(context))
+    types = get_type_hints(command.callback)
+    shown = [one for one in command.params if one.name in types and not one.hidden]
+    arguments = [one for one in shown if one.param_type_name == "argument"]
+    words = " ".join(_argument(one) for one in arguments)
     yield from (f"## {' '.join(names)}", "", inspect.cleandoc(command.help or ""), "")
-    yield from ("```text", f"{' '.join(names)} {pieces}", "```", "")
+    yield from ("```text", f"{' '.join([*names, words])} [OPTIONS]", "```", "")
     yield "| | value | default | meaning |"
     yield "|---|---|---|---|"
-    for parameter in command.params:
-        option = isinstance(parameter, click.Option)
-        if option and (parameter.hidden or parameter.name == "help"):
-            continue
-        spelled = [*parameter.opts, *parameter.secondary_opts]
-        shown = (
-            ", ".join(f"`{one}`" for one in spelled)
-            if option
-            else f"`{parameter.human_readable_name}`"
-        )
-        flag = option and parameter.is_flag
-        value = "" if flag else _kind(parameter)
-        default = "needed" if parameter.required else _default(parameter)
-        yield f"| {shown} | {value} | {default} | {_cell(getattr(parameter, 'help', None) or '')} |"
+    for one in shown:
+        spelled = [_argument(one)] if one in arguments else [*one.opts, *one.secondary_opts]
+        value = f"`{one.metavar}`" if one.metavar else _kind(types[one.name])
+        default = "needed" if one.required else _default(one.default)
+        names_ = ", ".join(f"`{name}`" for name in spelled)
+        yield f"| {names_} | {value} | {default} | {_cell(one.help or '')} |"
     yield ""
 
 
-def _kind(parameter: click.Parameter) -> str:
-    kind = parameter.type
-    if isinstance(kind, click.Choice):
-        return ", ".join(f"`{getattr(one, 'value', one)}`" for one in kind.choices)
-    return (
-        kind.name.replace("_", " ") if parameter.nargs == 1 else f"{parameter.nargs} {kind.name}s"
-    )
+def _argument(argument: Any) -> str:
+    name = argument.metavar or argument.name.upper()
+    return f"{name}..." if argument.nargs == -1 else name
 
 
-def _default(parameter: click.Parameter) -> str:
-    value = parameter.default
+def _kind(annotation: Any) -> str:
+    """Say in words what a value of a type is on the command line."""
+    inner = [one for one in get_args(annotation) if one is not NoneType]
+    if get_origin(annotation) is tuple:
+        return ", ".join(map(_kind, inner))
+    if inner:
+        return _kind(inner[0])
+    if issubclass(annotation, Enum):
+        return ", ".join(f"`{one.value}`" for one in annotation)
+    words = {Path: "path", bool: "", str: "text", int: "whole number", float: "number"}
+    return words[annotation]
+
+
+def _default(value: Any) -> str:
     if value in (None, (), []) or isinstance(value, bool) or callable(value):
         return ""
-    if isinstance(value, list | tuple):
-        return ", ".join(f"`{getattr(one, 'value', one)}`" for one in value)
-    return f"`{getattr(value, 'value', value)}`"
+    values = value if isinstance(value, list | tuple) else [value]
+    return ", ".join(f"`{getattr(one, 'value', one)}`" for one in values)
 
 
 def k4run() -> Iterator[str]:
@@ -265,9 +276,15 @@ MAKERS: dict[str, Callable[[], Iterator[str]]] = {
 }
 
 
-def fill(_app: Sphinx, _page: str, source: list[str]) -> None:
-    """Put what is made of the code where a page asks for it."""
-    source[0] = _MARK.sub(lambda mark: "\n".join(MAKERS[mark[1]]()), source[0])
+def fill(_app: Sphinx, page: str, source: list[str]) -> None:
+    """Put what is made of the code where a page asks for it, and lead out of the docs to GitHub."""
+    text = _MARK.sub(lambda mark: "\n".join(MAKERS[mark[1]]()), source[0])
+    source[0] = re.sub(r"(?<=\]\()[\w./-]+(?=[)#])", lambda link: _target(page, link[0]), text)
+
+
+def _target(page: str, link: str) -> str:
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(page), link))
+    return f"{HOME}/blob/main/{path.removeprefix('../')}" if path.startswith("../") else link
 
 
 def plainly(
