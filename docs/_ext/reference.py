@@ -214,7 +214,7 @@ def _command(command: Any, names: list[str]) -> Iterator[str]:
         default = "needed" if one.required else _default(one.default)
         names_ = ", ".join(f"`{name}`" for name in spelled)
         yield f"| {names_} | {value} | {default} | {_cell(one.help or '')} |"
-    yield ""
+    yield from ("", command.epilog or "", "")
 
 
 def _argument(argument: Any) -> str:
