@@ -33,7 +33,6 @@ class K4calofast(CMakePackage, Key4hepPackage):
     with default_args(type="run"):
         depends_on("py-awkward@2.8:")
         depends_on("py-fsspec@2024.2:")
-        depends_on("py-fsspec@2024.2:")
         depends_on("py-matplotlib@3.9:")
         depends_on("py-mplhep@0.4:")
         depends_on("py-numpy@2.0:")
