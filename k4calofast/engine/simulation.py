@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -80,8 +81,19 @@ class Simulated:
         return np.where(showered, simulator_status | (1 << FAST_SIMULATED_BIT), simulator_status)
 
 
+Load = Callable[[Path, str, int, float], Model]
+"""Makes a model of its folder, and of the provider, threads and timeout."""
+
+
 class FastSimulation:
     """The regions of a detector with their models, ready for events.
+
+    Parameters
+    ----------
+    properties
+        What the steering says.
+    load
+        Loads models; who simulates often can keep them.
 
     Attributes
     ----------
@@ -96,9 +108,9 @@ class FastSimulation:
         If a model cannot be used; see `k4calofast.exceptions`.
     """
 
-    def __init__(self, properties: CaloFastSimProperties) -> None:
+    def __init__(self, properties: CaloFastSimProperties, load: Load = Model) -> None:
         self.properties = properties
-        self.regions = _regions(properties)
+        self.regions = _regions(properties, load)
         self._check_kinds()
         self._warn_of_fields()
         self._warn_of_threshold()
@@ -379,7 +391,7 @@ class FastSimulation:
         fate[slow] = Fate.OUT_OF_RANGE
 
 
-def _regions(properties: CaloFastSimProperties) -> tuple[Region, ...]:
+def _regions(properties: CaloFastSimProperties, load: Load) -> tuple[Region, ...]:
     """Load the models that the steering names, and sort them into regions.
 
     Raises
@@ -393,7 +405,7 @@ def _regions(properties: CaloFastSimProperties) -> tuple[Region, ...]:
         raise ModelError(f"Model: {error}") from error
     simulators: dict[str, list[Simulator]] = {}
     for folder, pdg in members:
-        model = Model(folder, properties.Provider, properties.Threads, properties.InferenceTimeout)
+        model = load(folder, properties.Provider, properties.Threads, properties.InferenceTimeout)
         card = model.card
         missing = set(pdg) - set(card.kinds)
         if missing:

@@ -136,8 +136,11 @@ class Frames:
         """Return the frames of several parts with the same fields, one after the other."""
         if len(parts) == 1:
             return parts[0]
+        # Slices drag along what they are slices of.
         fields = {
-            name: ak.concatenate([part.fields[name] for part in parts], highlevel=False)
+            name: ak.concatenate(
+                [ak.to_packed(part.fields[name]) for part in parts], highlevel=False
+            )
             for name in parts[0].fields
         }
         return cls(fields, sum(part.count for part in parts), parts[0].first)

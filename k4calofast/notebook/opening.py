@@ -28,9 +28,6 @@ from k4calofast.notebook.arrays import layout_of
 from k4calofast.notebook.content import Content
 from k4calofast.notebook.events import Events, events_of
 
-_AT_ONCE = 500
-"""Events that are read in one go."""
-
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
@@ -87,7 +84,7 @@ def open(  # noqa: A001 - as uproot.open
     source = EventSource(places, named.read or [infos[0].name] if infos else [])
     count = source.num_events
     first_event, last, _ = slice(start, stop).indices(count)
-    frames = Frames.joined([*source.chunks(first_event, last, _AT_ONCE)])
+    frames = Frames.joined([*source.chunks(first_event, last, max(last - first_event, 1))])
     metadata = read_parameters(source.metadata.fields, 0)
     content = named.content(metadata)
     layout = layout_of(frames, source.infos, content, _fates(frames, content))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import lru_cache
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +20,7 @@ from k4calofast.events.frames import CollectionInfo, Frames
 from k4calofast.events.typed import event_keys
 from k4calofast.events.typed import particles as read_particles
 from k4calofast.exceptions import NotSimulatedWarning, SteeringError
+from k4calofast.generator import Model
 from k4calofast.incidence import FATES
 from k4calofast.incidence.fate import Fates
 from k4calofast.notebook import inputs
@@ -63,7 +66,8 @@ def simulate(
     """Simulate the calorimeter hits of particles.
 
     The same particles, numbers of events, model and seed give the hits of a `k4run` job, bit for
-    bit. All events are in memory together: about 100 bytes for each hit and contribution.
+    bit. All events are in memory together: about 100 bytes for each hit and contribution. The last
+    four models stay loaded, for the next call.
 
     Parameters
     ----------
@@ -151,7 +155,7 @@ def simulate(
         given = "momentum" if momentum is not None else "theta" if theta is not None else "n"
         raise SteeringError(f"particles are given, and {given}, too: which of them?")
     record = inputs.read(particles, run, event)
-    simulation = FastSimulation(chosen)
+    simulation = FastSimulation(chosen, _load)
     named = with_output_names(chosen, simulation.regions)
     made, fate, fates = _run(simulation, named, record)
     simulation.finish()
@@ -196,6 +200,20 @@ def _properties(others: Mapping[str, Any], **named: Any) -> CaloFastSimPropertie
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
         raise refused(error, names.get(name, name), values[name]) from error
+
+
+def _load(folder: Path, provider: str, threads: int, timeout: float) -> Model:
+    """Load a model, or return the one that was loaded before from these files."""
+    stamps = [(file.name, file.stat()) for file in sorted(folder.iterdir())]
+    state = tuple((name, stamp.st_ino, stamp.st_size, stamp.st_mtime_ns) for name, stamp in stamps)
+    return _loaded(state, folder, provider, threads, timeout)
+
+
+@lru_cache(maxsize=4)
+def _loaded(
+    _state: tuple[Any, ...], folder: Path, provider: str, threads: int, timeout: float
+) -> Model:
+    return Model(folder, provider, threads, timeout)
 
 
 def _run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from functools import cache
 from pathlib import Path
@@ -316,3 +317,19 @@ def test_a_silent_run_warns_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         k4calofast.simulate(pdg=[12, 22], momentum=1.0, theta=1.2, model=FAST)
+
+
+def test_a_model_stays_loaded_until_its_files_change(tmp_path):
+    def spread():
+        events = k4calofast.simulate(momentum=1.0, theta=1.2, n=3, model=tmp_path / "model")
+        return ak.sum(events.hits.energy, axis=1).tolist()
+
+    models = Path(__file__).resolve().parents[2] / "models" / "besiii_emc_barrel"
+    shutil.copytree(models / "fast", tmp_path / "model")
+    simulation._loaded.cache_clear()
+    first = spread()
+    assert spread() == first
+    assert simulation._loaded.cache_info().hits == 1
+    shutil.rmtree(tmp_path / "model")
+    shutil.copytree(models / "gan", tmp_path / "model")
+    assert spread() != first
