@@ -105,7 +105,7 @@ def read(file: Place, entries: Sequence[int], hits: Sequence[str] = ()) -> Scene
     FileFormatError
         If the file cannot be read.
     SteeringError
-        If it has no such event.
+        If it has no such event, or none are asked for.
     MissingCollectionError
         If it has no such collection, or none of SimCalorimeterHits at all.
     InvalidEventError
@@ -114,6 +114,8 @@ def read(file: Place, entries: Sequence[int], hits: Sequence[str] = ()) -> Scene
     with closing(EventSource([file])) as everything:
         count = everything.num_events
         source = _chosen(file, everything, hits)
+    if not entries:
+        raise SteeringError(f"{file}: no events are asked for")
     for entry in entries:
         if not 0 <= entry < count:
             there = f"they are numbered 0 to {count - 1}" if count else "it has none"

@@ -133,6 +133,8 @@ def test_hits_without_contributions_are_shown_and_the_page_says_what_is_unknown(
 def test_what_cannot_be_shown_is_one_sentence(besiii_file, tmp_path):
     with pytest.raises(SteeringError, match="no event 10; they are numbered 0 to 9"):
         read(besiii_file, [0, 10])
+    with pytest.raises(SteeringError, match="no events are asked for"):
+        read(besiii_file, [])
     with pytest.raises(MissingCollectionError, match="no SimCalorimeterHits 'Hits'; there are EMC"):
         read(besiii_file, [0], ["Hits"])
     with pytest.raises(MissingCollectionError, match="no SimCalorimeterHits: nothing to show"):
