@@ -15,7 +15,9 @@ from k4calofast.incidence.transport import LIGHT_SPEED
 from k4calofast.records.columns import GeneratorEvent, unknown_helicities
 
 _END = b"END_EVENT_LISTING"
-_EVENT = re.compile(rb"(?:^|\n)E ")
+_NEXT = b"\nE "
+_EVENT = re.compile(rb"^E ", re.MULTILINE)
+_CHUNK = 1 << 16
 
 _GEV = {"MEV": 1e-3, "GEV": 1.0}
 _MM = {"MM": 1.0, "CM": 10.0}
@@ -139,12 +141,14 @@ def read(stream: Any, version: Literal["HepMC3", "HepMC2"]) -> Iterator[Generato
 
 
 class _Text:
-    """A text that a reader in C++ takes through `readinto1`, and what went by.
+    """A text that a reader in C++ takes through `readinto1`, whole events at a time.
+
+    The reader prints what it cannot read, so it does not get an event whose end is missing.
 
     Attributes
     ----------
     events
-        Lines so far that begin an event.
+        Events that were handed over.
     complete
         Whether the last line of such files came.
     error
@@ -152,29 +156,34 @@ class _Text:
     """
 
     def __init__(self, stream: Any) -> None:
-        self._stream, self._rest = stream, b"\n"
+        self._stream = stream
+        self._held, self._ready, self._ended = b"", b"", False
         self.events, self.complete = 0, False
         self.error: Exception | None = None
 
     def readinto1(self, buffer: Any) -> int:
-        """Read some bytes."""
-        try:
-            count = int(self._stream.readinto(buffer) or 0)
-        except Exception as error:
-            self.error = error
-            return 0
-        self._look(bytes(memoryview(buffer)[:count]))
+        """Hand over some bytes."""
+        while not self._ready and not self._ended:
+            self._fill()
+        count = min(len(buffer), len(self._ready))
+        memoryview(buffer).cast("B")[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
         return count
 
     def drain(self) -> None:
-        """Look at what the reader left."""
-        buffer = bytearray(1 << 16)
-        while self.readinto1(buffer):
-            pass
+        """Count what the reader left."""
+        while not self._ended:
+            self._fill()
 
-    def _look(self, data: bytes) -> None:
-        known = self._rest + data
+    def _fill(self) -> None:
+        try:
+            data = self._stream.read(_CHUNK)
+        except Exception as error:
+            self.error, data = error, b""
+        self._ended = not data
+        known = self._held + data
         self.complete |= _END in known
-        # What is cut at the end is looked at with what comes next, and counted once.
-        self.events += len(_EVENT.findall(known)) - len(_EVENT.findall(self._rest))
-        self._rest = known[-len(_END) :]
+        # The event that begins last has no end as yet.
+        end = len(known) if self.complete else known.rfind(_NEXT) + 1
+        self._ready, self._held = known[:end], known[end:]
+        self.events += len(_EVENT.findall(self._ready))
