@@ -89,6 +89,9 @@ def read(given: Any, run: npt.ArrayLike | None, event: npt.ArrayLike | None) -> 
         if _of_generator(given):
             return _of_records([*records.read(Path(given))], run, event)
         given = open(given, collections=[])
+    if isinstance(given, ak.Record):
+        one = given.layout
+        given = ak.Array(one.array[one.at : one.at + 1])
     if isinstance(given, Events):
         return _of_events(given, run, event)
     if hepmc.is_event(given):
@@ -231,14 +234,11 @@ def _axes(name: str, value: Any) -> dict[str, Any]:
 def _lists(name: str, value: Any) -> Any:
     """A number, or an array of events or of lists of particles."""
     try:
-        array = value if isinstance(value, ak.Array) else np.asarray(value)
-        if not isinstance(array, ak.Array):
-            if array.ndim == 0:
-                float(array)
-                return array[()]
-            array = ak.Array(array)
-        array = ak.from_regular(array, axis=None)
-        ak.to_numpy(ak.flatten(array, axis=None)).astype(float)
+        if not isinstance(value, list | ak.Array) and np.ndim(value) == 0:
+            float(value)
+            return value
+        array = ak.from_regular(ak.Array(value), axis=None)
+        ak.to_numpy(ak.flatten(array, axis=None), allow_missing=False).astype(float)
     except Exception as error:
         raise SteeringError(f"{name} is neither a number nor an array of numbers") from error
     if array.ndim > 2:

@@ -128,6 +128,7 @@ def test_forms_of_the_same_particles_give_the_same_hits():
         },
         {"pdg": [[22]] * 3, "p": momentum[:, None], "theta": theta[:, None], "phi": phi},
         by_values,
+        by_values.particles,
     ]
     expected = by_values.hits.energy.tolist()
     for given in others:
@@ -333,3 +334,24 @@ def test_a_model_stays_loaded_until_its_files_change(tmp_path):
     shutil.rmtree(tmp_path / "model")
     shutil.copytree(models / "gan", tmp_path / "model")
     assert spread() != first
+
+
+def test_values_can_be_lists_of_particles_and_one_event_can_be_taken_out():
+    events = k4calofast.simulate(
+        pdg=[[22, 11], [22]], momentum=[[1.0, 0.5], [0.4]], theta=[1.2, 1.4], model=FAST
+    )
+    assert ak.num(events.particles).tolist() == [2, 1]
+    assert events.particles.theta.tolist() == [pytest.approx([1.2, 1.2]), pytest.approx([1.4])]
+    one = k4calofast.simulate(events[1], model=FAST)
+    assert one.event.tolist() == [1]
+    assert one.hits.energy.tolist() == events[1:].hits.energy.tolist()
+    of_one = k4calofast.simulate(events.particles[1, 0], event=1, model=FAST)
+    assert of_one.hits.energy.tolist() == one.hits.energy.tolist()
+
+
+def test_hits_of_particles_that_were_left_out_are_not_written(tmp_path):
+    events = k4calofast.simulate(pdg=[[22, 11]], momentum=0.5, theta=1.2, model=FAST)
+    events["particles"] = events.particles[events.particles.pdg == 22]
+    with pytest.raises(InvalidEventError, match="keep all particles of an event"):
+        events.to_edm4hep(tmp_path / "some.root")
+    assert not [*tmp_path.iterdir()]
