@@ -9,7 +9,6 @@ import typer
 
 from k4calofast.cli import training
 from k4calofast.cli.completion import models
-from k4calofast.training import authorship
 from k4calofast.training.precision import Reduced
 
 
@@ -41,6 +40,8 @@ def reduce(
 
     folder = find_model(model)
     check_destination(output, [sample, folder / MODEL_FILE, folder / CARD_FILE])
+    from k4calofast.training import authorship
+
     whose = authorship.given(author, licence, version)
     training.require_packages()
     from k4calofast.training import reduction

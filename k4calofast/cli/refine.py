@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from k4calofast.cli import training
-from k4calofast.training import authorship, configuration
 
 
 def refine(
@@ -28,6 +27,8 @@ def refine(
 
     The same command again goes on where a killed training stopped.
     """
+    from k4calofast.training import authorship, configuration
+
     found = configuration.read("refinement", config, assignments or [], "")
     whose = authorship.given(author, licence, version)
     place = work or output.parent / f"{output.name}.work"

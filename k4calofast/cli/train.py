@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from k4calofast.cli import training
-from k4calofast.training import authorship, configuration, families
+from k4calofast.training import families
 
 
 def train(
@@ -53,6 +53,8 @@ def train(
 
     The same command again goes on where a killed training stopped.
     """
+    from k4calofast.training import authorship, configuration
+
     found = configuration.read(family, config, assignments or [], families.DEFAULT)
     whose = authorship.given(author, licence, version)
     members = [_member(output, work, number, ensemble) for number in range(ensemble)]

@@ -15,7 +15,7 @@ from k4calofast.cli.completion import detectors
 from k4calofast.exceptions import TrainingError, require
 from k4calofast.output import check_folder
 from k4calofast.progress import shown
-from k4calofast.training import authorship, families
+from k4calofast.training import families
 
 Family = Annotated[
     str | None,
@@ -55,10 +55,10 @@ Author = Annotated[
 ]
 Licence = Annotated[
     str | None,
-    typer.Option(help=f"Licence of the model, for the card; '{authorship.UNSPECIFIED}'."),
+    typer.Option(help="Licence of the model, for the card; 'unspecified' if not given."),
 ]
 Version = Annotated[
-    str | None, typer.Option(help=f"Version of the model, for the card; {authorship.FIRST}.")
+    str | None, typer.Option(help="Version of the model, for the card; 0.1.0 if not given.")
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: CUDA if there is one.")]
 

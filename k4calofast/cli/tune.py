@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from k4calofast.cli import training
-from k4calofast.training import configuration, families
+from k4calofast.training import families
 
 if TYPE_CHECKING:
     import optuna
+    from rich.table import Table
 
 _SHOWN = 10
 """Trials in the table."""
@@ -72,6 +71,8 @@ def tune(
 
     The same command again goes on where a killed one stopped; several at once share the trials.
     """
+    from k4calofast.training import configuration
+
     found = configuration.read(family, config, assignments or [], families.DEFAULT)
     training.require_packages()
     from k4calofast.validation import metrics
@@ -102,11 +103,15 @@ def tune(
     )
     done = tuning.tune(search, out, trials, training.progress, typer.echo, storage, study)
     best = tuning.completed(done)
+    from rich.console import Console
+
     Console().print(_table(best, list(searched), objective))
     typer.echo(f"{out / tuning.BEST}: trial {best[0].number}, {objective} {best[0].value:.4g}")
 
 
 def _table(best: list[optuna.trial.FrozenTrial], names: list[str], objective: str) -> Table:
+    from rich.table import Table
+
     table = Table()
     for title in ("trial", objective, "minutes", *names):
         table.add_column(title)

@@ -254,12 +254,21 @@ class _Log(logging.StreamHandler[Any]):
     A job does not end because nobody listens.
     """
 
+    _ended = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message; a bar on the terminal takes standard output's place for a while."""
+        if not self._ended and sys.stdout is not None:
+            self.stream = sys.stdout
+        super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Go on with standard error."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
-        elif self.stream is not sys.stderr:
+        elif not self._ended:
+            self._ended = True
             streams.leave_stdout()
             # Not by `setStream`, which would write the rest to the old one.
             self.stream = sys.stderr

@@ -6,10 +6,12 @@ A module defines `FAMILY`, and is loaded, torch with it, when its family is aske
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from k4calofast.exceptions import TrainingError
-from k4calofast.training.configuration import Settings
+
+if TYPE_CHECKING:
+    from k4calofast.training.configuration import Settings
 
 _MODULES = {
     "gan": "crystals.families.gan",

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import k4calofast
 from k4calofast.cli import completion
 from k4calofast.cli.commands import app
+from k4calofast.training import authorship
 
 K4CALOFAST = Path(sys.executable).with_name("k4calofast")
 
@@ -52,6 +53,22 @@ def test_every_option_and_argument_says_what_it_is(words):
     for parameter in COMMANDS[words].params:
         assert parameter.help, (words, parameter.name)
         assert len(parameter.help) > 5
+
+
+def test_the_help_says_what_a_card_has_if_nothing_is_given():
+    """The words are written there once more, so that help comes without loading what trains."""
+    said = {one.name: one.help for one in COMMANDS["train",].params}
+    assert f"'{authorship.UNSPECIFIED}' if not given" in said["licence"]
+    assert f"{authorship.FIRST} if not given" in said["version"]
+
+
+def test_help_loads_nothing_heavy():
+    program = "import sys, k4calofast.cli.commands; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert not {"numpy", "pydantic", "yaml", "torch", "uproot"} & set(done.stdout.split())
+    program = "import sys; from k4calofast.steering import command_line; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert not {"numpy", "pydantic", "yaml", "rich", "typer"} & set(done.stdout.split())
 
 
 def test_the_version_the_citation_and_the_module():

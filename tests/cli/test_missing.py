@@ -78,6 +78,25 @@ def test_what_to_install_is_said_before_the_work(
 
 
 @pytest.mark.parametrize(
+    ("module", "start"),
+    [
+        ("pyhepmc", "HepMC::Version 3.02.05\nHepMC::Asciiv3-START_EVENT_LISTING\n"),
+        ("pylhe", '<LesHouchesEvents version="3.0">\n'),
+    ],
+)
+def test_what_reads_generators_events_is_said_before_the_work(
+    k4calofast, monkeypatch, tmp_path, module, start
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    (tmp_path / "events").write_text(start)
+    code, shown = k4calofast("particles", "events", "a.root")
+    assert code == 1
+    said = rf"k4calofast: .* needs {re.escape(install('inputs'))}: there is no {module} here\n"
+    assert re.fullmatch(said, shown), shown
+    assert [file.name for file in tmp_path.iterdir()] == ["events"]
+
+
+@pytest.mark.parametrize(
     ("sentence", "command"),
     [
         (
@@ -101,6 +120,10 @@ def test_what_to_install_is_said_before_the_work(
         ("no such file", ("compare", "nowhere")),
         ("no such file", ("ensemble", "nowhere")),
         ("no such file", ("convert", "nowhere.h5", "a.h5")),
+        ("no such file", ("particles", "nowhere.hepmc", "a.root")),
+        ("no such file", ("display", "nowhere.root")),
+        ("no model 'other' to fetch", ("models", "fetch", "other")),
+        ("no options file 'other.py' is installed", ("options", "copy", "other.py")),
     ],
 )
 def test_what_is_wrong_is_said_before_a_bar(k4calofast, sentence, command):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from k4calofast.properties import CaloFastSimProperties
 from k4calofast.steering import completion
 
 K4RUN = Path(sys.executable).with_name("k4run")
+OPTIONS = Path(__file__).resolve().parents[2] / "options"
 
 
 def k4run(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -88,6 +91,33 @@ def test_version_and_citation(tmp_path):
     done = k4run("--citation", folder=tmp_path)
     assert done.returncode == 0
     assert "@software{k4calofast," in done.stdout
+
+
+def test_messages_stand_above_the_bar_on_a_terminal(tmp_path):
+    sample = str(OPTIONS / "input" / "particles.edm4hep.root")
+    command = [K4RUN, "--embedded", "fastsim.py", "--events-per-chunk", "40"]
+    ours, theirs = pty.openpty()
+    running = subprocess.Popen(
+        [*command, "--IOSvc.Input", sample, sample],
+        cwd=tmp_path,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = ""
+    # Linux says so when the last one who could write has gone.
+    with suppress(OSError):
+        while part := os.read(ours, 1 << 16):
+            shown += part.decode(errors="replace")
+    os.close(ours)
+    assert running.wait() == 0
+    assert "40/200" in shown
+    # The line of the bar is empty before, and there is a new one after the message.
+    before, _, after = shown.partition("k4calofast.events.keys        WARNING events 0 and 100")
+    assert before.endswith("\x1b[2K")
+    assert "/200" in before
+    assert re.match(r"[^\x1b]*\r\nevents ", after)
 
 
 @pytest.mark.parametrize(
