@@ -23,6 +23,7 @@ from k4calofast.display.scene import (
     Scene,
     known_of,
 )
+from k4calofast.documents import one_line
 from k4calofast.engine.outputs import FATE_ENERGIES, FATE_NAMES, FATE_NUMBERS
 from k4calofast.events import typed
 from k4calofast.events.columns import Contributions, Hits, Particles
@@ -199,7 +200,7 @@ def _scene(file: Place, source: _Source, frames: Sequence[Frames]) -> Scene:
         for event, hits in zip(frames, found, strict=True)
     )
     name = file if isinstance(file, str) else file.name
-    return Scene(name, collections, events)
+    return Scene(one_line(name), collections, events)
 
 
 def _hits(frames: Frames, info: CollectionInfo, infos: tuple[CollectionInfo, ...]) -> _Read:
