@@ -23,8 +23,8 @@ def reduce(
     kind: Annotated[
         Reduced,
         typer.Option(
-            help="float16: half the file; int8: faster where matrix products take the time, which "
-            "is not so for hits in layers. To be validated."
+            help="float16: weights stored in half precision, at the same speed; int8: faster where "
+            "matrix products take the time, which is not so for hits in layers. To be validated."
         ),
     ] = Reduced.FLOAT16,
     author: training.Author = None,

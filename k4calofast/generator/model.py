@@ -283,6 +283,7 @@ class _Call:
 
 
 def _session(content: bytes, provider: str, memory_reuse: bool) -> onnxruntime.InferenceSession:
+    # By default, constants are folded: weights that are stored in half precision are wide then.
     options = onnxruntime.SessionOptions()
     # Threads work on blocks of their own: inside a block, the order of sums is fixed.
     options.intra_op_num_threads = 1

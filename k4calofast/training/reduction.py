@@ -2,7 +2,8 @@
 
 float16
     Large weights are stored in half precision and widened when the model is loaded: half the file,
-    the same speed on a CPU. Sums, scales and tables keep their precision.
+    the same speed. What is computed is computed as before. Weights of matrices are rounded, and
+    large tables whose values all keep 11 bits; sums, scales, biases and small tables are not.
 int8
     Matrix products between hidden layers in 8 bits (U8S8), with scales of activations fixed by a
     calibration sample, so that a shower still does not depend on its neighbours. About twice as
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from k4calofast import detector
+from k4calofast.arrays import Floats32
 from k4calofast.exceptions import ModelError
 from k4calofast.generator import Model
 from k4calofast.generator.card import MODEL_FILE, ModelCard, digest, read_card, read_checked
@@ -31,8 +33,19 @@ from k4calofast.training.kinds import Kind
 from k4calofast.training.objectives import measured
 from k4calofast.training.precision import Reduced
 
-_LARGE = 4096
-"""Weights of a tensor from which half precision pays."""
+_MATRIX, _TABLE = 1 << 10, 1 << 16
+"""Values of a matrix and of another tensor from which half precision pays."""
+
+_HALF = np.finfo(np.float16)
+
+_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+"""Operators that add up products with weights, their second input."""
+
+_WORDS = {
+    Reduced.FLOAT16: "weights stored in half precision",
+    Reduced.INT8: "matrix products in int8",
+}
+"""What was done, for cards."""
 
 _SIDE = 100
 """Rows and columns of a matrix from which int8 pays."""
@@ -77,19 +90,19 @@ def reduce(
     card = read_card(folder)
     content = read_checked(folder, card)
     if precision is Reduced.FLOAT16:
-        reduced = _halved(content)
+        reduced = halved(content)
     else:
         blocks = inputs(card, *_read(sample, card))
         reduced = _quantised(content, card, islice(blocks, _BLOCKS))
     training = card.training.model_copy(
         update={
-            "method": f"{card.training.method}; reduced to {precision}",
+            "method": f"{card.training.method}; {_WORDS[precision]}",
             "command": f"{card.training.command} && {command}",
         }
     )
     update = {
         "name": "/".join(output.resolve().parts[-2:]),
-        "description": f"{card.description.rstrip('.')}, in {precision}.",
+        "description": f"{card.description.rstrip('.')}, {_WORDS[precision]}.",
         "file": MODEL_FILE,
         "sha256": digest(reduced),
         "training": training,
@@ -141,16 +154,33 @@ def _read(sample: Path, card: ModelCard) -> tuple[Any, Any]:
     return read_sample(sample, _kind_of(card), Hints())
 
 
-def _halved(content: bytes) -> bytes:
+def halved(content: bytes) -> bytes:
+    """Return a model whose large weights are stored in half precision.
+
+    ONNX Runtime widens them when it loads the model: constants are folded there.
+
+    Parameters
+    ----------
+    content
+        Of its ONNX file.
+
+    Raises
+    ------
+    ModelError
+        If there are none.
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     model = onnx.load_from_string(content)
     graph = model.graph
+    matrices = _matrices(graph)
     casts = []
     for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
         weights = numpy_helper.to_array(tensor)
-        if weights.dtype != np.float32 or weights.size < _LARGE or weights.ndim != 2:
+        if not _fits_half(weights, tensor.name in matrices):
             continue
         name = tensor.name
         half = numpy_helper.from_array(weights.astype(np.float16), f"{name}.half")
@@ -163,6 +193,61 @@ def _halved(content: bytes) -> bytes:
     graph.node.extend(nodes)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
+
+
+def widened(content: bytes) -> bytes:
+    """Return a model with weights in single precision, for tools that look for them."""
+    import onnx
+    from onnx import TensorProto, numpy_helper
+
+    model = onnx.load_from_string(content)
+    graph = model.graph
+    halves = {one.name: one for one in graph.initializer if one.data_type == TensorProto.FLOAT16}
+    casts = [
+        node
+        for node in graph.node
+        if node.op_type == "Cast"
+        and node.attribute[0].i == TensorProto.FLOAT
+        and node.input[0] in halves
+    ]
+    for node in casts:
+        weights = numpy_helper.to_array(halves[node.input[0]]).astype(np.float32)
+        graph.initializer.append(numpy_helper.from_array(weights, node.output[0]))
+        graph.node.remove(node)
+    used = {name for node in graph.node for name in node.input}
+    for name, tensor in halves.items():
+        if name not in used:
+            graph.initializer.remove(tensor)
+    return bytes(model.SerializeToString())
+
+
+def _matrices(graph: Any) -> set[str]:
+    """Names of tensors that products with weights are made of, and of which nothing else is."""
+    used: dict[str, set[bool]] = {}
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            # An identity is another name, which the exporter gives to weights that occur twice.
+            if node.op_type != "Identity":
+                used.setdefault(name, set()).add(node.op_type in _PRODUCTS and place == 1)
+    for node in reversed(graph.node):
+        if node.op_type == "Identity":
+            used.setdefault(node.input[0], set()).update(used.get(node.output[0], {False}))
+    return {name for name, uses in used.items() if uses == {True}}
+
+
+def _fits_half(values: Floats32, matrix: bool) -> bool:
+    """Whether rounding to half precision pays, and does no harm.
+
+    Errors of a matrix add up to what is small against its products if they are small against its
+    largest weight, 2^-11 or less. Of other tensors each value must keep 11 bits: tables have
+    energies that differ by orders of magnitude.
+    """
+    size = np.abs(values[values != 0])
+    if values.size < (_MATRIX if matrix else _TABLE) or size.size == 0:
+        return False
+    if not np.isfinite(values).all() or size.max() > _HALF.max:
+        return False
+    return bool((size.max() if matrix else size.min()) >= _HALF.smallest_normal)
 
 
 def _quantised(content: bytes, card: ModelCard, blocks: Iterator[dict[str, Any]]) -> bytes:
@@ -179,6 +264,7 @@ def _quantised(content: bytes, card: ModelCard, blocks: Iterator[dict[str, Any]]
         def get_next(self) -> dict[str, Any] | None:
             return next(blocks, None)
 
+    content = widened(content)
     graph = onnx.load_from_string(content).graph
     sizes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     hidden = [

@@ -160,8 +160,8 @@ class Report:
     def summary(self) -> dict[str, Any]:
         """Figures for the model card; the same numbers as in `data`."""
         data = self.data()
-        names = ("reference", "showers", "passed", "largest", "auc", "fails", "beyond_gates")
-        return {name: data[name] for name in names}
+        names = ("version", "sha256", "reference", "showers", "passed", "largest", "auc")
+        return {name: data[name] for name in (*names, "fails", "beyond_gates")}
 
     def data(self) -> dict[str, Any]:
         """Return all numbers, for JSON."""

@@ -257,7 +257,8 @@ COMMITTED = {"besiii_emc_barrel/accurate": REPOSITORY / "docs" / "report"} | {
 def test_committed_cards_have_the_numbers_of_the_committed_reports(name):
     card = read_card(find_model(name))
     data = json.loads((COMMITTED[name] / "report.json").read_text())
-    assert data["sha256"] == card.sha256
+    # A model whose weights are only stored in another way keeps the figures of the one before.
+    assert data["sha256"] == card.validation.get("sha256", card.sha256)
     assert card.validation == {key: data[key] for key in card.validation}
     assert {"passed", "largest", "auc"} <= set(card.validation)
     if name.startswith("besiii"):
