@@ -19,6 +19,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "reference",  # in _ext: what is made of the code
+    "reports",  # in _ext: the gallery
 ]
 exclude_patterns = ["_ext"]
 

@@ -111,6 +111,7 @@ CLONE = {"README.md": ("options", "docs"), "key4hep.md": ("options",)}
 
 GIVEN: dict[str, dict[str, int | str]] = {
     "README.md": {"mine.edm4hep.root": "particles"},
+    "tutorial.md": {"mine.edm4hep.root": "particles"},
     "active_learning.md": {"train.h5": 1, "choose.h5": 2, "models/mine/flow": "flow"},
     "inputs.md": {"events.hepmc3": "hepmc"},
     "models.md": {"models/mine/flow": "flow"},

@@ -1,0 +1,111 @@
+"""The gallery of reports: a table, pictures and pages, of each `report.json` that is here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+DOCS = Path(__file__).parents[1]
+_MARK = "<!-- made of the reports -->"
+_KINDS = {22: "photon", 11: "electron", -11: "positron"}
+_COLOURS = {22: "tab:blue", 11: "tab:red", -11: "tab:green"}
+
+
+def _folders() -> list[str]:
+    """Folders of reports, below that of the docs; the best model of each detector first."""
+    files = [DOCS / "report" / "report.json", *DOCS.glob("[lr]*/*/report.json")]
+    return sorted((str(file.parent.relative_to(DOCS)) for file in files), key=_order)
+
+
+def _read(folder: str) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((DOCS / folder / "report.json").read_text())
+    return report
+
+
+def _order(folder: str) -> tuple[str, float]:
+    report = _read(folder)
+    area: float = report["overview"]["generator"]["auc"]["observables"]["value"]
+    return report["detector"], area
+
+
+def _page(report: dict[str, Any]) -> Iterator[str]:
+    yield "```{toctree}\n:hidden:\n:maxdepth: 1"
+    for folder, one in report.items():
+        yield f"{one['model']} <{folder}/report>"
+    yield "```\n"
+    yield "| model | area | gates failed | report |"
+    yield "|---|---|---|---|"
+    for folder, one in report.items():
+        made = one["overview"]["generator"]
+        area = made["auc"]["observables"]
+        links = f"[figures]({folder}/report.md)"
+        if (DOCS / folder / "index.html").exists():
+            links += f' and <a href="{folder}/index.html">pictures</a>'
+        figure = f"{area['value']:.3f} ± {area['error']:.3f}"
+        failed = f"{made['failed']} of {made['checks']}"
+        yield f"| `{one['model']}` | {figure} | {failed} | {links} |"
+    yield "\n## Mean energies beside Geant4\n"
+    yield '<div class="gallery">'
+    for folder, one in report.items():
+        alt = f"Mean energy of {one['model']} over Geant4's, less one, against momentum"
+        yield f'<a href="{folder}/report.html"><img src="{_picture(folder)}" alt="{alt}"></a>'
+    yield "</div>"
+
+
+def _picture(folder: str) -> str:
+    return f"_images/report_{folder.replace('/', '_')}.svg"
+
+
+def fill(_app: Sphinx, page: str, source: list[str]) -> None:
+    """Put the gallery where its page asks for it."""
+    if page == "reports":
+        found = {folder: _read(folder) for folder in _folders()}
+        source[0] = source[0].replace(_MARK, "\n".join(_page(found)))
+
+
+def draw(report: dict[str, Any], file: Path) -> None:
+    """Draw differences of mean energies, with their errors and the gate."""
+    from k4calofast.pictures import styled
+
+    with styled(hashsalt="report") as (plt, _):
+        figure, axes = plt.subplots(figsize=(3.6, 2.4))
+        for pdg, name in _KINDS.items():
+            rows = [row for row in report["rows"] if row["pdg"] == pdg]
+            if rows:
+                x = [row["momentum"] for row in rows]
+                y = [100 * row["mean"]["value"] for row in rows]
+                errors = [100 * row["mean"]["error"] for row in rows]
+                axes.errorbar(x, y, errors, fmt="o", ms=3, lw=1, color=_COLOURS[pdg], label=name)
+        gate = 100 * report["gates"]["mean"]
+        axes.axhspan(-gate, gate, color="0.9", zorder=0)
+        axes.set_xscale("log")
+        axes.set_xlabel("momentum [GeV]")
+        axes.set_ylabel("mean energy, difference [%]")
+        axes.set_title(report["model"], fontsize=9)
+        axes.legend(fontsize=6, frameon=False)
+        figure.savefig(file, metadata={"Date": None})
+        plt.close(figure)
+
+
+def finish(app: Sphinx, failure: Exception | None) -> None:
+    """Put pictures and pages beside the site's own."""
+    if failure is not None or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    (out / "_images").mkdir(exist_ok=True)
+    for folder in _folders():
+        draw(_read(folder), out / _picture(folder))
+        if (page := DOCS / folder / "index.html").exists():
+            shutil.copy(page, out / folder / "index.html")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.connect("source-read", fill)
+    app.connect("build-finished", finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
