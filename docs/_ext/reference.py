@@ -33,6 +33,7 @@ _PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_tex
 HOME = _PROJECT["urls"]["Source"]
 """Where files of the repository are shown."""
 
+_UNDERLINE = re.compile(r"-{4,}$")
 _MARK = re.compile(r"<!-- made of the code: (\w+) -->")
 
 COMPONENTS_OF_JOBS = (
@@ -46,6 +47,7 @@ COMPONENTS_OF_JOBS = (
 """Those with properties, in the order of the page."""
 
 MODULES = {
+    "From Python": ["notebook"],
     "Detectors": ["detector"],
     "Particles on their way": ["events.columns", "incidence.fate"],
     "Generators": ["generator", "generator.sets"],
@@ -287,19 +289,25 @@ def _target(page: str, link: str) -> str:
     return f"{HOME}/blob/main/{path.removeprefix('../')}" if path.startswith("../") else link
 
 
-def plainly(
-    _app: Sphinx, what: str, _name: str, _obj: Any, _options: Any, lines: list[str]
-) -> None:
+_OF_ATTRIBUTES: dict[str, list[str]] = {}
+
+
+def plainly(_app: Sphinx, what: str, name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
     """Docstrings are English with code in backticks: a star or a bar in them is one."""
-    # Of an attribute, napoleon takes what is before a colon in the first line for a type.
-    first = [""] if what in ("attribute", "data", "property") else []
-    lines[:] = first + ["`".join(_escaped(line)) for line in lines]
+    lines[:] = ["`".join(_escaped(line)) for line in lines]
+    if what in ("attribute", "data", "property") and not any(map(_UNDERLINE.match, lines)):
+        _OF_ATTRIBUTES[name] = list(lines)
+
+
+def unread(_app: Sphinx, _what: str, name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
+    """Undo what napoleon does to attributes: it takes what is before a colon for a type."""
+    lines[:] = _OF_ATTRIBUTES.pop(name, lines)
 
 
 def unexplained(
     _app: Sphinx, _what: str, _name: str, obj: Any, _skip: bool, _options: Any
 ) -> bool | None:
-    """Fields of named tuples are told in their class's docstring."""
+    """Leave out fields of named tuples, which their class's docstring tells of."""
     return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field") else None
 
 
@@ -320,6 +328,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.connect("source-read", fill)
     app.connect("autodoc-process-docstring", plainly, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", unread, priority=600)  # behind napoleon
     app.connect("autodoc-skip-member", unexplained)
     app.connect("env-get-outdated", always)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -84,10 +84,12 @@ def draw(report: dict[str, Any], file: Path) -> None:
         gate = 100 * report["gates"]["mean"]
         axes.axhspan(-gate, gate, color="0.9", zorder=0)
         axes.set_xscale("log")
-        axes.set_xlabel("momentum [GeV]")
-        axes.set_ylabel("mean energy, difference [%]")
-        axes.set_title(report["model"], fontsize=9)
-        axes.legend(fontsize=6, frameon=False)
+        axes.set_xlabel("momentum [GeV]", fontsize=8)
+        axes.set_ylabel("difference of mean energies [%]", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.set_title(report["model"], fontsize=8)
+        axes.legend(fontsize=7, frameon=False, ncols=3, loc="upper center")
+        axes.margins(y=0.25)
         figure.savefig(file, metadata={"Date": None})
         plt.close(figure)
 

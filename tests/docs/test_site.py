@@ -1,11 +1,123 @@
-"""The site is built without warnings, and its pages are complete."""
+"""The site is complete, and a browser without network shows it on wide and on narrow screens."""
 
 from __future__ import annotations
 
+import re
+import shutil
+from collections.abc import Iterator
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from k4calofast.cli.commands import app
+from k4calofast.generator.card import ModelCard
 from k4calofast.properties import CaloFastSimProperties
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SEEN = {
+    "index": "MCParticles in, calorimeter hits out",
+    "reports": "besiii_emc_barrel/accurate",
+    "comparison": "Generators side by side",
+    "reference/properties": "CaloFastSim",
+    "reference/commands": "k4calofast validate",
+    "reference/api": "k4calofast.notebook",
+    "notebooks/first_shower": "simulate",
+}
+"""Pages that a browser opens, and something that each of them says."""
+
+
+class _Page(HTMLParser):
+    """Where a page leads, and what can be led to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, _tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        for name, value in attributes:
+            if name in ("href", "src") and value:
+                self.links.append(value)
+            elif name == "id" and value:
+                self.anchors.add(value)
+
+
+def _text(page: Path) -> str:
+    return unescape(re.sub(r"<[^>]*>", "", page.read_text()))
 
 
 def test_reference_is_made_of_the_code(site):
-    page = (site / "reference" / "properties.html").read_text()
-    for name in CaloFastSimProperties.model_fields:
-        assert f">{name}<" in page
+    properties = _text(site / "reference" / "properties.html")
+    for field in CaloFastSimProperties.model_fields.values():
+        assert field.description is None or field.description in properties
+    cards = (site / "reference" / "cards.html").read_text()
+    assert [name for name in ModelCard.model_fields if f">{name}<" not in cards] == []
+    commands = _text(site / "reference" / "commands.html")
+    for command in app.registered_commands:
+        assert f"k4calofast {command.name or command.callback.__name__}" in commands
+    assert "usage: k4run" in commands
+
+
+def test_environment_variables_are_those_of_the_code():
+    code = "".join(file.read_text() for file in (REPOSITORY / "k4calofast").rglob("*.py"))
+    page = (REPOSITORY / "docs" / "reference" / "environment.md").read_text()
+    ours = re.compile(r"K4CALOFAST_[A-Z_]+")
+    assert set(ours.findall(page)) == set(ours.findall(code))
+
+
+def test_all_links_of_the_site_lead_somewhere(site):
+    pages = {page: _Page(page.read_text()) for page in site.rglob("*.html")}
+    broken = []
+    for page, content in pages.items():
+        for link in content.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            known = parts.fragment in pages[target].anchors if target in pages else True
+            if not target.exists() or (parts.fragment and not known):
+                broken.append(f"{page.relative_to(site)}: {link}")
+    assert broken == []
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """A Chromium without a window."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium is here")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_a_browser_shows_pages_without_errors(site, browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    said: list[str] = []
+    page.on("console", lambda one: said.append(one.text) if one.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda one: said.extend([one.url] if one.url.startswith("http") else []))
+    for name, words in SEEN.items():
+        page.goto((site / f"{name}.html").as_uri())
+        assert words in page.inner_text("article")
+        # What is wide scrolls by itself.
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        cut = "[...document.images].filter(one => one.complete && !one.naturalWidth).length"
+        assert page.evaluate(cut) == 0, name
+    assert said == []
+    page.close()
+
+
+def test_search_finds_a_property_without_a_server(site, browser):
+    page = browser.new_page()
+    page.goto((site / "search.html").as_uri() + "?q=HitThreshold")
+    found = page.locator("#search-results a", has_text="Properties")
+    found.first.wait_for(timeout=20_000)
+    page.close()
