@@ -93,6 +93,7 @@ CHANGES = (
     Change(r"(k4calofast train .*--config.*)", "ten minutes", rf"\1{_GAN}"),
     Change(r"(k4calofast train (?!.*(?:--family|--config)).*)", "an hour", rf"\1{_FLOW}"),
     Change(r"(k4calofast refine .*)", "minutes", rf"\1{_CLASSIFIER}"),
+    Change(r"(k4calofast display --model .*)", "a minute for 500 showers", r"\1 -n 40"),
     Change(r"--trials \d+", "so many trainings", "--trials 2"),
     Change(r"--ensemble 5", "five trainings", "--ensemble 2"),
     Change(r"for k in 1 2 3 4 5", "five trainings", "for k in 1 2"),
@@ -187,7 +188,7 @@ def _small(line: str) -> str:
 
 
 def test_all_blocks_say_what_they_are():
-    languages = {"sh", "python", "yaml", "text", "", "{toctree}"}
+    languages = {"sh", "python", "yaml", "text", "", "{toctree}", "{image}"}
     assert [str(block) for block in BLOCKS if block.language not in languages] == []
 
 

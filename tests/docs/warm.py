@@ -30,6 +30,7 @@ LOADED = (
     "onnx",
     "onnxruntime",
     "optuna",
+    "plotly.graph_objects",
     "sklearn.ensemble",
     "torch",
     "uproot",
