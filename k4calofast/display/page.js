@@ -290,7 +290,7 @@
     }
     return {
       type: "scatter3d", mode: "lines", name: "edges", x, y, z, hoverinfo: "skip",
-      line: { color: "rgba(80, 30, 0, 0.35)", width: 1.2 }, showlegend: false,
+      line: { color: "rgba(31, 35, 40, 0.3)", width: 1.2 }, showlegend: false,
       visible: rows.length > 0,
     };
   };
