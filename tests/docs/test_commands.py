@@ -162,7 +162,7 @@ class Block(NamedTuple):
 def _blocks(page: str) -> list[Block]:
     tokens = MarkdownIt().parse(PAGES[page])
     return [
-        Block(page, token.map[0] + 1, token.info.strip(), token.content)
+        Block(page, token.map[0] + 1, token.info.strip().partition(" ")[0], token.content)
         for token in tokens
         if token.type == "fence"
     ]
