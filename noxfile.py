@@ -30,7 +30,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run all tests with the newest releases of what is needed; `-- tests/hits` runs some."""
-    session.install(".[test]")
+    session.install("-e", ".[test]")
     _pytest(session)
 
 
@@ -44,7 +44,7 @@ def lowest(session: nox.Session) -> None:
         "install",
         "--resolution=lowest-direct",
         f"--python={session.virtualenv.location}/bin/python",
-        ".[test]",
+        "--editable=.[test]",
     )
     # Old releases use what newer ones below them deprecate.
     _pytest(session, "-Wdefault::DeprecationWarning", "-Wdefault::PendingDeprecationWarning")

@@ -33,7 +33,7 @@ class K4calofast(CMakePackage, Key4hepPackage):
     with default_args(type="run"):
         depends_on("py-awkward@2.8:")
         depends_on("py-fsspec@2024.2:")
-        depends_on("py-matplotlib@3.9:")
+        depends_on("py-matplotlib@3.9.4:")
         depends_on("py-mplhep@0.4:")
         depends_on("py-numpy@2.0:")
         depends_on("py-onnxruntime@1.20:")
@@ -45,7 +45,7 @@ class K4calofast(CMakePackage, Key4hepPackage):
         depends_on("py-pydantic@2.9:")
         depends_on("py-pyyaml@6.0:")
         depends_on("py-rich@13.9:")
-        depends_on("py-typer@0.15:")
+        depends_on("py-typer@0.26:")
         depends_on("py-uproot@5.7.7:5.7")
         depends_on("py-vector@1.5:")
         depends_on("py-xxhash@3.0:")
