@@ -137,7 +137,7 @@ def _value(schema: dict[str, Any]) -> str:
     kind = schema.get("type", "anything")
     if kind == "array":
         low, high = schema.get("minItems", 0), schema.get("maxItems")
-        many = f"{low} " if low == high else "at least one " if low else ""
+        many = "one " if low == high == 1 else f"{low} " if low == high else "at least one " if low else ""
         many = "none or one " if (low, high) == (0, 1) else many
         return f"list of {many}{_value(schema.get('items', {}))}"
     if kind == "object" and "additionalProperties" in schema:
@@ -182,6 +182,8 @@ def _attributes(docstring: str) -> Iterator[tuple[str, str]]:
 
 
 def _code(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_code, value)) or "none"
     return f"`{value!r}`" if not isinstance(value, str) else f"`{value}`" if value else "empty"
 
 
