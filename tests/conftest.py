@@ -163,9 +163,12 @@ def edm4hep_file():
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A browser without a window; skips the test where there is none."""
+    """A browser without a window; skips the test where there is none.
+
+    Not for longer than a module: playwright has an event loop, beside which no other can be run.
+    """
     playwright = pytest.importorskip("playwright.sync_api")
     found = shutil.which("chromium") or shutil.which("google-chrome")
     if found is None:
