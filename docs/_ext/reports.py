@@ -50,6 +50,7 @@ def _page(report: dict[str, Any]) -> Iterator[str]:
         failed = f"{made['failed']} of {made['checks']}"
         yield f"| `{one['model']}` | {figure} | {failed} | {links} |"
     yield "\n## Mean energies beside Geant4\n"
+    yield "Grey is what the gate allows; bars are statistical errors of both samples.\n"
     yield '<div class="gallery">'
     for folder, one in report.items():
         alt = f"Mean energy of {one['model']} over Geant4's, less one, against momentum"
