@@ -1,4 +1,8 @@
-"""The site is complete, and a browser without network shows it on wide and on narrow screens."""
+"""The site is complete, and a browser without network shows it on wide and on narrow screens.
+
+Notebooks are in the repository as they were written, and on the site as they were executed. All
+that looks at the site is in this file: processes of `pytest --dist loadfile` build it once.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,14 @@ SEEN = {
     "notebooks/first_shower": "simulate",
 }
 """Pages that a browser opens, and something that each of them says."""
+
+NOTEBOOKS = REPOSITORY / "docs" / "notebooks"
+SAID = {
+    "first_shower": ("200 showered", "NotSimulatedWarning: 1 of 3 particles", "OTHER_KIND"),
+    "two_generators": ("accurate", "response", "crystals above 1 MeV"),
+    "train_your_own": ("600 showers", "library of frozen showers"),
+}
+"""What the cells of each print."""
 
 
 class _Page(HTMLParser):
@@ -82,6 +94,30 @@ def test_all_links_of_the_site_lead_somewhere(site):
             if not target.exists() or (parts.fragment and not known):
                 broken.append(f"{page.relative_to(site)}: {link}")
     assert broken == []
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_notebooks_are_plain(name):
+    nbformat = pytest.importorskip("nbformat")
+    book = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    nbformat.validate(book)
+    assert book.metadata.kernelspec.name == "python3"
+    assert len({cell.id for cell in book.cells}) == len(book.cells)
+    assert all(not cell.get("outputs") for cell in book.cells)
+    assert all(cell.get("execution_count") is None for cell in book.cells)
+
+
+def test_all_notebooks_are_here():
+    assert {file.stem for file in NOTEBOOKS.glob("*.ipynb")} == {*SAID}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_the_site_shows_what_notebooks_do(site, name):
+    page = (site / "notebooks" / f"{name}.html").read_text()
+    for words in SAID[name]:
+        assert words in page
+    assert "cell_output" in page
+    assert 'src="../_images/' in page
 
 
 @pytest.fixture(scope="module")
