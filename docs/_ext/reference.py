@@ -137,8 +137,8 @@ def _value(schema: dict[str, Any]) -> str:
     kind = schema.get("type", "anything")
     if kind == "array":
         low, high = schema.get("minItems", 0), schema.get("maxItems")
-        many = "one " if low == high == 1 else f"{low} " if low == high else "at least one " if low else ""
-        many = "none or one " if (low, high) == (0, 1) else many
+        many = f"{low} " if low == high else "at least one " if low else ""
+        many = {(1, 1): "one ", (0, 1): "none or one "}.get((low, high), many)
         return f"list of {many}{_value(schema.get('items', {}))}"
     if kind == "object" and "additionalProperties" in schema:
         inner = schema["additionalProperties"]
