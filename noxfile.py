@@ -52,9 +52,10 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site in `site/`."""
-    session.install(".[docs]")
-    session.run("sphinx-build", "-W", "--keep-going", "docs", "site")
+    """Build the site in `site/`, with what the notebooks print."""
+    session.install(".[docs,fullsim,inputs,notebook]")
+    executed = ("-D", "nb_execution_mode=force")
+    session.run("sphinx-build", "-W", "--keep-going", *executed, "docs", "site")
 
 
 @nox.session(venv_backend="none")

@@ -15,7 +15,7 @@ _DECADES = 5.5
 _SIZE = (16.0, 7.5)
 
 
-def draw(plt: Any, mplhep: Any, shower: MeanShower) -> Any:
+def draw(plt: Any, shower: MeanShower) -> Any:
     """Draw the mean energy of each crystal, and the spectrum of all showers."""
     from matplotlib.colors import LogNorm
 
@@ -35,5 +35,5 @@ def draw(plt: Any, mplhep: Any, shower: MeanShower) -> Any:
     left.set_ylabel("rings in theta from it")
     left.set_title("mean energy of each crystal")
     figure.colorbar(drawn, ax=left, label="MeV", pad=0.02)
-    spectrum(mplhep, right, shower)
+    spectrum(right, shower)
     return figure

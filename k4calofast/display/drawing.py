@@ -48,15 +48,15 @@ def saved(plt: Any, figure: Any, form: str) -> bytes:
     return content
 
 
-def spectrum(mplhep: Any, panel: Any, shower: MeanShower) -> None:
+def spectrum(panel: Any, shower: MeanShower) -> None:
     """Draw the spectrum of deposited over incident energy."""
     share = 100 * shower.deposited / shower.momentum
     low, high = np.quantile(share, [0.005, 1.0])
     bins = int(np.clip(np.sqrt(len(share)), 5, _BINS))
     edges = np.linspace(low, high + 0.02 * max(high - low, 1e-6), bins + 1)
     counts, _ = np.histogram(share, edges)
-    mplhep.histplot(counts, edges, ax=panel, color="#0969da", histtype="fill", alpha=0.25)
-    mplhep.histplot(counts, edges, ax=panel, color="#0969da", yerr=False, linewidth=2)
+    panel.stairs(counts, edges, color="#0969da", fill=True, alpha=0.25)
+    panel.stairs(counts, edges, color="#0969da", linewidth=2)
     panel.set_xlabel("deposited energy / momentum [%]")
     panel.set_ylabel("showers")
     panel.set_title(f"mean {share.mean():.4g} %, spread {share.std():.3g} %")

@@ -11,7 +11,7 @@ from k4calofast.display.showers import MeanShower
 class Kind(Protocol):
     """Pictures of the showers of one kind."""
 
-    def draw(self, plt: Any, mplhep: Any, shower: MeanShower, /) -> Any:
+    def draw(self, plt: Any, shower: MeanShower, /) -> Any:
         """Return a figure of mean showers."""
 
 

@@ -18,7 +18,7 @@ _CELLS = 15
 """Columns and rows of cells in the images."""
 
 
-def draw(plt: Any, mplhep: Any, shower: MeanShower) -> Any:
+def draw(plt: Any, shower: MeanShower) -> Any:
     """Draw the mean energy by layer, images of some layers, and the spectrum of all showers."""
     from matplotlib.colors import LogNorm
 
@@ -32,7 +32,7 @@ def draw(plt: Any, mplhep: Any, shower: MeanShower) -> Any:
     profile.set_ylabel("mean energy [MeV]")
     profile.set_xlim(-0.5, layers - 0.5)
     profile.set_ylim(bottom=0)
-    spectrum(mplhep, below, shower)
+    spectrum(below, shower)
 
     panels = right.subplots(_ROWS, _COLUMNS, sharex=True, sharey=True)
     cut = max((size - _CELLS) // 2, 0)

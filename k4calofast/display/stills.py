@@ -229,7 +229,7 @@ def _entry(pdg: int, particles: list[Particle]) -> str:
 
 def shower_still(shower: MeanShower, form: str) -> bytes:
     """Draw mean showers; the form and the file are as in `event_still`."""
-    with styled(hashsalt="k4calofast", fonttype="none") as (plt, mplhep), plt.rc_context(LETTERS):
-        figure = kinds.find(shower.calorimeter.kind).draw(plt, mplhep, shower)
+    with styled(hashsalt="k4calofast", fonttype="none") as (plt, _), plt.rc_context(LETTERS):
+        figure = kinds.find(shower.calorimeter.kind).draw(plt, shower)
         figure.suptitle(title(shower))
         return saved(plt, figure, form)
