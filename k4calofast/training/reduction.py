@@ -89,10 +89,11 @@ def reduce(
     """
     card = read_card(folder)
     content = read_checked(folder, card)
+    showers = _read(sample, card)
     if precision is Reduced.FLOAT16:
         reduced = halved(content)
     else:
-        blocks = inputs(card, *_read(sample, card))
+        blocks = inputs(card, *showers)
         reduced = _quantised(content, card, islice(blocks, _BLOCKS))
     training = card.training.model_copy(
         update={

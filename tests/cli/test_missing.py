@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import io
 import re
-import signal
 import sys
 import tomllib
 from pathlib import Path
@@ -33,7 +32,6 @@ def k4calofast(tmp_path, monkeypatch):
     """Run the command in an empty folder; return its exit code and what a terminal shows."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(streams, "prepare", lambda: None)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*words: object) -> tuple[int | str | None, str]:
         terminal = Terminal()
@@ -43,9 +41,7 @@ def k4calofast(tmp_path, monkeypatch):
             cli.main()
         return ended.value.code, terminal.getvalue()
 
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return run
 
 
 @pytest.mark.parametrize(

@@ -17,16 +17,6 @@ K4CALOFAST = Path(sys.executable).with_name("k4calofast")
 GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
 
 
-@pytest.fixture
-def handlers():
-    """Put the handlers of this process back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_is_an_exception_until_the_work_is_over(number, code):
     with pytest.raises(Stopped, match=number.name) as stopped, stopped_by_signals():
@@ -43,7 +33,6 @@ def turned_into_another() -> None:
         raise ImportError("initialization failed") from None
 
 
-@pytest.mark.usefixtures("handlers")
 def test_an_error_that_somebody_made_of_a_signal_is_still_the_signal():
     with pytest.raises(Stopped, match="SIGINT"), stopped_by_signals():
         turned_into_another()
@@ -51,7 +40,6 @@ def test_an_error_that_somebody_made_of_a_signal_is_still_the_signal():
         raise ImportError
 
 
-@pytest.mark.usefixtures("handlers")
 def test_a_signal_that_a_process_was_told_to_ignore_stays_ignored():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with stopped_by_signals():
