@@ -21,8 +21,32 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def flush() -> None:
+    """Print what waits to be printed; call it last.
+
+    Raises
+    ------
+    OSError
+        If standard output does not take it. What standard error does not take is no error: nobody
+        listens.
+    """
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    finally:
+        try:
+            if sys.stderr is not None:
+                sys.stderr.flush()
+        except OSError:
+            _leave(2)
+
+
 def leave_stdout() -> None:
     """Let Python throw away what it could not print: it would try again at its end."""
+    _leave(1)
+
+
+def _leave(number: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    os.dup2(nowhere, number)
     os.close(nowhere)

@@ -6,6 +6,8 @@ import os
 
 # Each process of `pytest -n` has a core to itself.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What tests start prints as a user's command does: standard streams keep what they could not print.
+os.environ.pop("PYTHONUNBUFFERED", None)
 
 import shutil
 import signal

@@ -25,8 +25,7 @@ def main() -> None:
                 app()
             finally:
                 # What cannot be printed is known here, not when Python has ended.
-                if sys.stdout is not None:
-                    sys.stdout.flush()
+                streams.flush()
     except K4CaloFastError as error:
         _fail(str(error), 1)
     except Stopped as stopped:

@@ -46,8 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 job.run()
             finally:
                 # What cannot be printed is known here, not when Python has ended.
-                if sys.stdout is not None:
-                    sys.stdout.flush()
+                streams.flush()
     except K4CaloFastError as error:
         sys.exit(f"k4run: {error}")
     except Stopped as stopped:
