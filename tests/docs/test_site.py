@@ -7,8 +7,6 @@ that looks at the site is in this file: processes of `pytest --dist loadfile` bu
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -120,22 +118,9 @@ def test_the_site_shows_what_notebooks_do(site, name):
     assert 'src="../_images/' in page
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    """A Chromium without a window."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium is here")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.mark.parametrize("width", [1400, 390])
-def test_a_browser_shows_pages_without_errors(site, browser, width):
-    page = browser.new_page(viewport={"width": width, "height": 800})
+def test_a_browser_shows_pages_without_errors(site, chromium, width):
+    page = chromium.new_page(viewport={"width": width, "height": 800})
     said: list[str] = []
     page.on("console", lambda one: said.append(one.text) if one.type == "error" else None)
     page.on("pageerror", lambda error: said.append(str(error)))
@@ -151,8 +136,8 @@ def test_a_browser_shows_pages_without_errors(site, browser, width):
     page.close()
 
 
-def test_search_finds_a_property_without_a_server(site, browser):
-    page = browser.new_page()
+def test_search_finds_a_property_without_a_server(site, chromium):
+    page = chromium.new_page()
     page.goto((site / "search.html").as_uri() + "?q=HitThreshold")
     found = page.locator("#search-results a", has_text="Properties")
     found.first.wait_for(timeout=20_000)
