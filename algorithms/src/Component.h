@@ -348,9 +348,12 @@ private:
   template <std::size_t I>
   void checkInput() {
     // Handles hold the types of the signature, less the event context.
-    const std::string location = this->inputLocations(I).front();
-    const std::string property = this->name() + "." + Properties::inputs()[I].name;
-    const std::string wanted = inputTypes()[I];
+    for (const auto& location : this->inputLocations(I)) {
+      checkInput(location, this->name() + "." + Properties::inputs()[I].name, inputTypes()[I]);
+    }
+  }
+
+  void checkInput(const std::string& location, const std::string& property, const std::string& wanted) {
     DataObject* object = nullptr;
     if (this->evtSvc()->retrieveObject("/Event/" + location, object).isFailure() || !object) {
       const bool isHeader = wanted == edm4hep::EventHeaderCollection::typeName;
@@ -386,7 +389,18 @@ private:
 
   template <typename... In>
   static std::array<std::string, sizeof...(In)> typesOf(std::tuple<In...>*) {
-    return {std::string(In::typeName)...};
+    return {typeOf(static_cast<In*>(nullptr))...};
+  }
+
+  template <typename Collection>
+  static std::string typeOf(Collection*) {
+    return std::string(Collection::typeName);
+  }
+
+  /// Where there may be any number of collections.
+  template <typename Collection>
+  static std::string typeOf(std::vector<const Collection*>*) {
+    return std::string(Collection::typeName);
   }
 
   template <typename>

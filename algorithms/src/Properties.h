@@ -158,12 +158,12 @@ struct CaloHitMergerProperties {
   Gaudi::Property<std::string> Overlap;
 };
 
-/// CalorimeterHits as measured from simulated ones; the defaults are BESIII-like.
+/// CalorimeterHits as measured from simulated ones; the defaults are BESIII's.
 struct CaloDigitiserProperties {
   static std::array<CollectionProperty, 2> inputs() {
     return {
         CollectionProperty{"InputHits", {"EMCBarrelCollection"},
-                           "SimCalorimeterHits to digitise"},
+                           "SimCalorimeterHits to digitise, in any number of collections"},
         CollectionProperty{"InputEventHeader", {"EventHeader"},
                            "EventHeader with the numbers that seed the noise"},
     };
@@ -172,47 +172,75 @@ struct CaloDigitiserProperties {
   static std::array<CollectionProperty, 2> outputs() {
     return {
         CollectionProperty{"OutputHits", {"EMCBarrelDigis"},
-                           "CalorimeterHits to write"},
+                           "CalorimeterHits to write, a collection for each of InputHits"},
         CollectionProperty{"OutputLinks", {"EMCBarrelDigiLinks"},
-                           "links from them to the simulated hits"},
+                           "links from them to the simulated hits, a collection for each of InputHits; hits of noise alone have none"},
     };
   }
 
   template <typename Owner>
   explicit CaloDigitiserProperties(Owner* owner)
-      : LightYield{owner, "LightYield", 5000.0,
+      : Detectors{owner, "Detectors", {"BESIII_EMC_barrel"},
+        "calorimeters that have the cells, one for each of InputHits, by name or file; if empty, only cells with a deposit are known: without one there is no noise, and nothing can be said of single cells"},
+        EmptyCells{owner, "EmptyCells", true,
+        "whether cells without a deposit have noise, too; not without Detectors"},
+        LightYield{owner, "LightYield", 5000.0,
         "photoelectrons per MeV; 0 for no fluctuation of the light"},
-        Noise{owner, "Noise", 0.2,
-        "electronic noise of a cell in MeV"},
+        Noise{owner, "Noise", 0.255,
+        "electronic noise of a cell in MeV, standard deviation"},
+        NoiseMean{owner, "NoiseMean", 0.045,
+        "mean of the noise in MeV in cells without a deposit, where a search for the peak of a pulse finds the largest of several samples"},
         Uniformity{owner, "Uniformity", 0.01,
-        "error of a cell's calibration, as a fraction of its energy"},
+        "spread of a cell's response from hit to hit, as a fraction of its energy: light is not collected alike from all depths of a crystal, and hits do not tell depths"},
         Threshold{owner, "Threshold", 0.5,
         "smallest signal that is read out, in MeV before calibration"},
+        TimeResolution{owner, "TimeResolution", 15.0,
+        "error of a hit's time in ns, standard deviation"},
+        NoiseTimes{owner, "NoiseTimes", {-1000.0, 2000.0},
+        "earliest and latest time in ns of hits of noise alone, which are uniform in between"},
         RepeatedKeys{owner, "RepeatedKeys", "warn",
-        "what to do when events with hits share run and event number, and so their noise: warn, take an event's place in the job for its number, or stop the job"},
+        "what to do when events share run and event number, and so their noise: warn, take an event's place in the job for its number, or stop the job"},
         Calibration{owner, "Calibration", 1.0,
-        "factor from signal to energy"},
+        "factor from signal to energy, of all cells"},
+        CalibrationFile{owner, "CalibrationFile", "",
+        "CSV, YAML or JSON with single cells' response, constant and whether they are dead; see docs/electronics.md"},
+        DeadCells{owner, "DeadCells", {},
+        "cells that measure nothing: cell IDs, or values of the fields of the encoding, as 'part=1,theta=20,phi=7'; without phi, all of the ring"},
         Seed{owner, "Seed", 1,
         "seed of the errors, used with run, event and cell; with UniqueIDGenSvc in the job, that service seeds each event instead"} {}
 
   /// Calls `visit` with the name and value of each property that names no collection.
   template <typename Visitor>
   void each(Visitor&& visit) const {
+    visit("Detectors", Detectors.value());
+    visit("EmptyCells", EmptyCells.value());
     visit("LightYield", LightYield.value());
     visit("Noise", Noise.value());
+    visit("NoiseMean", NoiseMean.value());
     visit("Uniformity", Uniformity.value());
     visit("Threshold", Threshold.value());
+    visit("TimeResolution", TimeResolution.value());
+    visit("NoiseTimes", NoiseTimes.value());
     visit("RepeatedKeys", RepeatedKeys.value());
     visit("Calibration", Calibration.value());
+    visit("CalibrationFile", CalibrationFile.value());
+    visit("DeadCells", DeadCells.value());
     visit("Seed", Seed.value());
   }
 
+  Gaudi::Property<std::vector<std::string>> Detectors;
+  Gaudi::Property<bool> EmptyCells;
   Gaudi::Property<double> LightYield;
   Gaudi::Property<double> Noise;
+  Gaudi::Property<double> NoiseMean;
   Gaudi::Property<double> Uniformity;
   Gaudi::Property<double> Threshold;
+  Gaudi::Property<double> TimeResolution;
+  Gaudi::Property<std::vector<double>> NoiseTimes;
   Gaudi::Property<std::string> RepeatedKeys;
   Gaudi::Property<double> Calibration;
+  Gaudi::Property<std::string> CalibrationFile;
+  Gaudi::Property<std::vector<std::string>> DeadCells;
   Gaudi::Property<std::uint64_t> Seed;
 };
 

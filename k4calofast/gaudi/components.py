@@ -239,7 +239,8 @@ def _known(ours: Indices, hits: Hits, contributions: Contributions) -> tuple[Hit
 class CaloDigitiser(Component):
     """`k4calofast.hits.digitisation`, event by event.
 
-    Takes ``header``, ``number``, ``sim`` hits and perhaps ``seed``; returns ``digits``.
+    Takes ``header``, ``number``, hits of ``sim0`` and so on, and perhaps ``seed``; returns
+    ``digits0`` and so on.
     """
 
     def __init__(self, properties: CaloDigitiserProperties) -> None:
@@ -251,11 +252,14 @@ class CaloDigitiser(Component):
 
     def execute(self, buffers: Buffers) -> Arrays:
         keys = event_keys(buffers, self._p.InputEventHeader[0])
-        hits, contributions = sim_hits(buffers, "sim")
+        hits = [sim_hits(buffers, f"sim{number}") for number in range(len(self._p.InputHits))]
         with self._one_at_a_time:
-            digits = self._digitiser.digitise(keys, hits, contributions)
-        members = {"hit": digits.hit, **digits.members}
-        return {f"digits.{name}": column for name, column in members.items()}
+            digitised = self._digitiser.digitise(keys, hits)
+        return {
+            f"digits{number}.{name}": column
+            for number, digits in enumerate(digitised)
+            for name, column in ({"hit": digits.hit} | digits.members).items()
+        }
 
     def finish(self) -> Sequence[str]:
         return self._digitiser.lines()

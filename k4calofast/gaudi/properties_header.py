@@ -27,6 +27,7 @@ _CPP: dict[Any, str] = {
     str: "std::string",
     list[int]: "std::vector<int>",
     list[float]: "std::vector<double>",
+    list[str]: "std::vector<std::string>",
 }
 
 _HEAD = """\

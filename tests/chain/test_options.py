@@ -112,19 +112,30 @@ def test_mixed_hits_are_photons_of_the_fast_and_others_of_the_full_simulation(tm
 
 
 def test_digits_point_to_the_hits_that_they_measure(tmp_path):
-    k4run(tmp_path, "digitise.py")
+    done = k4run(tmp_path, "digitise.py")
     frames, infos = everything(tmp_path / "digitised.edm4hep.root")
     hits, _ = sim_hits(frames, "EMCBarrelCollectionFull", infos)
     digits = frames.array("EMCBarrelDigis")
     digit = frames.array("_EMCBarrelDigiLinks_from")
     hit = frames.array("_EMCBarrelDigiLinks_to")
+    of_noise = 0
     for event, (first, last) in enumerate(zip(hits.offsets[:-1], hits.offsets[1:], strict=True)):
-        assert digit[event]["index"].tolist() == list(range(len(digits[event])))
+        linked = np.asarray(digit[event]["index"])
         behind = np.arange(first, last)[np.asarray(hit[event]["index"])]
-        assert (hits.cell_id[behind] == np.asarray(digits[event]["cellID"])).all()
-        pull = np.asarray(digits[event]["energy"]) - hits.energy[behind]
-        assert (np.abs(pull) < 6 * np.asarray(digits[event]["energyError"])).all()
+        cells, energies, errors = (
+            np.asarray(digits[event][member]) for member in ("cellID", "energy", "energyError")
+        )
+        assert (hits.cell_id[behind] == cells[linked]).all()
+        pull = energies[linked] - hits.energy[behind]
+        assert (np.abs(pull) < 6 * errors[linked]).all()
+        # Those without a link are of noise alone: cells without a deposit.
+        others = np.setdiff1d(np.arange(len(cells)), linked)
+        assert not np.isin(cells[others], hits.cell_id[first:last]).any()
+        of_noise += len(others)
     assert (np.asarray(digits["energy"].layout.to_packed().content.data) >= 0.5e-3).all()
+    # BESIII's defaults: 3.7 % of 5280 crystals in 40 events.
+    assert of_noise == pytest.approx(0.037 * 5280 * 40, rel=0.05)
+    assert f"{of_noise} hits of noise alone, 3." in done.stdout
 
 
 def test_a_chain_of_options_files_is_one_job(tmp_path):

@@ -134,18 +134,22 @@ NO_HITS = {
 }
 
 
-def test_an_event_without_hits_has_no_digits():
+def test_an_event_without_hits_has_digits_of_noise_alone_or_none():
     header = {
         "header.run": np.ones(1, np.uint32),
         "header.event": np.ones(1, np.uint64),
         "number": np.zeros(1, np.uint64),
     }
-    arrays = create("CaloDigitiser", {}).execute(
-        header | {f"sim.{name}": column for name, column in NO_HITS.items()}
-    )
+    event = header | {f"sim0.{name}": column for name, column in NO_HITS.items()}
+    arrays = create("CaloDigitiser", {"EmptyCells": False}).execute(event)
     assert {name: array.shape for name, array in arrays.items()} == {
-        name: (0, 3) if name == "digits.position" else (0,) for name in arrays
+        name: (0, 3) if name == "digits0.position" else (0,) for name in arrays
     }
+    noise = create("CaloDigitiser", {}).execute(event)
+    assert noise.keys() == arrays.keys()
+    assert len(noise["digits0.energy"]) > 50
+    assert (noise["digits0.hit"] == -1).all()
+    assert all(array.flags.c_contiguous for array in noise.values())
 
 
 NO_PARTICLES = {
@@ -220,7 +224,7 @@ def test_energies_that_cannot_be_are_refused_with_event_and_collection(two_colle
     }
     sentence = rf"^run 1, event 1: a hit of 'EMCBarrelCollection' has an energy of {energy}"
     with pytest.raises(InvalidEventError, match=sentence):
-        create("CaloDigitiser", {}).execute(header | one_hit_each("sim", [-1], energy))
+        create("CaloDigitiser", {}).execute(header | one_hit_each("sim0", [-1], energy))
     sentence = rf"^event entry 7: a hit of 'EMCBarrelCollectionFast' has an energy of {energy}"
     with pytest.raises(InvalidEventError, match=sentence):
         create("CaloHitMerger", {}).execute(two_collections | one_hit_each("fast", [0], energy))

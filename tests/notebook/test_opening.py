@@ -98,7 +98,7 @@ def test_digits_are_beside_hits(tmp_path):
 
     output = tmp_path / "digits.root"
     io = IOSvcProperties(Input=[str(INPUT / "fullsim.edm4hep.root")], Output=str(output))
-    digitiser = CaloDigitiserProperties(InputHits=["EMCBarrelCollectionFull"])
+    digitiser = CaloDigitiserProperties(InputHits=["EMCBarrelCollectionFull"], EmptyCells=False)
     EventLoop(io, {"D": create("D", digitiser, Job())}, 5, {}, []).run()
     events = k4calofast.open(output)
     assert events.collections == ("EMCBarrelCollectionFull", "EMCBarrelDigis")

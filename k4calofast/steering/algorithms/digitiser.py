@@ -15,7 +15,7 @@ from k4calofast.events.edm4hep import (
 from k4calofast.events.frames import CollectionInfo, Frames
 from k4calofast.events.layout import Layout, collection
 from k4calofast.events.typed import find_collection, sim_hits
-from k4calofast.hits.digitisation import Digitiser
+from k4calofast.hits.digitisation import NO_HIT, Digitiser
 from k4calofast.properties import CaloDigitiserProperties
 from k4calofast.steering.algorithms.algorithm import Algorithm, Job, Metadata, encoding_of
 
@@ -31,38 +31,46 @@ class CaloDigitiser(Algorithm):
         p = self._p
         self._infos = infos
         find_collection(infos, p.InputEventHeader[0], EVENT_HEADER.collection)
-        self._input = find_collection(infos, p.InputHits[0], SIM_CALORIMETER_HIT.collection)
-        self._output = CollectionInfo.new(p.OutputHits[0], CALORIMETER_HIT)
-        return (self._output, CollectionInfo.new(p.OutputLinks[0], CALO_HIT_LINK))
+        sim_hits_type = SIM_CALORIMETER_HIT.collection
+        self._inputs = [find_collection(infos, name, sim_hits_type) for name in p.InputHits]
+        self._outputs = [CollectionInfo.new(name, CALORIMETER_HIT) for name in p.OutputHits]
+        links = [CollectionInfo.new(name, CALO_HIT_LINK) for name in p.OutputLinks]
+        return (*self._outputs, *links)
 
     def metadata(self, known: Metadata) -> Metadata:
-        encoding = encoding_of(known, self._p.InputHits[0])
-        return {f"{self._output.name}__{CELL_ID_ENCODING}": encoding}
+        return {
+            f"{output.name}__{CELL_ID_ENCODING}": encoding_of(known, info.name)
+            for info, output in zip(self._inputs, self._outputs, strict=True)
+        }
 
     def execute(self, frames: Frames, first: int) -> dict[str, Layout]:
         p = self._p
         keys = self._job.keys(frames, p.InputEventHeader[0], first, self._name)
-        digits = self._digitiser.digitise(keys, *sim_hits(frames, p.InputHits[0], self._infos))
-        count = len(digits.energy)
-        one_each = np.arange(count + 1)
-        return {
-            **collection(
-                p.OutputHits[0],
-                CALORIMETER_HIT,
-                digits.offsets,
-                digits.members | {"type": np.zeros(count, np.int32)},
-            ),
-            **collection(
-                p.OutputLinks[0],
+        hits = [sim_hits(frames, name, self._infos) for name in p.InputHits]
+        fields: dict[str, Layout] = {}
+        for info, output, links, digits in zip(
+            self._inputs,
+            self._outputs,
+            p.OutputLinks,
+            self._digitiser.digitise(keys, hits),
+            strict=True,
+        ):
+            count = len(digits.energy)
+            members = digits.members | {"type": np.zeros(count, np.int32)}
+            fields |= collection(output.name, CALORIMETER_HIT, digits.offsets, members)
+            linked = np.flatnonzero(digits.hit != NO_HIT)
+            one_each = np.arange(len(linked) + 1)
+            fields |= collection(
+                links,
                 CALO_HIT_LINK,
-                digits.offsets,
-                {"weight": np.ones(count, np.float32)},
+                np.searchsorted(linked, digits.offsets),
+                {"weight": np.ones(len(linked), np.float32)},
                 {
-                    "from": (one_each, ranks(digits.offsets), self._output.collection_id),
-                    "to": (one_each, digits.hit, self._input.collection_id),
+                    "from": (one_each, ranks(digits.offsets)[linked], output.collection_id),
+                    "to": (one_each, digits.hit[linked], info.collection_id),
                 },
-            ),
-        }
+            )
+        return fields
 
     def finish(self) -> list[str]:
         return self._digitiser.lines()
