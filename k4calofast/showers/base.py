@@ -45,6 +45,8 @@ class Column:
         What its rows belong to.
     negative
         Whether its numbers may be negative.
+    unknown
+        Whether they may be NaN, for what is not known.
     """
 
     type: npt.DTypeLike
@@ -53,6 +55,7 @@ class Column:
     dimensions: int = 1
     rows: Rows = Rows.SHOWERS
     negative: bool = False
+    unknown: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,8 @@ class Showers:
             values = getattr(self, name)
             if values.dtype.kind != "f":
                 continue
+            if column.unknown:
+                values = values[~np.isnan(values)]
             if not column.negative and impossible(values):
                 return f"column {name} holds NaN or negative values, or some above {LARGEST:g}"
             if not (np.abs(values) <= LARGEST).all():

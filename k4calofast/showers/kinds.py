@@ -24,6 +24,9 @@ class Kind(Protocol):
     LAYOUT: Layout[Any, Any]
     """How samples of `k4calofast fullsim` are stored."""
 
+    LAYOUTS: tuple[Layout[Any, Any], ...]
+    """That one, and those of samples of older versions."""
+
     def read(self, file: Path) -> tuple[Showers, Provenance]:
         """Read such a sample."""
 

@@ -129,6 +129,8 @@ class LayerProvenance(Provenance):
 LAYOUT = Layout("k4calofast layered showers 1", LayerShowers, LayerProvenance, 16384)
 """How samples are stored."""
 
+LAYOUTS = (LAYOUT,)
+
 write = LAYOUT.write
 
 

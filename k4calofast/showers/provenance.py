@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
 
 class Provenance(BaseModel):
@@ -54,14 +54,19 @@ class Provenance(BaseModel):
 
     @field_validator("coverage")
     @classmethod
-    def _of_all_conditions(cls, coverage: dict[int, Any]) -> dict[int, Any]:
+    def _rising(cls, coverage: dict[int, Any]) -> dict[int, Any]:
         for pdg, ranges in coverage.items():
-            if set(ranges) != set(cls.covered):
-                needed = ", ".join(sorted(cls.covered))
-                raise ValueError(f"kind {pdg} must have ranges for {needed}")
             if any(low > high for low, high in ranges.values()):
                 raise ValueError(f"kind {pdg} has a range that ends before it begins")
         return coverage
+
+    @model_validator(mode="after")
+    def _of_all_conditions(self) -> Self:
+        for pdg, ranges in self.coverage.items():
+            if set(ranges) != set(self.covered):
+                needed = ", ".join(sorted(self.covered))
+                raise ValueError(f"provenance.coverage: kind {pdg} must have ranges for {needed}")
+        return self
 
     def row_of(self, _column: str, /) -> tuple[int, ...]:
         """Shape of a row of a column: numbers, if not said otherwise."""

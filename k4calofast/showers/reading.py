@@ -138,4 +138,5 @@ def _kind_of_sample(file: Path) -> str | None:
     if hdf5.start(file) != hdf5.SIGNATURE:
         return None
     layout, _ = hdf5.contents(file)
-    return next((name for name in kinds.NAMES if kinds.find(name).LAYOUT.name == layout), None)
+    known = {one.name: name for name in kinds.NAMES for one in kinds.find(name).LAYOUTS}
+    return None if layout is None else known.get(layout)

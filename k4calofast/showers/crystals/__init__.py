@@ -3,10 +3,21 @@
 from k4calofast.showers.crystals.others import read_others
 from k4calofast.showers.crystals.windows import (
     LAYOUT,
+    LAYOUTS,
+    AllHits,
     CrystalProvenance,
     CrystalShowers,
     read,
     write,
 )
 
-__all__ = ["LAYOUT", "CrystalProvenance", "CrystalShowers", "read", "read_others", "write"]
+__all__ = [
+    "LAYOUT",
+    "LAYOUTS",
+    "AllHits",
+    "CrystalProvenance",
+    "CrystalShowers",
+    "read",
+    "read_others",
+    "write",
+]
