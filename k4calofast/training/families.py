@@ -18,6 +18,7 @@ _MODULES = {
     "wgan_gp": "crystals.families.wgan_gp",
     "pixelcnn": "crystals.families.pixelcnn",
     "vae": "crystals.families.vae",
+    "hadrons": "crystals.families.hadrons",
     "caloflow": "crystals.families.caloflow",
     "flow_matching": "crystals.families.flow_matching",
     "diffusion": "crystals.families.diffusion",

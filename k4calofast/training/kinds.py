@@ -54,6 +54,8 @@ class Kind:
         By what epochs are judged, given a sample and a seed.
     refined
         A generator with an untrained classifier of its candidates.
+    exported
+        A trained generator as it is exported, of it, showers, and the same as tensors.
     inputs
         Conditions, and what else a model is told: of a card, showers, their provenance, and a seed.
     """
@@ -65,6 +67,7 @@ class Kind:
     sample: Callable[[Any, Any, Any], Any]
     judge: Callable[[Any, int], Judge]
     refined: Callable[[RefinementSettings, Family], Refined]
+    exported: Callable[[Any, Any, Any], Family]
     inputs: Callable[[Any, Any, Any, int], dict[str, Any]]
 
 

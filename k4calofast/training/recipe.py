@@ -140,7 +140,7 @@ def train(task: Task, product: Product, run: Run | None = None) -> ModelCard:
             workfolder.load(file, family.start_from, "other networks", remedy)
             history = history.after(workfolder.notes(task.start))
         history = _fit(family, sample, place, history, judge, run or Run())
-        return _exported(family, joined, history, product)
+        return _exported(kind.exported(family, joined.showers, sample), joined, history, product)
 
 
 def refine(
@@ -183,7 +183,7 @@ def refine(
         family = kind.refined(settings, trained_one)
         history = _history(product.command, family, spent, joined).after(earlier)
         history = _fit(family, tensors, place, history, None, run or Run())
-        return _exported(family, joined, history, product)
+        return _exported(kind.exported(family, joined.showers, tensors), joined, history, product)
 
 
 def _judge(task: Task, kind: Kind, joined: Joined, shape: Any) -> Judge:

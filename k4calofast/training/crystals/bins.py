@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from k4calofast.arrays import Floats32, Indices
-from k4calofast.detector.crystals import CONDITIONS
-from k4calofast.training.crystals.features import number_of
+from k4calofast.training.crystals.ionisation import number_of
 from k4calofast.training.crystals.tables import OfSample
 
 _MEASURED = 128
@@ -71,7 +70,7 @@ class Bins(OfSample):
         pdg
             (N,) kinds; the same number of showers of each.
         conditions
-            (N, 6) mirrored.
+            (N, conditions) mirrored.
         targets
             (N, targets) what showers of one bin shall have in common.
 
@@ -125,12 +124,13 @@ def _grown(
     chosen: list[Indices] = []
     cuts: list[Floats32] = []
     order = np.arange(len(conditions))[None]
-    gain = np.zeros((1, len(CONDITIONS)))
+    count = conditions.shape[1]
+    gain = np.zeros((1, count))
     for _ in range(depth):
         nodes, size = order.shape
         half = size // 2
         if size >= _MEASURED or not chosen:
-            gain = np.stack([_gain(conditions, targets, order, c) for c in range(6)], 1)
+            gain = np.stack([_gain(conditions, targets, order, c) for c in range(count)], 1)
         best = gain.argmax(1)
         values = conditions[order, best[:, None]]
         ascending = np.take_along_axis(order, values.argsort(1, kind="stable"), 1)

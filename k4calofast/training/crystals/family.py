@@ -1,6 +1,7 @@
 """What generators of windows of crystals have in common: symmetries and units, dealt with once.
 
-A family sees conditions mirrored to z >= 0, and returns energies in GeV.
+A family sees conditions mirrored to z >= 0 where the calorimeter has two halves that are alike, and
+returns energies in GeV.
 """
 
 from __future__ import annotations
@@ -11,10 +12,16 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from k4calofast.detector.crystals import CONDITIONS
+from k4calofast import detector
 from k4calofast.training.crystals.features import Features
 from k4calofast.training.crystals.sample import Sample, available_energy, flipped, mirrored
 from k4calofast.training.family import Family, Shape, Signature
+
+
+def conditions_of(shape: Shape) -> tuple[str, ...]:
+    """Names of those of the calorimeter's conditions that a sample has, in their order."""
+    known = detector.load(shape.detector).conditions
+    return tuple(condition.name for condition in known if condition.name in shape.ranges)
 
 
 class CrystalFamily(Family):
@@ -25,7 +32,12 @@ class CrystalFamily(Family):
     features: Features
 
     def _features(self) -> Features:
-        return Features(self.shape.kinds, self.shape.ranges)
+        return Features(self.shape.kinds, self.shape.ranges, conditions_of(self.shape))
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the conditions that it is told."""
+        return self.features.names
 
     @abstractmethod
     def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
@@ -38,7 +50,7 @@ class CrystalFamily(Family):
         pdg
             (N,) kinds.
         conditions
-            (N, 6) as `k4calofast.detector.crystals.CONDITIONS`, mirrored.
+            (N, conditions) mirrored, in the order of the calorimeter's.
 
         Returns
         -------
@@ -55,7 +67,7 @@ class CrystalFamily(Family):
         noise
             (N, noise) standard normal numbers.
         conditions
-            (N, 6) as `k4calofast.detector.crystals.CONDITIONS`.
+            (N, conditions) in the order of the calorimeter's.
         pdg
             (N,) kinds; left out where the generator has one kind alone.
 
@@ -66,7 +78,7 @@ class CrystalFamily(Family):
         """
         if pdg is None:
             pdg = self.features.kinds[:1].expand(len(conditions))
-        conditions, other = mirrored(conditions)
+        conditions, other = mirrored(conditions, self.conditions)
         energies = self.generate(noise, pdg, conditions)
         return flipped(energies.reshape(-1, *self.shape.window), other)
 
@@ -79,7 +91,7 @@ class CrystalFamily(Family):
         """See `Family.signature`."""
         inputs = {
             "noise": torch.zeros(count, self.noise),
-            "conditions": torch.ones(count, len(CONDITIONS)),
+            "conditions": torch.ones(count, len(self.conditions)),
         }
         if len(self.shape.kinds) > 1:
             inputs["pdg"] = self.features.kinds[:1].repeat(count)

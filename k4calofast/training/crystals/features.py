@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from k4calofast.detector.crystals import CONDITIONS
+from k4calofast.training.crystals.ionisation import Ionisation
 from k4calofast.training.family import Range
 
 _WAVES = {
@@ -17,8 +17,16 @@ _WAVES = {
     "delta_z_pos": (1, 2, 4),
     "delta_phi_pos": (1, 2, 4),
     "z": (1, 2, 4),
+    "delta_r_pos": (1, 2, 4),
+    "r": (1, 2, 4),
 }
 """Frequencies of the Fourier features: positions matter on the scale of a crystal."""
+
+_SHALLOW = 10.0
+"""mm: depths of entries are told apart on this scale and above."""
+
+_LIGHT = {11, 22}
+"""Kinds of which mass and ionisation need not be told."""
 
 
 class Features(nn.Module):
@@ -29,41 +37,60 @@ class Features(nn.Module):
     kinds
         PDG numbers.
     ranges
-        Range of each condition; momenta are taken in the logarithm.
+        Range of each condition; momenta and depths are taken in the logarithm.
+    names
+        Of the conditions, in their order.
     """
 
     kinds: Tensor
     low: Tensor
     high: Tensor
 
-    def __init__(self, kinds: list[int], ranges: Mapping[str, Range]) -> None:
+    def __init__(
+        self, kinds: list[int], ranges: Mapping[str, Range], names: Sequence[str]
+    ) -> None:
         super().__init__()
+        self.names = tuple(names)
         self.register_buffer("kinds", torch.tensor(kinds))
-        bounds = [_bounds(condition.name, ranges[condition.name]) for condition in CONDITIONS]
+        bounds = [_bounds(name, ranges[name]) for name in names]
         self.register_buffer("low", torch.tensor([low for low, _ in bounds]))
         self.register_buffer("high", torch.tensor([high for _, high in bounds]))
-        self.size = len(kinds) + len(CONDITIONS) + 1 + 2 * sum(map(len, _WAVES.values()))
+        waves = sum(len(_WAVES.get(name, ())) for name in names)
+        self.size = len(kinds) + len(names) + 1 + 2 * waves
+        massive = not {abs(kind) for kind in kinds} <= _LIGHT
+        self.ionisation = Ionisation(kinds, names) if massive else None
+        if self.ionisation is not None:
+            self.size += Ionisation.size
 
     def forward(self, pdg: Tensor, conditions: Tensor) -> Tensor:
         """Return features (N, size)."""
-        conditions = torch.cat([conditions[:, :1].log(), conditions[:, 1:]], 1)
+        given = conditions
+        columns = [conditions[:, :1].log()]
+        for index, name in enumerate(self.names[1:], 1):
+            column = conditions[:, index : index + 1]
+            columns.append(_logarithmic(column) if name == "depth" else column)
+        conditions = torch.cat(columns, 1)
         scaled = 2 * (conditions - self.low) / (self.high - self.low) - 1
         columns = [(pdg[:, None] == self.kinds).to(scaled.dtype), scaled, scaled[:, :1] ** 2]
-        for index, condition in enumerate(CONDITIONS):
-            for frequency in _WAVES.get(condition.name, ()):
+        for index, name in enumerate(self.names):
+            for frequency in _WAVES.get(name, ()):
                 angle = math.pi * frequency * scaled[:, index : index + 1]
                 columns += [angle.sin(), angle.cos()]
+        if self.ionisation is not None:
+            columns.append(self.ionisation.features(pdg, given))
         return torch.cat(columns, 1)
 
 
-def number_of(pdg: Tensor, kinds: Tensor) -> Tensor:
-    """Places (N,) of kinds (N,) among all kinds."""
-    numbers = torch.arange(len(kinds), device=pdg.device)
-    return torch.where(pdg[:, None] == kinds, numbers, 0).amax(1)
+def _logarithmic(depth: Tensor) -> Tensor:
+    """A scale for depths (mm), most of which are 0."""
+    return (1 + depth.clamp(min=0.0) / _SHALLOW).log()
 
 
 def _bounds(name: str, bounds: Range) -> Range:
     low, high = bounds
+    if name == "depth":
+        # Something wide enough, also where all showers enter at the front.
+        return 0.0, math.log1p(max(high, _SHALLOW) / _SHALLOW)
     if name == "momentum":
         return math.log(low), math.log(high)
     if name == "z":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from k4calofast.showers.crystals import CrystalProvenance
 from k4calofast.training.crystals.choice import ResponseJudge
+from k4calofast.training.crystals.family import conditions_of
 from k4calofast.training.crystals.refinement import RefinedCrystals
 from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.crystals.whole import whole
 from k4calofast.training.family import Shape, covering
 from k4calofast.training.kinds import Kind
 
@@ -25,8 +27,11 @@ KIND = Kind(
     alike=("window",),
     without={},
     shape=_shape,
-    sample=lambda showers, _, settings: Sample.of(showers, settings.threshold),
+    sample=lambda showers, shape, settings: Sample.of(
+        showers, settings.threshold, conditions_of(shape)
+    ),
     judge=ResponseJudge,
     refined=RefinedCrystals,
+    exported=whole,
     inputs=lambda _card, showers, _provenance, _seed: {"conditions": showers.conditions},
 )

@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.exceptions import TrainingError
+from k4calofast.incidence.kinds import nominal
 from k4calofast.showers.crystals import CrystalShowers
 
 ELECTRON_MASS = 0.51099895e-3
 """GeV."""
 
-REST_ENERGY = {22: (0.0, 0.0), 11: (ELECTRON_MASS, -ELECTRON_MASS), -11: (ELECTRON_MASS,) * 2}
-"""For each kind, its mass and what its rest mass adds to the energy it can deposit (GeV):
-an electron stays in the crystal, a positron takes an electron with it."""
+_CAPTURE = 0.02
+"""GeV: more than what nuclei give that take up a nucleon and what it knocks out."""
 
-_ODD = torch.tensor(
-    [name in ("delta_theta_mom", "delta_z_pos", "z") for name in (c.name for c in CONDITIONS)]
-)
-_Z = [condition.name for condition in CONDITIONS].index("z")
+
+def _rest_energy() -> dict[int, tuple[float, float]]:
+    """Mass of each kind, and by how much what it can deposit exceeds its total energy (GeV).
+
+    An electron stays in the crystal, a positron takes an electron with it. Muons and mesons decay,
+    or are taken up by nuclei. Nucleons stay; antinucleons take one with them.
+    """
+    result = {22: (0.0, 0.0), 11: (ELECTRON_MASS, -ELECTRON_MASS), -11: (ELECTRON_MASS,) * 2}
+    decaying = (13, -13, 211, -211, 321, -321, 130)
+    kinds = (*decaying, 2212, 2112, -2212, -2112)
+    for kind, mass in zip(kinds, nominal(np.array(kinds))[1].tolist(), strict=True):
+        if kind in decaying:
+            extra = 0.0
+        else:
+            extra = _CAPTURE - mass if kind > 0 else _CAPTURE + mass
+        result[kind] = (mass, extra)
+    return result
+
+
+REST_ENERGY = _rest_energy()
+"""For each kind, its mass and by how much the energy that it can deposit exceeds its total energy
+(GeV)."""
+
+_ODD = ("delta_theta_mom", "delta_z_pos", "z")
+"""Conditions that change their sign in a mirror across z = 0."""
 
 
 def available_energy(pdg: Tensor, momentum: Tensor) -> Tensor:
@@ -35,27 +55,42 @@ def available_energy(pdg: Tensor, momentum: Tensor) -> Tensor:
     return available
 
 
-def mirrored(conditions: Tensor) -> tuple[Tensor, Tensor]:
-    """Conditions (N, 6) seen from the half with z >= 0, and which ones (N,) were not there."""
-    other = conditions[:, _Z] < 0
-    return torch.where(other[:, None] & _ODD.to(other.device), -conditions, conditions), other
+def mirrored(conditions: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor | None]:
+    """Conditions seen from the half with z >= 0, and which ones (N,) were not there.
+
+    Where z is none of the conditions, both ends look alike already, and there is no mirror.
+
+    Parameters
+    ----------
+    conditions
+        (N, conditions).
+    names
+        Of the conditions.
+    """
+    if "z" not in names:
+        return conditions, None
+    other = conditions[:, names.index("z")] < 0
+    odd = torch.tensor([name in _ODD for name in names], device=other.device)
+    return torch.where(other[:, None] & odd, -conditions, conditions), other
 
 
-def flipped(energies: Tensor, other: Tensor) -> Tensor:
+def flipped(energies: Tensor, other: Tensor | None) -> Tensor:
     """Windows (N, rows, columns) with the rows of `other` in reverse order."""
+    if other is None:
+        return energies
     return torch.where(other[:, None, None], energies.flip(1), energies)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """N showers, mirrored to z >= 0.
+    """N showers, mirrored to z >= 0 where there is a mirror.
 
     Attributes
     ----------
     pdg
         (N,) kinds.
     conditions
-        (N, 6) as `k4calofast.detector.crystals.CONDITIONS`.
+        (N, conditions), mirrored, in the order of the calorimeter's.
     energies
         (N, cells) GeV; 0 below the threshold.
     available
@@ -87,8 +122,15 @@ class Sample:
         return Sample(*(column.to(device) for column in columns))
 
     @staticmethod
-    def of(showers: CrystalShowers, threshold: float) -> Sample:
+    def of(
+        showers: CrystalShowers, threshold: float, names: Sequence[str] | None = None
+    ) -> Sample:
         """Mirror showers and drop energies below a threshold (GeV).
+
+        Parameters
+        ----------
+        names
+            Of the conditions to be told, in their order; all that the sample knows, if not given.
 
         Raises
         ------
@@ -99,7 +141,9 @@ class Sample:
         if unknown:
             raise TrainingError(f"no rest energy for the kinds {sorted(unknown)}")
         pdg = torch.from_numpy(showers.pdg.astype(np.int64))
-        conditions, other = mirrored(torch.from_numpy(showers.conditions.astype(np.float32)))
+        names = showers.conditions_known if names is None else names
+        columns = np.stack([showers.condition(name) for name in names], 1)
+        conditions, other = mirrored(torch.from_numpy(columns.astype(np.float32)), names)
         energies = flipped(torch.from_numpy(showers.energies), other).flatten(1)
         energies = torch.where(energies > threshold, energies, torch.zeros(()))
         return Sample(pdg, conditions, energies, available_energy(pdg, conditions[:, 0]))

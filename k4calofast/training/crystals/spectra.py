@@ -109,28 +109,50 @@ class Spectra(nn.Module):
         available
             (N,) GeV, of both.
         """
-        logarithm = available.log()
+        self.match(scale, (numbers, available), (energies, available))
+
+    def match(
+        self,
+        scale: Scale,
+        generated: tuple[Tensor, Tensor],
+        sample: tuple[Tensor, Tensor],
+        least: float = 0.0,
+    ) -> None:
+        """Match numbers that were generated to energies of a sample, by energies of showers.
+
+        Parameters
+        ----------
+        scale
+            Of all cells together, for where there are too few.
+        generated, sample
+            (N, cells) numbers, or GeV, and (N,) GeV: what showers are told apart by.
+        least
+            GeV: smaller energies of showers are not told apart.
+        """
+        (numbers, of_numbers), (energies, of_energies) = generated, sample
+        logarithm = of_energies.clamp(min=least).log()
         self.first.copy_(logarithm.min())
         self.step.copy_((logarithm.max() - logarithm.min()) / (_POINTS - 1))
-        point = self._point(available)
+        point, point_of_energies = self._point(of_numbers), self._point(of_energies)
         common = scale.decode(_places(CUT))
         for k in range(_POINTS):
-            rows = point == k
+            rows, of_sample = point == k, point_of_energies == k
             for ring in range(self.rings):
                 columns = self.ring == ring
-                generated = numbers[rows][:, columns].double().numpy().ravel()
-                reference = energies[rows][:, columns].double().numpy().ravel()
+                made = numbers[rows][:, columns].double().numpy().ravel()
+                reference = energies[of_sample][:, columns].double().numpy().ravel()
                 kind = k * self.rings + ring
                 table = self.tables[kind * _ENTRIES : (kind + 1) * _ENTRIES]
                 table.copy_(common)
                 lit = int((reference > 0).sum())
-                if lit < _LEAST or lit == len(reference):
+                if lit < _LEAST or lit == len(reference) or not len(made):
                     continue
-                cut = float(np.quantile(generated, 1 - lit / len(reference)))
+                cut = float(np.quantile(made, 1 - lit / len(reference)))
                 self.cuts[kind] = cut
-                both = generated[generated > cut], reference[reference > 0]
-                matched = _matched(*both, _places(cut))
-                table.copy_(torch.from_numpy(matched))
+                both = made[made > cut], reference[reference > 0]
+                if len(both[0]):
+                    matched = _matched(*both, _places(cut))
+                    table.copy_(torch.from_numpy(matched))
 
     def _point(self, available: Tensor) -> Tensor:
         place = (available.clamp(min=math.exp(-20)).log() - self.first) / self.step

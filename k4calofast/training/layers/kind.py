@@ -63,5 +63,6 @@ KIND = Kind(
     sample=lambda showers, shape, _: LayeredSample.of(showers, shape.layers),
     judge=LikelihoodJudge,
     refined=RefinedLayers,
+    exported=lambda family, *_: family,
     inputs=_inputs,
 )

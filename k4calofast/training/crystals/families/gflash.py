@@ -44,7 +44,7 @@ from k4calofast.exceptions import TrainingError
 from k4calofast.training.configuration import Settings
 from k4calofast.training.crystals.bins import Bins
 from k4calofast.training.crystals.family import CrystalFamily
-from k4calofast.training.crystals.features import number_of
+from k4calofast.training.crystals.ionisation import number_of
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.tables import OfSample, read
 from k4calofast.training.crystals.variables import rescaled
@@ -305,7 +305,7 @@ class GFlash(OfSample, CrystalFamily):
         ring
             (N,) number of the crystal's ring.
         """
-        _, d_theta, d_phi, d_z, d_phi_hit, z = conditions.unbind(1)
+        _, d_theta, d_phi, d_z, d_phi_hit, z = conditions[:, :6].unbind(1)
         middles = (self.ring_z[1:] + self.ring_z[:-1]) / 2
         ring = ((z - d_z)[:, None] < middles).to(torch.int64).sum(1)
         theta, radius = self.ring_theta[ring], self.ring_radius[ring]

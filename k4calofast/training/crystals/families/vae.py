@@ -410,24 +410,36 @@ class VAE(Missing, Standardised):
         yield self.missing_stage(sample)
 
     def standardised(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
-        latent, cells = self.settings.latent, self.shape.cells
-        code, choice, place = (
-            noise[:, :latent],
-            uniform_of(noise[:, latent : latent + cells + 1]),
-            noise[:, latent + cells + 1 :],
-        )
+        choice, place = uniform_of(noise[:, -self._numbers - 1 : -self._numbers]), noise[:, -1:]
         given, available = self.features(pdg, conditions), self.available(pdg, conditions)
-        classes = self.missing.draw(given, choice[:, -1:])
-        within = uniform_of(place[:, -1:])
-        told = self.told(given, classes, within, available)
-        embedded = self.autoencoder.embedding(told)
-        spectra = self.autoencoder.decode(self.autoencoder.density.latent(code, embedded), embedded)
-        numbers = spectra.draw(choice[:, :-1], place[:, :-1])
-        if self.settings.post_steps:
-            numbers = self.post(numbers, told)
-        missing = self.missing.classes.filled(classes, within, place[:, -1:])
+        classes = self.missing.draw(given, choice)
+        within = uniform_of(place)
+        numbers = self.drawn(noise, self.told(given, classes, within, available))
+        missing = self.missing.classes.filled(classes, within, place)
         v = self.variables
         return v.bounded((torch.cat([numbers, missing], 1) - v.mean) / v.width)
+
+    @property
+    def _numbers(self) -> int:
+        return self.shape.cells + 1
+
+    def drawn(self, noise: Tensor, told: Tensor) -> Tensor:
+        """Numbers (N, cells) of cells, for what networks are told."""
+        latent, cells = self.settings.latent, self.shape.cells
+        code = noise[:, :latent]
+        choice = uniform_of(noise[:, latent : latent + cells])
+        place = noise[:, latent + cells + 1 : latent + 2 * cells + 1]
+        embedded = self.autoencoder.embedding(told)
+        spectra = self.autoencoder.decode(self.autoencoder.density.latent(code, embedded), embedded)
+        numbers = spectra.draw(choice, place)
+        return self.post(numbers, told) if self.settings.post_steps else numbers
+
+    def told_of(self, sample: Sample, rows: Tensor) -> Tensor:
+        """Return what networks are told of the training sample's showers in these rows."""
+        part = sample.take(rows)
+        classes = self.classes[rows.cpu()].to(part.pdg.device)
+        places = torch.rand(classes.shape, device=classes.device)
+        return self.told(self.given(part), classes, places, part.available)
 
     def told(self, given: Tensor, classes: Tensor, places: Tensor, available: Tensor) -> Tensor:
         """What networks are told: features (N, features) and the missing energy."""
@@ -474,11 +486,8 @@ class _Stage(Stage):
     def given(self, rows: Tensor) -> Given:
         """Return the showers in these rows of the sample."""
         family, part = self.family, self.sample.take(rows)
-        both = (family.numbers, family.classes)
-        numbers, classes = (x[rows.cpu()].to(self.device) for x in both)
-        places = torch.rand(classes.shape, device=self.device)
-        told = family.told(family.given(part), classes, places, part.available)
-        return Given(numbers, told, part.energies.sum(1))
+        numbers = family.numbers[rows.cpu()].to(self.device)
+        return Given(numbers, family.told_of(self.sample, rows), part.energies.sum(1))
 
 
 class AutoencoderStage(_Stage):

@@ -1,0 +1,187 @@
+"""Hadrons and muons: a mixture of outcomes for the energy that is seen, then an autoencoder.
+
+Nothing, minimum ionising or interacted: `k4calofast.training.crystals.response` draws what is seen
+of a particle. Outcome and energy are conditions of the family `vae`, whose networks place the
+energy in crystals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from k4calofast.exceptions import TrainingError
+from k4calofast.training.crystals.family import uniform_of
+from k4calofast.training.crystals.families.vae import (
+    VAE,
+    Autoencoder,
+    AutoencoderStage,
+    PostProcessor,
+    PostStage,
+    VAESettings,
+)
+from k4calofast.training.crystals.missing import Missing
+from k4calofast.training.crystals.response import Energies, Response, nats
+from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.crystals.spectra import Spectra
+from k4calofast.training.crystals.variables import ShowerVariables, rescaled
+from k4calofast.training.family import Shape, Stage
+
+_LEAST = 1e-4
+"""GeV: spectra of showers of which less is seen are not told apart."""
+
+
+class HadronSettings(VAESettings):
+    """Settings of the generator of hadrons and muons.
+
+    Attributes
+    ----------
+    response_width
+        Of the network for the energy that is seen.
+    ionised, interacted
+        Steps of that energy, of the two outcomes.
+    response_steps, response_rate, response_batch
+        Of its training.
+    """
+
+    title: ClassVar[str] = "mixture of outcomes and variational autoencoder"
+    source: ClassVar[str] = "the autoencoder: Buhmann et al., arXiv:2005.05334"
+
+    width: int = Field(default=160, ge=8)
+    blocks: int = Field(default=2, ge=1)
+    components: int = Field(default=2, ge=1)
+    steps: int = Field(default=12_000, ge=1)
+    post_steps: int = Field(default=0, ge=0)
+    response_width: int = Field(default=192, ge=8)
+    ionised: int = Field(default=128, ge=1)
+    interacted: int = Field(default=192, ge=1)
+    response_steps: int = Field(default=4_000, ge=1)
+    response_rate: float = Field(default=2e-3, gt=0)
+    response_batch: int = Field(default=2048, ge=1)
+
+
+class Hadrons(VAE):
+    """What is seen from a mixture of outcomes, cells from an autoencoder."""
+
+    Settings = HadronSettings
+    settings: HadronSettings
+    seen: Tensor
+
+    def __init__(self, settings: HadronSettings, shape: Shape) -> None:
+        # Not the autoencoder's own spectrum of the missing energy.
+        super(Missing, self).__init__(settings, shape)
+        if self.features.ionisation is None:
+            raise TrainingError("the family hadrons is for hadrons and muons; see vae for others")
+        self.variables = ShowerVariables(shape.cells, settings.threshold)
+        self.spectra = Spectra(shape.window)
+        told = self.features.size + Response.size
+        self.response = Response(
+            self.features.size, settings.response_width, settings.ionised, settings.interacted
+        )
+        self.autoencoder = Autoencoder(settings, told, shape.cells)
+        self.post = PostProcessor(shape.cells, told)
+        self.noise = settings.latent + 2 * self.variables.dimension
+
+    def prepare(self, sample: Sample) -> None:
+        self.numbers = self.variables.fit(sample, self.settings.seed)[:, :-1].contiguous()
+        self.spectra.begin(self.variables.cell)
+        self.seen = self.response.steps(sample.energies.sum(1), self.energies_of(sample))
+
+    def stages(self, sample: Sample) -> Iterator[Stage]:
+        s = self.settings
+        # Showers without any energy have no cells.
+        lit = sample.energies.sum(1) > 0
+        self.numbers = self.numbers[lit]
+        course = s.steps, s.batch, s.learning_rate
+        yield AutoencoderStage("autoencoder", self, self.autoencoder, sample.take(lit), *course)
+        if s.post_steps:
+            course = s.post_steps, s.post_batch, s.post_rate
+            yield PostStage("post", self, self.post, sample.take(lit), *course)
+        course = s.response_steps, s.response_batch, s.response_rate
+        yield ResponseStage("response", self, self.response, sample, *course)
+
+    def energies_of(self, sample: Sample) -> Energies:
+        """Return what is expected of a sample's particles."""
+        assert self.features.ionisation is not None  # noqa: S101 - for the type checker
+        return Energies(
+            self.features.ionisation(sample.pdg, sample.conditions)[1], sample.available
+        )
+
+    def told_of(self, sample: Sample, rows: Tensor) -> Tensor:
+        part = sample.take(rows)
+        energy, of = part.energies.sum(1), self.energies_of(part)
+        told = self.response.told(self.response.steps(energy, of), energy, of)
+        return torch.cat([self.given(part), told], 1)
+
+    def cells(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw standardised numbers (N, cells + 1) of cells, and the sum of all (N,) in GeV."""
+        assert self.features.ionisation is not None  # noqa: S101 - for the type checker
+        given, expected = self.features(pdg, conditions), self.features.ionisation(pdg, conditions)
+        of = Energies(expected[1], self.available(pdg, conditions))
+        before = self.settings.latent + self.shape.cells
+        steps = self.response.draw(given, uniform_of(noise[:, before]))
+        total = self.response.energy(steps, uniform_of(noise[:, -1]), of)
+        told = torch.cat([given, self.response.told(steps, total, of)], 1)
+        numbers = self.drawn(noise, told)
+        numbers = torch.cat([numbers, torch.zeros_like(numbers[:, :1])], 1)
+        v = self.variables
+        return v.bounded((numbers - v.mean) / v.width), total
+
+    def standardised(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
+        return self.cells(noise, pdg, conditions)[0]
+
+    def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
+        standardised, total = self.cells(noise, pdg, conditions)
+        numbers = self.variables.numbers(standardised)[:, :-1]
+        energies = self.spectra(numbers, total.clamp(min=_LEAST))
+        # What is seen is seen somewhere: at least in the crystal that is entered.
+        lit = (energies > 0).to(energies.dtype) @ energies.new_ones(self.shape.cells, 1)
+        middle = torch.arange(self.shape.cells, device=energies.device) == self.shape.cells // 2
+        energies = torch.where((lit < 1) & middle, total[:, None], energies)
+        energies = rescaled(energies, total)
+        return torch.where(energies > self.variables.threshold, energies, torch.zeros(()))
+
+    @torch.no_grad()
+    def finish(self, sample: Sample) -> None:
+        few = sample.take(slice(None, None, -(-len(sample) // self.settings.matched)))
+        parts, totals = [], []
+        generator = torch.Generator().manual_seed(self.settings.seed + 2)
+        for part in few.blocks(4096):
+            noise = torch.randn((len(part), self.noise), generator=generator)
+            found, total = self.cells(noise, part.pdg, part.conditions)
+            parts.append(self.variables.numbers(found)[:, :-1])
+            totals.append(total)
+        numbers, total, seen = torch.cat(parts), torch.cat(totals), few.energies.sum(1)
+        self.spectra.match(
+            self.variables.cell,
+            (numbers[total > 0], total[total > 0]),
+            (few.energies[seen > 0], seen[seen > 0]),
+            _LEAST,
+        )
+
+    def method(self) -> str:
+        s = self.settings
+        return (
+            f"mixture of nothing, ionised and interacted, {s.response_steps} steps; variational "
+            f"autoencoder with {s.latent} latent numbers, {s.steps} steps of {s.batch} showers; "
+            "spectra of cells matched"
+        )
+
+
+FAMILY = Hadrons
+
+
+class ResponseStage(Stage):
+    """The likelihood of the energy that is seen."""
+
+    chooses = True
+    family: Hadrons
+
+    def loss(self, rows: Tensor) -> Tensor:
+        """See `Stage.loss`."""
+        steps = self.family.seen[rows.cpu()].to(self.device)
+        return nats(self.trained(self.family.given(self.sample, rows)), steps)

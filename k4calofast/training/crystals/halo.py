@@ -1,0 +1,208 @@
+"""Halo: what showers leave in crystals outside of the window, from showers of the sample.
+
+Photons that come back from the front of a crystal, neutrons and what decays go anywhere, one
+crystal here and one there: few numbers with little structure, where a network would have thousands
+of places to learn. So patterns of the sample's showers are kept, place by place, in bins of kind
+and conditions (`k4calofast.training.crystals.bins`).
+
+A shower gets the pattern of a shower of its bin which misses as large a share of the available
+energy in the window: what is missing there, and what of it is found outside, belong together. No
+more is found outside than is missing; if need be, the pattern's energies are scaled down.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from k4calofast.arrays import Floats, Floats32, Indices
+from k4calofast.training.crystals.bins import Bins
+from k4calofast.training.crystals.deposits import Deposits
+from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.crystals.tables import OfSample
+from k4calofast.training.sums import sums
+
+_AROUND = 2
+"""Patterns on either side of a shower's rank, among which chance decides."""
+
+_MOST_PER_SHOWER = 256
+"""Deposits of a pattern; of more, those of most energy are kept."""
+
+_FIRST_ENERGY, _ENERGIES = math.log(1e-5), 2000.0
+_FIRST_DELAY, _DELAYS = math.log(1e-3), 1000.0
+"""Of codes of 16 bits: logarithm of the first value (GeV, ns), and codes in a factor e."""
+
+
+class Found(NamedTuple):
+    """Deposits of N showers, (N, M) each, as many as the richest pattern has.
+
+    Attributes
+    ----------
+    place
+        In `WHOLE`, mirrored.
+    energy
+        GeV; 0 where there is none.
+    delay
+        ns.
+    """
+
+    place: Tensor
+    energy: Tensor
+    delay: Tensor
+
+
+class Halo(OfSample):
+    """Patterns of deposits outside the window, in bins of kind and conditions.
+
+    Parameters
+    ----------
+    kinds
+        (kinds,) PDG numbers.
+    threshold
+        GeV; less is not kept.
+
+    Attributes
+    ----------
+    missing
+        (bins, patterns) share of the available energy that is missing in the window, ascending.
+    starts
+        (bins * patterns + 1,) where the deposits of a pattern start.
+    places, energies, delays
+        (D,) of deposits, in codes.
+    """
+
+    missing: Tensor
+    starts: Tensor
+    places: Tensor
+    energies: Tensor
+    delays: Tensor
+    numbers: Tensor
+
+    def __init__(self, kinds: Tensor, threshold: float) -> None:
+        super().__init__()
+        self.threshold = threshold
+        self.bins = Bins(kinds, 0)
+        for name, dtype in (
+            ("missing", torch.float32),
+            ("starts", torch.int32),
+            ("places", torch.int16),
+            ("energies", torch.int16),
+            ("delays", torch.int16),
+            ("numbers", torch.int64),
+        ):
+            self.register_buffer(name, torch.zeros(0, dtype=dtype))
+
+    def fit(self, sample: Sample, outside: Deposits, bin_size: int, most: int, seed: int) -> None:
+        """Keep patterns of a sample.
+
+        Parameters
+        ----------
+        sample
+            What the window has of the showers.
+        outside
+            Their deposits outside the window.
+        bin_size
+            Patterns in a bin, at least.
+        most
+            Deposits that are kept, at most.
+        seed
+            Of the choice of showers.
+        """
+        random = np.random.default_rng(seed)
+        pdg = sample.pdg.numpy()
+        counts = np.minimum(np.diff(outside.offsets), _MOST_PER_SHOWER)
+        kinds = self.bins.kinds.tolist()
+        of_kinds = [random.permutation(np.flatnonzero(pdg == kind)) for kind in kinds]
+        fewest = min(len(rows) for rows in of_kinds)
+        # As many of each kind, and as many as there is room for.
+        mean = sum(float(counts[rows].mean()) for rows in of_kinds)
+        room = int(most / max(mean, 1e-9))
+        depth = int(math.log2(max(fewest / bin_size, 1)))
+        count = (min(fewest, max(room, 1)) >> depth) << depth
+        if count >> depth < min(bin_size, fewest):
+            depth = int(math.log2(max(min(fewest, room) / bin_size, 1)))
+            count = (min(fewest, max(room, 1)) >> depth) << depth
+        chosen = np.concatenate([rows[:count] for rows in of_kinds])
+        few, kept = sample.take(torch.from_numpy(chosen)), outside.take(chosen)
+        missing = self.missing_share(few.energies, few.available)
+        seen = np.bincount(kept.shower, kept.energy, len(few)) / few.available.double().numpy()
+        number = np.diff(kept.offsets)
+        targets = torch.from_numpy(np.stack([np.sqrt(seen) * 3, np.sqrt(number) / 3], 1))
+        targets = torch.cat([targets, missing.double()[:, None].sqrt()], 1)
+        self.bins = Bins(self.bins.kinds, depth)
+        order = self.bins.fit(few.pdg, few.conditions, targets)
+        rank = missing[order].argsort(dim=1, stable=True)
+        order = order.gather(1, rank)
+        self.missing = missing[order]
+        self._store(kept.take(order.flatten().numpy()))
+
+    def _store(self, kept: Deposits) -> None:
+        # Those of most energy first, shower by shower.
+        order = np.lexsort((-kept.energy, kept.shower))
+        number = np.arange(len(order)) - kept.offsets[kept.shower]
+        order = order[number < _MOST_PER_SHOWER]
+        counts = np.bincount(kept.shower[order], minlength=len(kept.offsets) - 1)
+        self.starts = torch.from_numpy(np.append(0, counts.cumsum()).astype(np.int32))
+        self.places = _of_16_bits(kept.place[order])
+        self.energies = _coded(kept.energy[order], _FIRST_ENERGY, _ENERGIES)
+        self.delays = _coded(np.nan_to_num(kept.delay[order]), _FIRST_DELAY, _DELAYS)
+        if not len(order):
+            self.places, self.energies, self.delays = (torch.zeros(1, dtype=torch.int16),) * 3
+        self.numbers = torch.arange(max(int(counts.max(initial=0)), 1))
+
+    @staticmethod
+    def missing_share(energies: Tensor, available: Tensor) -> Tensor:
+        """Share (N,) of the available energy (N,) that is missing in windows (N, cells)."""
+        return 1 - sums(energies) / available
+
+    def forward(
+        self, uniform: Tensor, pdg: Tensor, conditions: Tensor, energies: Tensor, available: Tensor
+    ) -> Found:
+        """Deposits outside of windows.
+
+        Parameters
+        ----------
+        uniform
+            (N,) random numbers.
+        pdg, conditions
+            (N,) and (N, conditions), mirrored.
+        energies, available
+            (N, cells) of the windows, and (N,), GeV.
+        """
+        share = self.missing_share(energies, available)
+        of = self.bins(pdg, conditions)
+        stored, size = self.missing[of], self.missing.shape[1]
+        ones = stored.new_ones(size, 1)
+        # Whole numbers, whose sums are exact in any order.
+        below = ((stored < share[:, None]).to(stored.dtype) @ ones)[:, 0]
+        equal = ((stored == share[:, None]).to(stored.dtype) @ ones)[:, 0]
+        # Among showers that miss exactly as much, all, say, each is as good.
+        around = torch.where(equal > 0, torch.zeros_like(below), _AROUND + torch.zeros_like(below))
+        rank = (below - around + uniform * (equal + 2 * around)).floor().clamp(0, size - 1)
+        pattern = of * size + rank.to(torch.int64)
+        start, end = self.starts[pattern].to(torch.int64), self.starts[pattern + 1].to(torch.int64)
+        number = start[:, None] + self.numbers
+        there = number < end[:, None]
+        number = number.clamp(max=len(self.places) - 1)
+        energy = (self.energies[number].to(torch.float32) / _ENERGIES + _FIRST_ENERGY).exp()
+        energy = torch.where(there, energy, torch.zeros_like(energy))
+        left = (share * available).clamp(min=0.0)
+        scale = (left / sums(energy).clamp(min=1e-9)).clamp(max=1.0)
+        energy = energy * scale[:, None]
+        energy = torch.where(energy > self.threshold, energy, torch.zeros_like(energy))
+        delay = (self.delays[number].to(torch.float32) / _DELAYS + _FIRST_DELAY).exp()
+        return Found(self.places[number].to(torch.int64), energy, delay)
+
+
+def _of_16_bits(values: Indices | Floats) -> Tensor:
+    return torch.from_numpy(values.clip(-(1 << 15), (1 << 15) - 1).astype(np.int16))
+
+
+def _coded(values: Floats32, first: float, scale: float) -> Tensor:
+    """Codes of the logarithms of values."""
+    logarithm = np.log(np.maximum(values.astype(np.float64), math.exp(first)))
+    return _of_16_bits(np.rint((logarithm - first) * scale))

@@ -1,0 +1,177 @@
+"""From windows to all crystals: a generator of windows, with a halo and with times.
+
+This is a layer on top of any family of windows, and the same for all. It takes tables from the
+sample, and trains nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from k4calofast import detector
+from k4calofast.showers.crystals import CrystalShowers
+from k4calofast.training.crystals.deposits import WHOLE, Deposits, place_in_whole
+from k4calofast.training.crystals.family import CrystalFamily, uniform_of
+from k4calofast.training.crystals.halo import Halo
+from k4calofast.training.crystals.sample import Sample, mirrored
+from k4calofast.training.crystals.times import Times
+from k4calofast.training.family import Family, Range, Signature, Stage
+
+HALO, BIN = 400_000, 64
+"""Deposits of the halo that are kept, at most, and patterns in a bin, at least."""
+
+_AT_ONCE = 1024
+"""Showers whose places are looked up together."""
+
+
+class Whole(Family):
+    """A generator of windows, with a halo and with times.
+
+    Parameters
+    ----------
+    generator
+        Any trained family of windows; it stays as it is.
+    """
+
+    interface = "hits"
+    place: Tensor
+
+    def __init__(self, generator: CrystalFamily) -> None:
+        super().__init__(generator.settings, generator.shape)
+        self.generator = generator
+        kinds = generator.features.kinds
+        self.halo = Halo(kinds, generator.threshold)
+        self.times = Times(kinds, generator.window)
+        self.register_buffer("place", torch.from_numpy(place_in_whole(generator.window)))
+        self.noise = generator.noise + self.times.noise + 1
+
+    def _features(self) -> None:
+        """It has none of its own."""
+
+    def prepare(self, sample: tuple[Sample, Deposits]) -> None:
+        showers, deposits = sample
+        inside = deposits.within(self.generator.window)
+        self.times.fit(showers, deposits.where(inside))
+        self.halo.fit(showers, deposits.where(~inside), BIN, HALO, self.settings.seed)
+
+    def stages(self, sample: Any) -> Iterator[Stage]:  # noqa: ARG002 - nothing is trained
+        yield from ()
+
+    def forward(
+        self, noise: Tensor, conditions: Tensor, pdg: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Generate showers: what the ONNX file does.
+
+        Parameters
+        ----------
+        noise, conditions, pdg
+            As for `CrystalFamily.forward`.
+
+        Returns
+        -------
+        tuple of Tensor
+            Shower, place in `WHOLE`, energy (GeV) and delay (ns), (D,) each, of D deposits.
+        """
+        generator = self.generator
+        if pdg is None:
+            pdg = generator.features.kinds[:1].expand(len(conditions))
+        conditions, other = mirrored(conditions, generator.conditions)
+        first, last = generator.noise, generator.noise + self.times.noise
+        window = generator.generate(noise[:, :first], pdg, conditions)
+        delays = self.times(noise[:, first:last], pdg, conditions[:, 0], window)
+        available = generator.available(pdg, conditions)
+        halo = self.halo(uniform_of(noise[:, last]), pdg, conditions, window, available)
+        places = torch.cat([self.place + torch.zeros_like(window).long(), halo.place], 1)
+        if other is not None:
+            row = places.div(WHOLE[1], rounding_mode="floor")
+            opposite = places + (WHOLE[0] - 1 - 2 * row) * WHOLE[1]
+            places = torch.where(other[:, None], opposite, places)
+        energies = torch.cat([window, halo.energy], 1)
+        shower, number = (energies > 0).nonzero().unbind(1)
+        at = shower * energies.shape[1] + number
+        columns = (places, energies, torch.cat([delays, halo.delay], 1))
+        place, energy, delay = (column.flatten()[at] for column in columns)
+        return shower, place, energy, delay
+
+    def signature(self, count: int) -> Signature:
+        inputs = dict(self.generator.signature(count).inputs)
+        inputs["noise"] = torch.zeros(count, self.noise)
+        return Signature(inputs, {name: ("D", ()) for name in _OUTPUTS})
+
+    @property
+    def threshold(self) -> float:
+        """The generator's."""
+        return self.generator.threshold
+
+    @property
+    def block(self) -> int:
+        """The generator's."""
+        return self.generator.block
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """All crystals."""
+        return WHOLE
+
+    @property
+    def title(self) -> str:
+        """The generator's, and what this adds."""
+        return f"{self.generator.title}; halo and times from tables"
+
+    def coverage(
+        self, sample: Mapping[int, Mapping[str, Range]]
+    ) -> dict[int, dict[str, tuple[float, float]]]:
+        """The generator's."""
+        return self.generator.coverage(sample)
+
+    def method(self) -> str:
+        """The generator's."""
+        return self.generator.method()
+
+
+_OUTPUTS = ("shower", "place", "energy", "delay")
+
+
+def whole(family: CrystalFamily, showers: CrystalShowers, sample: Sample) -> Family:
+    """Return a trained generator as it is exported: with all crystals, if the sample has them."""
+    deposits = deposits_of(showers, family)
+    if deposits is None:
+        return family
+    result = Whole(family)
+    with torch.no_grad():
+        result.prepare((sample, deposits))
+    return result.eval()
+
+
+def deposits_of(showers: CrystalShowers, family: CrystalFamily) -> Deposits | None:
+    """Deposits of showers in all crystals, mirrored; None where the sample has windows alone."""
+    offsets = getattr(showers, "offsets", None)
+    if offsets is None:
+        return None
+    calorimeter: Any = detector.load(family.shape.detector)
+    lit = showers.energy > family.threshold
+    shower = np.repeat(np.arange(len(showers)), np.diff(offsets))[lit]
+    place = calorimeter.place_of(showers.cell[shower], showers.crystal[lit], WHOLE)
+    there = place >= 0
+    _, other = mirrored(
+        torch.from_numpy(
+            np.stack([showers.condition(name) for name in family.conditions], 1).astype(np.float32)
+        ),
+        family.conditions,
+    )
+    if other is not None:
+        flips = other.numpy()[shower] & there
+        row = place // WHOLE[1]
+        place = np.where(flips, place + (WHOLE[0] - 1 - 2 * row) * WHOLE[1], place)
+    counts = np.bincount(shower[there], minlength=len(showers))
+    return Deposits(
+        np.append(0, np.cumsum(counts)),
+        place[there],
+        showers.energy[lit][there],
+        showers.time[lit][there],
+    )
