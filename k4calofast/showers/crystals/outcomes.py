@@ -49,8 +49,16 @@ _ELECTRON = 0.51099895e-3
 _FACTOR = 0.307075e-3
 """GeV cm2: of Bethe's formula."""
 
+SHOWERING = (11, -11)
+"""Charged kinds of which ionisation says nothing."""
+
 GRID = np.linspace(np.log(1e-4), np.log(20.0), 512)
 """Logarithms of kinetic energies (GeV) of the tables of ranges."""
+
+
+def ionises(pdg: int) -> bool:
+    """Whether a kind can go its way by ionisation alone: whether it is charged, and no electron."""
+    return pdg not in SHOWERING and float(nominal(np.array([pdg]))[0][0]) != 0
 
 
 def ranges(pdg: int) -> Floats:
@@ -74,11 +82,12 @@ def _ranges(charge: float, mass: float) -> Floats:
     number = np.maximum(logarithm - beta2 - effect / 2, 0.8)
     per_cm = _DENSITY * _FACTOR * _Z_OVER_A * charge**2 / beta2 * number
     step = np.diff(GRID) * (kinetic / per_cm)[:-1] * np.expm1(np.diff(GRID)) / np.diff(GRID)
-    return np.log(10 * np.cumsum(np.append(kinetic[0] / per_cm[0], step)))
+    logarithms: Floats = np.log(10 * np.cumsum(np.append(kinetic[0] / per_cm[0], step)))
+    return logarithms
 
 
 def expected_ionisation(pdg: Ints, momentum: Floats, way: Floats) -> Floats:
-    """Energy (N,) in GeV that particles lose by ionisation on a way; 0 for neutral ones.
+    """Energy (N,) in GeV that particles lose by ionisation on a way; see `ionises`.
 
     Parameters
     ----------
@@ -90,8 +99,8 @@ def expected_ionisation(pdg: Ints, momentum: Floats, way: Floats) -> Floats:
     result = np.zeros(len(pdg))
     for kind in np.unique(pdg).tolist():
         rows = np.flatnonzero(pdg == kind)
-        charge, mass = (float(value[0]) for value in nominal(np.array([kind])))
-        if charge == 0:
+        mass = float(nominal(np.array([kind]))[1][0])
+        if not ionises(kind):
             continue
         table, p = ranges(kind), momentum[rows]
         kinetic = p**2 / (np.sqrt(p**2 + mass**2) + mass)
@@ -136,7 +145,9 @@ def way_inside(axis: Floats, d_theta: Floats, d_phi: Floats, depth: Floats) -> F
     """
     theta = axis + d_theta
     cosine = np.sin(axis) * np.sin(theta) * np.cos(d_phi) + np.cos(axis) * np.cos(theta)
-    return np.clip(LENGTH - depth, 1.0, LENGTH) / np.maximum(cosine, LENGTH / LONGEST)
+    inside: Floats = np.clip(LENGTH - depth, 1.0, LENGTH)
+    length: Floats = inside / np.maximum(cosine, LENGTH / LONGEST)
+    return length
 
 
 def outcomes(energy: Floats | Floats32, expected: Floats) -> Indices:

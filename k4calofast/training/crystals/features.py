@@ -46,9 +46,7 @@ class Features(nn.Module):
     low: Tensor
     high: Tensor
 
-    def __init__(
-        self, kinds: list[int], ranges: Mapping[str, Range], names: Sequence[str]
-    ) -> None:
+    def __init__(self, kinds: list[int], ranges: Mapping[str, Range], names: Sequence[str]) -> None:
         super().__init__()
         self.names = tuple(names)
         self.register_buffer("kinds", torch.tensor(kinds))

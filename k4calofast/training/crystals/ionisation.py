@@ -1,4 +1,4 @@
-"""What particles lose by ionisation, for graphs: `k4calofast.showers.crystals.outcomes` in tables."""
+"""What particles lose by ionisation, for graphs: `showers.crystals.outcomes` in tables."""
 
 from __future__ import annotations
 
@@ -46,11 +46,12 @@ class Ionisation(nn.Module):
         super().__init__()
         self.names = tuple(names)
         grid = outcomes.GRID
-        charge, mass = nominal(np.array(kinds))
+        mass = nominal(np.array(kinds))[1]
+        ionise = [outcomes.ionises(kind) for kind in kinds]
         nothing = np.linspace(0.0, 1.0, len(grid))
         tables = [
             outcomes.ranges(kind) if one else nothing
-            for kind, one in zip(kinds, charge.tolist(), strict=True)
+            for kind, one in zip(kinds, ionise, strict=True)
         ]
         steps = [np.linspace(table[0], table[-1], len(grid)) for table in tables]
         inverse = [np.interp(at, table, grid) for at, table in zip(steps, tables, strict=True)]
@@ -60,14 +61,14 @@ class Ionisation(nn.Module):
 
         keep("kinds", kinds, torch.int64)
         keep("mass", mass)
-        keep("charged", charge != 0)
+        keep("charged", ionise)
         keep("ranges", tables)
         keep("energies", inverse)
         keep("first", [at[0] for at in steps])
         keep("step", [at[1] - at[0] for at in steps])
 
     def forward(self, pdg: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """Kinetic and expected energies (N,) in GeV; the latter is 0 for neutral kinds."""
+        """Kinetic and expected energies (N,) in GeV; see `outcomes.ionises`."""
         kind = number_of(pdg, self.kinds)
         momentum, mass = conditions[:, 0], self.mass[kind]
         kinetic = momentum**2 / ((momentum**2 + mass**2).sqrt() + mass)

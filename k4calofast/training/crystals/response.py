@@ -91,9 +91,7 @@ class Response(nn.Module):
         """Energies (N,) in GeV at places (N,), 0 to 1, within steps (N,)."""
         ratio = _LOW + (steps - 1 + places) * ((_HIGH - _LOW) / self.ionised)
         root = ((steps - 1 - self.ionised + places) / self.interacted).clamp(min=0.0)
-        energy = torch.where(
-            steps > self.ionised, root**_ROOT * of.available, ratio * of.expected
-        )
+        energy = torch.where(steps > self.ionised, root**_ROOT * of.available, ratio * of.expected)
         return torch.where(steps > 0, energy, torch.zeros_like(energy))
 
     def draw(self, given: Tensor, uniform: Tensor) -> Tensor:

@@ -30,11 +30,8 @@ def _rest_energy() -> dict[int, tuple[float, float]]:
     decaying = (13, -13, 211, -211, 321, -321, 130)
     kinds = (*decaying, 2212, 2112, -2212, -2112)
     for kind, mass in zip(kinds, nominal(np.array(kinds))[1].tolist(), strict=True):
-        if kind in decaying:
-            extra = 0.0
-        else:
-            extra = _CAPTURE - mass if kind > 0 else _CAPTURE + mass
-        result[kind] = (mass, extra)
+        of_baryons = _CAPTURE - mass if kind > 0 else _CAPTURE + mass
+        result[kind] = (mass, 0.0 if kind in decaying else of_baryons)
     return result
 
 
@@ -122,9 +119,7 @@ class Sample:
         return Sample(*(column.to(device) for column in columns))
 
     @staticmethod
-    def of(
-        showers: CrystalShowers, threshold: float, names: Sequence[str] | None = None
-    ) -> Sample:
+    def of(showers: CrystalShowers, threshold: float, names: Sequence[str] | None = None) -> Sample:
         """Mirror showers and drop energies below a threshold (GeV).
 
         Parameters

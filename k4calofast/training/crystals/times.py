@@ -138,9 +138,7 @@ class Times(OfSample):
         self.common = torch.from_numpy(common.astype(np.float32))
 
 
-def _quantiles(
-    values: Floats, classes: tuple[Indices, ...], sizes: tuple[int, ...]
-) -> Floats:
+def _quantiles(values: Floats, classes: tuple[Indices, ...], sizes: tuple[int, ...]) -> Floats:
     """Quantiles (*sizes, quantiles) of values (D,) in classes.
 
     Where there are too few, of all energies of the same distance, then all kinds, then all momenta.
@@ -161,7 +159,8 @@ def _quantiles(
                 where[axis] = int(number)
             found[tuple(where)] = np.quantile(part, levels)
     # No shower has anything so far away.
-    return np.where(np.isnan(found), np.quantile(values, levels), found)
+    anywhere: Floats = np.quantile(values, levels)
+    return np.where(np.isnan(found), anywhere, found)
 
 
 def _common(
@@ -187,4 +186,5 @@ def _common(
     # The crystal that is entered is alone at its distance: it goes with those beside it.
     if rings > 1:
         result[0] = result[1]
-    return np.sqrt(result.clip(0.0, 0.9))
+    weights: Floats = np.sqrt(result.clip(0.0, 0.9))
+    return weights

@@ -54,12 +54,14 @@ class Whole(Family):
         """It has none of its own."""
 
     def prepare(self, sample: tuple[Sample, Deposits]) -> None:
+        """Take the tables from a sample, and its deposits."""
         showers, deposits = sample
         inside = deposits.within(self.generator.window)
         self.times.fit(showers, deposits.where(inside))
         self.halo.fit(showers, deposits.where(~inside), BIN, HALO, self.settings.seed)
 
     def stages(self, sample: Any) -> Iterator[Stage]:  # noqa: ARG002 - nothing is trained
+        """Yield nothing."""
         yield from ()
 
     def forward(
@@ -99,9 +101,10 @@ class Whole(Family):
         return shower, place, energy, delay
 
     def signature(self, count: int) -> Signature:
+        """See `Family.signature`."""
         inputs = dict(self.generator.signature(count).inputs)
         inputs["noise"] = torch.zeros(count, self.noise)
-        return Signature(inputs, {name: ("D", ()) for name in _OUTPUTS})
+        return Signature(inputs, dict.fromkeys(_OUTPUTS, ("D", ())))
 
     @property
     def threshold(self) -> float:
@@ -148,7 +151,7 @@ def whole(family: CrystalFamily, showers: CrystalShowers, sample: Sample) -> Fam
     return result.eval()
 
 
-def deposits_of(showers: CrystalShowers, family: CrystalFamily) -> Deposits | None:
+def deposits_of(showers: Any, family: CrystalFamily) -> Deposits | None:
     """Deposits of showers in all crystals, mirrored; None where the sample has windows alone."""
     offsets = getattr(showers, "offsets", None)
     if offsets is None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from k4calofast.training.crystals.family import conditions_of
 from k4calofast.training.crystals.features import Features
 from k4calofast.training.crystals.normalisation import (
     Fractions,
@@ -19,7 +20,7 @@ NAMES = ["incident", "total", "shower"]
 
 @pytest.fixture(scope="module")
 def features(shape):
-    return Features(shape.kinds, shape.ranges)
+    return Features(shape.kinds, shape.ranges, conditions_of(shape))
 
 
 @pytest.fixture(scope="module", params=NAMES)

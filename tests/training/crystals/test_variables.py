@@ -69,7 +69,7 @@ def test_a_shower_and_its_mirror_image_are_the_same(sample):
     conditions = sample.conditions.clone()
     for name in ("z", "delta_theta_mom", "delta_z_pos"):
         conditions[:, names.index(name)] *= -1
-    again, other = mirrored(conditions)
+    again, other = mirrored(conditions, names)
     assert other.all()
     torch.testing.assert_close(again, sample.conditions)
     windows = torch.arange(12.0).reshape(1, 4, 3)
@@ -78,8 +78,8 @@ def test_a_shower_and_its_mirror_image_are_the_same(sample):
 
 def test_unknown_kinds_are_refused():
     showers, _ = crystals.read(GEANT4)
-    showers.pdg[0] = 2212
-    with pytest.raises(TrainingError, match="2212"):
+    showers.pdg[0] = 3112
+    with pytest.raises(TrainingError, match="3112"):
         Sample.of(showers, THRESHOLD)
 
 

@@ -14,8 +14,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from k4calofast.exceptions import TrainingError
-from k4calofast.training.crystals.family import uniform_of
 from k4calofast.training.crystals.families.vae import (
     VAE,
     Autoencoder,
@@ -24,6 +22,8 @@ from k4calofast.training.crystals.families.vae import (
     PostStage,
     VAESettings,
 )
+from k4calofast.training.crystals.family import uniform_of
+from k4calofast.training.crystals.ionisation import Ionisation
 from k4calofast.training.crystals.missing import Missing
 from k4calofast.training.crystals.response import Energies, Response, nats
 from k4calofast.training.crystals.sample import Sample
@@ -74,8 +74,7 @@ class Hadrons(VAE):
     def __init__(self, settings: HadronSettings, shape: Shape) -> None:
         # Not the autoencoder's own spectrum of the missing energy.
         super(Missing, self).__init__(settings, shape)
-        if self.features.ionisation is None:
-            raise TrainingError("the family hadrons is for hadrons and muons; see vae for others")
+        self.ionisation = Ionisation(shape.kinds, self.conditions)
         self.variables = ShowerVariables(shape.cells, settings.threshold)
         self.spectra = Spectra(shape.window)
         told = self.features.size + Response.size
@@ -106,10 +105,7 @@ class Hadrons(VAE):
 
     def energies_of(self, sample: Sample) -> Energies:
         """Return what is expected of a sample's particles."""
-        assert self.features.ionisation is not None  # noqa: S101 - for the type checker
-        return Energies(
-            self.features.ionisation(sample.pdg, sample.conditions)[1], sample.available
-        )
+        return Energies(self.ionisation(sample.pdg, sample.conditions)[1], sample.available)
 
     def told_of(self, sample: Sample, rows: Tensor) -> Tensor:
         part = sample.take(rows)
@@ -119,9 +115,9 @@ class Hadrons(VAE):
 
     def cells(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Draw standardised numbers (N, cells + 1) of cells, and the sum of all (N,) in GeV."""
-        assert self.features.ionisation is not None  # noqa: S101 - for the type checker
-        given, expected = self.features(pdg, conditions), self.features.ionisation(pdg, conditions)
-        of = Energies(expected[1], self.available(pdg, conditions))
+        given = self.features(pdg, conditions)
+        expected = self.ionisation(pdg, conditions)[1]
+        of = Energies(expected, self.available(pdg, conditions))
         before = self.settings.latent + self.shape.cells
         steps = self.response.draw(given, uniform_of(noise[:, before]))
         total = self.response.energy(steps, uniform_of(noise[:, -1]), of)
