@@ -15,7 +15,8 @@ from k4calofast.fullsim.crystals import besiii
 from k4calofast.fullsim.physics_data import PhysicsData
 from k4calofast.fullsim.sampling import Chunk, log_uniform, on_request
 from k4calofast.fullsim.simulation import EnergyPerCell, Simulation
-from k4calofast.showers.crystals import CrystalProvenance, CrystalShowers, write
+from k4calofast.showers.crystals import CrystalProvenance, CrystalShowers
+from k4calofast.showers.crystals.windows import WINDOWS_LAYOUT
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class CrystalWindows:
                 **origin(),
             )
 
-        write(file, parts, provenance)
+        WINDOWS_LAYOUT.write(file, parts, provenance)
 
 
 def setup(calorimeter: Calorimeter, options: Mapping[str, Any]) -> CrystalWindows:
