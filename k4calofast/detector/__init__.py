@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from k4calofast.detector import description
 from k4calofast.detector.calorimeter import Calorimeter, Condition, Entry, Surroundings
-from k4calofast.detector.crystals import CrystalBarrel
+from k4calofast.detector.crystals import CrystalBarrel, CrystalCalorimeter, CrystalEndcaps
 from k4calofast.detector.encoding import CellIDEncoding
 from k4calofast.detector.layers import LayeredBarrel
 from k4calofast.exceptions import UnknownDetectorError
@@ -16,6 +16,8 @@ __all__ = [
     "CellIDEncoding",
     "Condition",
     "CrystalBarrel",
+    "CrystalCalorimeter",
+    "CrystalEndcaps",
     "Entry",
     "LayeredBarrel",
     "Surroundings",
@@ -25,15 +27,15 @@ __all__ = [
 ]
 
 
-_OF_CRYSTALS = "BESIII_EMC_barrel"
+_OF_CRYSTALS = ("BESIII_EMC_barrel", "BESIII_EMC_endcaps")
 
 
 def names() -> tuple[str, ...]:
     """Names that `load` understands, beside paths of files."""
-    return tuple(dict.fromkeys([_OF_CRYSTALS, *description.names()]))
+    return tuple(dict.fromkeys([*_OF_CRYSTALS, *description.names()]))
 
 
-def load_crystals(name: str) -> CrystalBarrel:
+def load_crystals(name: str) -> CrystalCalorimeter:
     """Return the calorimeter of this name, which is made of crystals.
 
     Raises
@@ -42,7 +44,7 @@ def load_crystals(name: str) -> CrystalBarrel:
         If there is none, or if it is of another kind.
     """
     found = load(name)
-    if not isinstance(found, CrystalBarrel):
+    if not isinstance(found, CrystalCalorimeter):
         raise UnknownDetectorError(f"{name} is a layered barrel: it has no windows of crystals")
     return found
 
@@ -61,10 +63,10 @@ def load(name: str) -> Calorimeter:
     file = description.find(name)
     if file is not None:
         return _layered(description.read(file))
-    if name == _OF_CRYSTALS:
+    if name in _OF_CRYSTALS:
         from k4calofast.detector import besiii
 
-        return besiii.barrel()
+        return {besiii.BARREL: besiii.barrel, besiii.ENDCAPS: besiii.endcaps}[name]()
     raise UnknownDetectorError(
         f"no detector '{name}'; there are {', '.join(names())}, and those described in folders of "
         f"{description.SEARCH_PATH}"

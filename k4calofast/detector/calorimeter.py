@@ -64,7 +64,11 @@ class Surroundings(Protocol):
         """What generators are told of the cells, beside the conditions, by the input's name."""
 
     def cells(self, shower: Indices, place: Indices) -> Indices:
-        """Cells (D,) of places (D,) in the windows of showers (D,), -1 where there is none."""
+        """Cells (D,) of places (D,) in the windows of showers (D,), -1 where there is none.
+
+        The numbers that follow those of the calorimeter's own cells are those of the
+        calorimeters `Calorimeter.beyond`, one after the other.
+        """
 
 
 class Calorimeter(Protocol):
@@ -113,6 +117,10 @@ class Calorimeter(Protocol):
         """Number of cells."""
 
     @property
+    def beyond(self) -> tuple[Calorimeter, ...]:
+        """Calorimeters that showers go on into, across the borders of windows' own cells."""
+
+    @property
     def showers_at_once(self) -> int | None:
         """How many showers may be generated in one go, so that memory stays small.
 
@@ -159,10 +167,10 @@ class Calorimeter(Protocol):
         """(N, 3) centre of each cell (mm, world)."""
 
     def solids(self, cells: Indices) -> Floats:
-        """(N, 8, 3) corners of what is sensitive in each cell (mm, world).
+        """(N, 2 k, 3) corners of what is sensitive in each cell (mm, world).
 
-        The four of the face that is nearer to the beam, one after the other around it, then those
-        behind them in the same order.
+        The k of the face that is nearer to the beam, one after the other around it, then those
+        behind them in the same order. Cells with fewer than k have the last ones again.
         """
 
     @property

@@ -1,13 +1,18 @@
-"""A barrel of crystals, each a convex block given by its eight corners.
+"""Calorimeters of crystals: a barrel, and the endcaps of both of its ends.
 
-Crystals stand in rings of constant theta, every ring with the same number of crystals in
-phi. All that the other stages ask follows from the corners; nothing is assumed about where
-the crystals point.
+Crystals stand in rows, rings of constant theta. All that the other stages ask follows from their
+corners; nothing is assumed about where they point.
+
+Barrel and endcaps are calorimeters of their own, but showers know no border: windows go on from
+one to the other, and the numbers that follow those of a calorimeter's own crystals are those of
+the other one's (`Calorimeter.beyond`).
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -15,14 +20,11 @@ from typing import ClassVar
 import numpy as np
 
 from k4calofast.arrays import Floats, Floats32, IDs, Indices, Mask
+from k4calofast.detector.blocks import Blocks
 from k4calofast.detector.calorimeter import Condition, Entry, noise_key_of
 from k4calofast.detector.encoding import CellIDEncoding
-from k4calofast.detector.face import Cylinder, crossings
-
-FACES = np.array(
-    [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]]
-)
-"""Corners of the six faces of a block: front, back, and the four sides between them."""
+from k4calofast.detector.face import Cylinder, Discs
+from k4calofast.detector.rows import Rows
 
 CONDITIONS = (
     Condition("momentum", "GeV", "magnitude of the momentum at the calorimeter's face"),
@@ -32,17 +34,33 @@ CONDITIONS = (
     Condition("delta_phi_pos", "rad", "phi of the hit point minus phi of the front centre"),
     Condition("z", "mm", "z of the hit point"),
 )
-"""What generators are told of a particle that enters a crystal."""
+"""What samples and generators of barrels were told before there was a depth."""
+
+_DEPTH = Condition(
+    "depth", "mm", "distance of the hit point from the cell's front, along its axis: 0 on it"
+)
+
+BARREL_CONDITIONS = (*CONDITIONS, _DEPTH)
+"""What generators are told of a particle that enters a crystal of a barrel."""
+
+ENDCAP_CONDITIONS = (
+    *CONDITIONS[:3],
+    Condition("delta_r_pos", "mm", "radius of the hit point minus that of the cell's front centre"),
+    CONDITIONS[4],
+    Condition("r", "mm", "distance of the hit point from the beam's axis"),
+    _DEPTH,
+)
+"""Likewise of an endcap. Thetas are those from the end that the crystal is at."""
 
 # Crystals looked at around the first guess of the one that is entered: the guess is made
 # at one radius for all rings, and a line at 80 degrees to the normal crosses three
 # crystals in phi between the nearest and the farthest front face.
 _SEARCH_RINGS = 2
 _SEARCH_COLUMNS = 3
+_CONE_STEPS = 4
 _LINES_AT_ONCE = 2048
 _OUTLINED = 12
 """Columns of crystals along which an outline is drawn."""
-_WINDOW_DIMENSIONS = 2
 
 # Positions written as floats by a simulation that stops particles on the face.
 _FACE_TOLERANCE = 0.1  # mm
@@ -54,11 +72,17 @@ class CrystalWindows:
 
     Attributes
     ----------
-    crystals
-        (N, places), -1 where there is none.
+    calorimeter
+        Whose crystals are entered.
+    entered
+        (N,) crystals in the middles of the windows.
+    window
+        Rows and columns.
     """
 
-    crystals: Indices
+    calorimeter: CrystalCalorimeter
+    entered: Indices
+    window: tuple[int, ...]
 
     @property
     def inputs(self) -> dict[str, Floats32]:
@@ -67,49 +91,47 @@ class CrystalWindows:
 
     def cells(self, shower: Indices, place: Indices) -> Indices:
         """See `Surroundings`."""
-        return self.crystals[shower, place]
+        return self.calorimeter.cell_in(self.entered[shower], place, self.window)
 
 
 @dataclass(frozen=True, eq=False)
-class CrystalBarrel:
-    """A barrel calorimeter made of crystals.
+class CrystalCalorimeter(ABC):
+    """What calorimeters of crystals have in common.
 
     Parameters
     ----------
     name, collection
         Name of the detector, and usual name of its hits.
     encoding
-        Cell-ID encoding with the fields ``theta`` (ring) and ``phi`` (crystal in the ring).
-    cell_id_constants
-        Values of the encoding's other fields.
+        Cell-ID encoding.
+    cell_ids
+        (cells,) of its crystals.
     magnetic_field
         Field along z (T).
-    corners
-        (rings, crystals per ring, 8, 3) corners in mm: the four of the front face, then the
-        four of the back face in the same order. Rings ordered along z (either way).
+    rows
+        All crystals that windows go on to.
+    own
+        (cells,) numbers in the rows of the calorimeter's own crystals, in ascending order.
+    blocks
+        Shapes of its own crystals.
+    others
+        Returns the calorimeters that have the other crystals of the rows.
     """
 
     name: str
     collection: str
     encoding: CellIDEncoding
-    cell_id_constants: dict[str, int]
+    cell_ids: IDs = field(repr=False)
     magnetic_field: float
-    corners: Floats = field(repr=False)
+    rows: Rows = field(repr=False)
+    own: Indices = field(repr=False)
+    blocks: Blocks = field(repr=False)
+    others: Callable[[], tuple[CrystalCalorimeter, ...]] = field(repr=False)
 
     kind: ClassVar[str] = "crystals"
-    conditions: ClassVar[tuple[Condition, ...]] = CONDITIONS
+    conditions: ClassVar[tuple[Condition, ...]]
     mip: ClassVar[float] = 0.0
     showers_at_once: ClassVar[int | None] = None
-
-    @property
-    def n_rings(self) -> int:
-        """Number of rings in theta."""
-        return int(self.corners.shape[0])
-
-    @property
-    def n_columns(self) -> int:
-        """Number of crystals in each ring."""
-        return int(self.corners.shape[1])
 
     @property
     def noise_key(self) -> int:
@@ -119,7 +141,230 @@ class CrystalBarrel:
     @property
     def n_cells(self) -> int:
         """See `Calorimeter`."""
-        return self.n_rings * self.n_columns
+        return len(self.own)
+
+    @property
+    def beyond(self) -> tuple[CrystalCalorimeter, ...]:
+        """See `Calorimeter`."""
+        return self.others()
+
+    @property
+    def whole_window(self) -> tuple[int, int]:
+        """Shape of the window that holds all crystals of the rows, whichever is entered."""
+        return self.rows.whole
+
+    @cached_property
+    def _in_rows(self) -> Indices:
+        """Numbers in the rows of the calorimeter's own crystals, and of those beyond."""
+        return np.concatenate([self.own, *(other.own for other in self.beyond)])
+
+    @cached_property
+    def _of_rows(self) -> Indices:
+        """Number in this calorimeter of each crystal of the rows, -1 where it has none."""
+        numbers = np.full(len(self.rows.row), -1)
+        numbers[self._in_rows] = np.arange(len(self._in_rows))
+        return numbers
+
+    @abstractmethod
+    def _way(self, cells: Indices) -> Indices:
+        """(N,) whether the rows of windows are in the order of theta (1) or against it (-1)."""
+
+    @property
+    @abstractmethod
+    def face(self) -> Cylinder | Discs:
+        """See `Calorimeter`."""
+
+    @property
+    @abstractmethod
+    def outline(self) -> tuple[Floats, ...]:
+        """See `Calorimeter`."""
+
+    @abstractmethod
+    def in_front(self, points: Floats) -> Mask:
+        """See `Calorimeter`."""
+
+    @abstractmethod
+    def behind(self, points: Floats) -> Mask:
+        """See `Calorimeter`."""
+
+    @abstractmethod
+    def conditions_at(self, cells: Indices, position: Floats, momentum: Floats) -> Floats:
+        """See `Calorimeter`."""
+
+    @abstractmethod
+    def _cells_near(self, points: Floats, directions: Floats) -> Indices:
+        """(N, candidates) crystals that a line may enter first, -1 for none."""
+
+    @cached_property
+    def outer_radius(self) -> float:
+        """Radius (mm) of the smallest cylinder around z that holds all crystals."""
+        return float(np.linalg.norm(self.blocks.corners[..., :2], axis=-1).max())
+
+    @cached_property
+    def half_length(self) -> float:
+        """Largest |z| (mm) of any crystal."""
+        return float(np.abs(self.blocks.corners[..., 2]).max())
+
+    def encloses(self, points: Floats) -> Mask:
+        """See `Calorimeter`."""
+        return Cylinder(self.outer_radius, self.half_length).holds(points)
+
+    def expected_deposits(self, momentum: Floats) -> Floats:
+        """See `Calorimeter`."""
+        return 30.0 * momentum**0.4
+
+    def first_cell(self, points: Floats, directions: Floats) -> Entry:
+        """See `Calorimeter`: through a crystal's front or a side.
+
+        A line that starts inside a crystal enters it at a negative distance.
+        """
+        n = len(points)
+        cell, distance = np.full(n, -1, np.int64), np.full(n, np.inf)
+        for start in range(0, n, _LINES_AT_ONCE):
+            part = slice(start, start + _LINES_AT_ONCE)
+            near = self._cells_near(points[part], directions[part])
+            entered, left = self.blocks.crossings(near, points[part], directions[part])
+            entered[(near < 0) | (left <= 0)] = np.inf
+            first = entered.argmin(axis=1)
+            rows = np.arange(len(first))
+            distance[part] = entered[rows, first]
+            cell[part] = np.where(np.isfinite(distance[part]), near[rows, first], -1)
+        return Entry(cell, distance)
+
+    @cached_property
+    def _all_centres(self) -> tuple[Floats, Floats]:
+        """Of fronts, and of crystals: own ones and those beyond."""
+        everyone = (self, *self.beyond)
+        fronts = np.concatenate([one.blocks.front_centres for one in everyone])
+        return fronts, np.concatenate([one.blocks.centres for one in everyone])
+
+    def front_centre(self, cells: Indices) -> Floats:
+        """(N, 3) centre of the front face of each crystal, own and beyond (mm, world)."""
+        return self._all_centres[0][cells]
+
+    def centre(self, cells: Indices) -> Floats:
+        """See `Calorimeter`: the mean of a crystal's corners, also of those beyond."""
+        return self._all_centres[1][cells]
+
+    def solids(self, cells: Indices) -> Floats:
+        """See `Calorimeter`: all of a crystal is sensitive."""
+        return self.blocks.corners[cells]
+
+    def axis_angles(self, cells: Indices) -> tuple[Floats, Floats]:
+        """Theta and phi, (N,) each, of the axis from front centre to centre (rad)."""
+        theta, phi = self.blocks.axis_angles
+        return theta[cells], phi[cells]
+
+    def check_window(self, window: tuple[int, ...]) -> None:
+        """See `Calorimeter`: rows and columns, both odd, not more than `whole_window` has."""
+        self.rows.check(window)
+
+    def cell_in(self, entered: Indices, place: Indices, shape: tuple[int, ...]) -> Indices:
+        """Crystals (D,) in places of windows, own ones and those beyond; -1 where there is none.
+
+        Parameters
+        ----------
+        entered
+            (D,) own crystals in the middles of the windows.
+        place
+            (D,) places, counted with columns the fastest.
+        shape
+            Rows and columns of the windows.
+        """
+        found = self.rows.crystal(self.own[entered], place, shape, self._way(entered))
+        return np.where(found >= 0, self._of_rows[found], -1)
+
+    def place_of(self, entered: Indices, cell: Indices, shape: tuple[int, ...]) -> Indices:
+        """Places (D,) of crystals in windows, -1 outside of them and for none: `cell_in` back.
+
+        Parameters
+        ----------
+        entered
+            (D,) own crystals in the middles of the windows.
+        cell
+            (D,) crystals, own ones and those beyond; -1 for none.
+        shape
+            Rows and columns of the windows.
+        """
+        crystal = self._in_rows[cell]
+        place = self.rows.place(self.own[entered], crystal, shape, self._way(entered))
+        return np.where(cell >= 0, place, -1)
+
+    def window(self, cells: Indices, shape: tuple[int, ...]) -> Indices:
+        """(N, rows, columns) crystals around each crystal, as `cell_in`.
+
+        Raises
+        ------
+        ValueError
+            As `check_window`.
+        """
+        self.check_window(shape)
+        middles = np.asarray(cells, np.int64)
+        places = np.arange(math.prod(shape))
+        found = self.cell_in(np.repeat(middles, len(places)), np.tile(places, len(middles)), shape)
+        return found.reshape(len(middles), *shape)
+
+    def surroundings(
+        self, cells: Indices, _position: Floats, _momentum: Floats, window: tuple[int, ...]
+    ) -> CrystalWindows:
+        """See `Calorimeter`, and `cell_in`."""
+        self.check_window(window)
+        return CrystalWindows(self, cells, window)
+
+    def cell_id(self, cells: Indices) -> IDs:
+        """See `Calorimeter`."""
+        return self.cell_ids[cells]
+
+    @cached_property
+    def _by_id(self) -> tuple[IDs, Indices]:
+        order = np.argsort(self.cell_ids)
+        return self.cell_ids[order], order
+
+    def cell_of(self, cell_ids: IDs) -> Indices:
+        """See `Calorimeter`."""
+        ids, cells = self._by_id
+        at = np.minimum(np.searchsorted(ids, cell_ids), len(ids) - 1)
+        return np.where(ids[at] == cell_ids, cells[at], -1)
+
+    def _of_momentum(self, cells: Indices, momentum: Floats) -> tuple[Floats, Floats, Floats]:
+        """Momentum (GeV), and its theta and phi minus those of the cells' axes (rad)."""
+        axis_theta, axis_phi = self.axis_angles(cells)
+        px, py, pz = momentum.T
+        return (
+            np.linalg.norm(momentum, axis=1),
+            np.arctan2(np.hypot(px, py), pz) - axis_theta,
+            wrapped(np.arctan2(py, px) - axis_phi),
+        )
+
+    def _phi_from_front(self, cells: Indices, position: Floats) -> Floats:
+        front = self.blocks.front_centres[cells]
+        phi = np.arctan2(position[:, 1], position[:, 0])
+        return wrapped(phi - np.arctan2(front[:, 1], front[:, 0]))
+
+
+@dataclass(frozen=True, eq=False)
+class CrystalBarrel(CrystalCalorimeter):
+    """A barrel of crystals with four sides: its own rows have the same number of columns."""
+
+    conditions: ClassVar[tuple[Condition, ...]] = BARREL_CONDITIONS
+
+    @cached_property
+    def n_columns(self) -> int:
+        """Number of crystals in each ring."""
+        return int(self.rows.sizes[self.rows.row[self.own[0]]])
+
+    @property
+    def n_rings(self) -> int:
+        """Number of rings in theta."""
+        return self.n_cells // self.n_columns
+
+    @property
+    def corners(self) -> Floats:
+        """(rings, crystals per ring, 8, 3) corners in mm, as `Blocks` has them."""
+        return self.blocks.corners.reshape(self.n_rings, self.n_columns, 8, 3)
+
+    def _way(self, cells: Indices) -> Indices:
+        return np.ones(len(cells), np.int64)
 
     @cached_property
     def face(self) -> Cylinder:
@@ -136,41 +381,9 @@ class CrystalBarrel:
         return Cylinder(radius, float(np.abs(self.corners[..., :4, 2]).max()))
 
     @cached_property
-    def outer_radius(self) -> float:
-        """Radius (mm) of the smallest cylinder around z that holds all crystals."""
-        return float(np.linalg.norm(self.corners[..., :2], axis=-1).max())
-
-    @cached_property
-    def half_length(self) -> float:
-        """Largest |z| (mm) of any crystal."""
-        return float(np.abs(self.corners[..., 2]).max())
-
-    @cached_property
-    def _front_centres(self) -> Floats:
-        centres: Floats = self.corners[..., :4, :].mean(-2).reshape(-1, 3)
-        return centres
-
-    @cached_property
-    def _centres(self) -> Floats:
-        centres: Floats = self.corners.mean(-2).reshape(-1, 3)
-        return centres
-
-    @cached_property
-    def _planes(self) -> tuple[Floats, Floats]:
-        """Outward unit normals (cells, 6, 3) and offsets (cells, 6) of the faces."""
-        faces = self.corners[..., FACES, :].reshape(-1, 6, 4, 3)
-        # Diagonals give the best plane of four corners that are not quite in one plane.
-        normals = np.cross(faces[:, :, 2] - faces[:, :, 0], faces[:, :, 3] - faces[:, :, 1])
-        normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
-        middles = faces.mean(-2)
-        outward = ((middles - self._centres[:, None]) * normals).sum(-1)
-        normals *= np.sign(outward)[..., None]
-        return normals, (middles * normals).sum(-1)
-
-    @cached_property
     def _ring_guess(self) -> tuple[float, Floats, Indices]:
         """Radius of the guess, z borders between rings at it, and rings in order of z."""
-        front = self._front_centres.reshape(self.n_rings, self.n_columns, 3)[:, 0]
+        front = self.blocks.front_centres.reshape(self.n_rings, self.n_columns, 3)[:, 0]
         order = np.argsort(front[:, 2])
         z = front[order, 2]
         radius = float(np.linalg.norm(front[:, :2], axis=1).mean())
@@ -220,34 +433,7 @@ class CrystalBarrel:
         behind[rows] = ~self.in_front(points[rows])
         return behind
 
-    def encloses(self, points: Floats) -> Mask:
-        """See `Calorimeter`."""
-        return Cylinder(self.outer_radius, self.half_length).holds(points)
-
-    def expected_deposits(self, momentum: Floats) -> Floats:
-        """See `Calorimeter`."""
-        return 30.0 * momentum**0.4
-
-    def first_cell(self, points: Floats, directions: Floats) -> Entry:
-        """See `Calorimeter`: through a crystal's front or a side.
-
-        A line that starts inside a crystal enters it at a negative distance.
-        """
-        n = len(points)
-        cell, distance = np.full(n, -1, np.int64), np.full(n, np.inf)
-        for start in range(0, n, _LINES_AT_ONCE):
-            part = slice(start, start + _LINES_AT_ONCE)
-            near = self._cells_near(points[part], directions[part])
-            entered, left = self._crossings(near, points[part], directions[part])
-            entered[(near < 0) | (left <= 0)] = np.inf
-            first = entered.argmin(axis=1)
-            rows = np.arange(len(first))
-            distance[part] = entered[rows, first]
-            cell[part] = np.where(np.isfinite(distance[part]), near[rows, first], -1)
-        return Entry(cell, distance)
-
     def _cells_near(self, points: Floats, directions: Floats) -> Indices:
-        """(N, candidates) crystals that a line may enter first, -1 beyond the last ring."""
         radius, borders, order = self._ring_guess
         # The line at the radius of the guess, or at its start if that is further out.
         a = (directions[:, :2] ** 2).sum(1)
@@ -258,122 +444,223 @@ class CrystalBarrel:
             step = np.where((c < 0) & (a > 0), (root - b) / a, 0.0)
         at = points + np.minimum(step, 1e4)[:, None] * directions
         ring = order[np.searchsorted(borders, at[:, 2])]
-        # The mean phi of ring 0's fronts fixes where column 0 starts.
-        first = np.arctan2(self._front_centres[0, 1], self._front_centres[0, 0])
+        # The phi of ring 0's first front fixes where column 0 starts.
+        front = self.blocks.front_centres
+        first = np.arctan2(front[0, 1], front[0, 0])
         column = np.rint(
             (np.arctan2(at[:, 1], at[:, 0]) - first) * self.n_columns / (2 * np.pi)
         ).astype(np.int64)
-        return self._block(ring, column, _SEARCH_RINGS, _SEARCH_COLUMNS).reshape(len(points), -1)
+        return self._block(ring, column).reshape(len(points), -1)
 
-    def _crossings(
-        self, cells: Indices, points: Floats, directions: Floats
-    ) -> tuple[Floats, Floats]:
-        """Distances (N, candidates) at which lines enter and leave cells; see `crossings`."""
-        normals, offsets = self._planes
-        speed = np.einsum("nkfc,nc->nkf", normals[cells], directions)
-        gap = offsets[cells] - np.einsum("nkfc,nc->nkf", normals[cells], points)
-        return crossings(speed, gap)
-
-    def front_centre(self, cells: Indices) -> Floats:
-        """(N, 3) centre of each crystal's front face (mm, world)."""
-        return self._front_centres[cells]
-
-    def centre(self, cells: Indices) -> Floats:
-        """See `Calorimeter`: the mean of a crystal's corners."""
-        return self._centres[cells]
-
-    def solids(self, cells: Indices) -> Floats:
-        """See `Calorimeter`: all of a crystal is sensitive."""
-        return self.corners.reshape(-1, *self.corners.shape[2:])[cells]
-
-    @cached_property
-    def _axis_angles(self) -> tuple[Floats, Floats]:
-        axis = self._centres - self._front_centres
-        theta = np.arctan2(np.hypot(axis[:, 0], axis[:, 1]), axis[:, 2])
-        return theta, np.arctan2(axis[:, 1], axis[:, 0])
-
-    def axis_angles(self, cells: Indices) -> tuple[Floats, Floats]:
-        """Theta and phi, (N,) each, of the axis from front centre to centre (rad)."""
-        theta, phi = self._axis_angles
-        return theta[cells], phi[cells]
+    def _block(self, ring: Indices, column: Indices) -> Indices:
+        """(N, rings, columns) own crystals around these."""
+        rings = ring[:, None] + np.arange(-_SEARCH_RINGS, _SEARCH_RINGS + 1)
+        columns = column[:, None] + np.arange(-_SEARCH_COLUMNS, _SEARCH_COLUMNS + 1)
+        block = rings[:, :, None] * self.n_columns + columns[:, None, :] % self.n_columns
+        inside = (rings >= 0) & (rings < self.n_rings)
+        return np.where(inside[:, :, None], block, -1)
 
     def conditions_at(self, cells: Indices, position: Floats, momentum: Floats) -> Floats:
-        """See `Calorimeter`: (N, 6), those of `CONDITIONS`."""
-        front = self.front_centre(cells)
-        axis_theta, axis_phi = self.axis_angles(cells)
-        px, py, pz = momentum.T
-        x, y, z = position.T
+        """See `Calorimeter`: (N, 7), those of `BARREL_CONDITIONS`."""
+        size, theta, phi = self._of_momentum(cells, momentum)
+        z = position[:, 2]
         return np.stack(
             [
-                np.linalg.norm(momentum, axis=1),
-                np.arctan2(np.hypot(px, py), pz) - axis_theta,
-                wrapped(np.arctan2(py, px) - axis_phi),
-                z - front[:, 2],
-                wrapped(np.arctan2(y, x) - np.arctan2(front[:, 1], front[:, 0])),
+                size,
+                theta,
+                phi,
+                z - self.front_centre(cells)[:, 2],
+                self._phi_from_front(cells, position),
                 z,
+                self.blocks.depth(cells, position),
             ],
             axis=1,
         )
 
-    def check_window(self, window: tuple[int, ...]) -> None:
-        """See `Calorimeter`: rows and columns, both odd, and no more columns than a ring has."""
-        if len(window) != _WINDOW_DIMENSIONS:
-            raise ValueError(f"a window of crystals has rows and columns, not {len(window)} sides")
-        rows, columns = window
-        if rows % 2 == 0 or columns % 2 == 0:
-            raise ValueError(
-                f"a window of {rows} x {columns} has no centre: both sides must be odd"
-            )
-        if columns > self.n_columns:
-            raise ValueError(
-                f"a window of {rows} x {columns} meets itself: a ring has {self.n_columns} crystals"
-            )
 
-    def window(self, cells: Indices, shape: tuple[int, ...]) -> Indices:
-        """(N, rows, columns) crystals around each crystal, -1 beyond the last ring.
+@dataclass(frozen=True, eq=False)
+class CrystalEndcaps(CrystalCalorimeter):
+    """The endcaps of both ends: rows at small theta, and as many at large theta.
 
-        Rows are rings in the order of their numbers, columns are crystals of the ring;
-        the first and the last crystal of a ring are neighbours.
+    Generators are told nothing of the end. To them the beam's axis is on the side of a window's
+    first row, and thetas are counted from the end that the crystal is at: one end is the mirror
+    image of the other. The field along z stays what it is in such a mirror.
+    """
 
-        Raises
-        ------
-        ValueError
-            As `check_window`.
-        """
-        self.check_window(shape)
-        rows, columns = shape
-        ring, column = np.divmod(np.asarray(cells, np.int64), self.n_columns)
-        return self._block(ring, column, rows // 2, columns // 2)
-
-    def surroundings(
-        self, cells: Indices, _position: Floats, _momentum: Floats, window: tuple[int, ...]
-    ) -> CrystalWindows:
-        """See `Calorimeter`, and `window`."""
-        return CrystalWindows(self.window(cells, window).reshape(len(cells), math.prod(window)))
-
-    def _block(self, ring: Indices, column: Indices, d_ring: int, d_column: int) -> Indices:
-        rings = ring[:, None] + np.arange(-d_ring, d_ring + 1)
-        columns = (column[:, None] + np.arange(-d_column, d_column + 1)) % self.n_columns
-        block = rings[:, :, None] * self.n_columns + columns[:, None, :]
-        inside = (rings >= 0) & (rings < self.n_rings)
-        return np.where(inside[:, :, None], block, -1)
+    conditions: ClassVar[tuple[Condition, ...]] = ENDCAP_CONDITIONS
 
     @cached_property
-    def _cell_ids(self) -> IDs:
-        ring, column = np.divmod(np.arange(self.n_cells), self.n_columns)
-        return self.encoding.encode(theta=ring, phi=column, **self.cell_id_constants)
+    def _end(self) -> Indices:
+        """(cells,) 1 at positive z, -1 at negative z."""
+        return np.sign(self.blocks.front_centres[:, 2]).astype(np.int64)
 
-    def cell_id(self, cells: Indices) -> IDs:
-        """See `Calorimeter`."""
-        return self._cell_ids[cells]
+    def _way(self, cells: Indices) -> Indices:
+        return self._end[cells]
 
-    def cell_of(self, cell_ids: IDs) -> Indices:
-        """See `Calorimeter`."""
-        ring = self.encoding.decode(cell_ids, "theta")
-        column = self.encoding.decode(cell_ids, "phi")
-        inside = (ring < self.n_rings) & (column < self.n_columns)
-        cells = np.where(inside, ring * self.n_columns + column, 0)
-        return np.where(inside & (self._cell_ids[cells] == cell_ids), cells, -1)
+    @cached_property
+    def _front_corners(self) -> Floats:
+        return self.blocks.corners[:, : self.blocks.most_sides].reshape(-1, 3)
+
+    @cached_property
+    def face(self) -> Discs:
+        """The discs that no crystal reaches through, from the fronts' smallest to largest radius.
+
+        A front is nearer to the beam's axis along its edges than at its corners.
+        """
+        front = self.blocks.corners[:, : self.blocks.most_sides, :2]
+        start, along = front, np.roll(front, -1, axis=-2) - front
+        length2 = np.maximum((along**2).sum(-1), 1e-12)
+        t = np.clip(-(start * along).sum(-1) / length2, 0.0, 1.0)
+        inner = np.linalg.norm(start + t[..., None] * along, axis=-1).min()
+        outer = np.linalg.norm(front, axis=-1).max()
+        distance = np.abs(self._front_corners[:, 2]).min()
+        return Discs(float(distance), float(inner), float(outer))
+
+    @cached_property
+    def outline(self) -> tuple[Floats, ...]:
+        """See `Calorimeter`: both ends' inner and outer edges, in front and behind, and between."""
+        k = self.blocks.most_sides
+        corners = self.blocks.corners
+        lines = []
+        row = self.rows.row[self.own]
+        for end in (1, -1):
+            there = np.unique(row[self._end == end])
+            inner, outer = there[:: int(np.sign(end))][[0, -1]]
+            edges = []
+            for ring, pick in ((inner, np.argsort), (outer, lambda r: np.argsort(-r))):
+                of_ring = corners[row == ring]
+                for face in (of_ring[:, :k], of_ring[:, k:]):
+                    # The edge on the inner or outer side has two of a face's corners.
+                    nearest = pick(np.linalg.norm(face[..., :2], axis=-1))
+                    points = np.take_along_axis(face, nearest[:, :2, None], axis=1).mean(1)
+                    phi = np.arctan2(points[:, 1], points[:, 0])
+                    edges.append(points[np.argsort(phi)])
+            lines += [np.concatenate([edge, edge[:1]]) for edge in edges]
+            fractions = np.linspace(0, 1, _OUTLINED, endpoint=False)
+            inside, behind_inside, outside, behind_outside = (
+                edge[(fractions * len(edge)).astype(np.int64)] for edge in edges
+            )
+            for one, other in (
+                (inside, outside),
+                (inside, behind_inside),
+                (outside, behind_outside),
+                (behind_inside, behind_outside),
+            ):
+                lines += list(np.stack([one, other], axis=1))
+        return tuple(lines)
+
+    def in_front(self, points: Floats) -> Mask:
+        """See `Calorimeter`: between both ends' front faces, as far from the axis as any crystal.
+
+        What is in their holes, farther along the axis than the fronts, is not in front.
+        """
+        radius, z = np.hypot(points[:, 0], points[:, 1]), np.abs(points[:, 2])
+        face = self.face
+        in_front = (z <= face.distance) & (radius <= self.outer_radius)
+        deepest = np.abs(self._front_corners[:, 2]).max() + _FACE_TOLERANCE
+        between = (z > face.distance) & (z <= deepest)
+        between &= (radius >= face.inner_radius) & (radius <= self.outer_radius)
+        rows = np.flatnonzero(between)
+        outward = np.zeros((len(rows), 3))
+        outward[:, 2] = np.sign(points[rows, 2])
+        distance = self.first_cell(points[rows], outward).distance
+        in_front[rows] = distance > -_FACE_TOLERANCE
+        return in_front
+
+    def behind(self, points: Floats) -> Mask:
+        """See `Calorimeter`: all that is farther from the origin along z than the front faces.
+
+        It is as far from the axis as the front faces, or a crystal.
+        """
+        radius, z = np.hypot(points[:, 0], points[:, 1]), np.abs(points[:, 2])
+        behind = (z > self.face.distance) & (radius >= self.face.inner_radius)
+        behind &= radius <= self.outer_radius
+        rows = np.flatnonzero(behind)
+        behind[rows] = ~self.in_front(points[rows])
+        return behind
+
+    @cached_property
+    def _inner_slope(self) -> float:
+        """Slope, to the beam's axis, of the axes of the innermost row."""
+        return float(np.abs(np.tan(self.blocks.axis_angles[0])).min())
+
+    @cached_property
+    def _around(self) -> tuple[Indices, Indices, Indices, Floats]:
+        """First own crystal and size of each of an end's rows (ends, rows), and phi of each."""
+        row = self.rows.row[self.own]
+        rows, first, sizes = np.unique(row, return_index=True, return_counts=True)
+        front = self.blocks.front_centres
+        half = len(rows) // 2
+        return (
+            first.reshape(2, half),
+            sizes.reshape(2, half),
+            rows,
+            np.arctan2(front[:, 1], front[:, 0]) % (2 * np.pi),
+        )
+
+    def _cells_near(self, points: Floats, directions: Floats) -> Indices:
+        distance = float(np.abs(self.blocks.front_centres[:, 2]).mean())
+        inner, outer = self.face.inner_radius, self.face.outer_radius
+        # The line at the mean of the fronts, or at its start if that is farther along.
+        along = np.abs(directions[:, 2])
+        with np.errstate(divide="ignore"):
+            step = np.where(along > 0, (distance - np.abs(points[:, 2])) / along, 0.0)
+        at = points + np.clip(step, 0.0, 1e4)[:, None] * directions
+        radius = np.hypot(at[:, 0], at[:, 1])
+        # Beside: where it comes to the rows from there.
+        rows = np.flatnonzero(radius > outer)
+        at[rows] += _to_radius(at[rows], directions[rows], outer)[:, None] * directions[rows]
+        # In the hole, which is a cone: the same, better at each step.
+        rows = np.flatnonzero(radius < inner)
+        start, way = at[rows], directions[rows]
+        for _ in range(_CONE_STEPS):
+            there = inner + self._inner_slope * (np.abs(at[rows, 2]) - distance)
+            at[rows] = start + _to_radius(start, way, there)[:, None] * way
+        phi = np.arctan2(at[:, 1], at[:, 0]) % (2 * np.pi)
+        end = (points[:, 2] < 0).astype(np.int64)
+        first, sizes, _, azimuth = self._around
+        near = []
+        for row in range(first.shape[1]):
+            start, size = first[end, row], sizes[end, row]
+            column = np.zeros(len(points), np.int64)
+            for one in (0, 1):
+                lines = end == one
+                there = azimuth[first[one, row] :][: sizes[one, row]]
+                column[lines] = np.searchsorted((there[1:] + there[:-1]) / 2, phi[lines])
+            around = column[:, None] + np.arange(-_SEARCH_COLUMNS, _SEARCH_COLUMNS + 1)
+            near.append(start[:, None] + around % size[:, None])
+        return np.concatenate(near, axis=1)
+
+    def conditions_at(self, cells: Indices, position: Floats, momentum: Floats) -> Floats:
+        """See `Calorimeter`: (N, 7), those of `ENDCAP_CONDITIONS`."""
+        size, theta, phi = self._of_momentum(cells, momentum)
+        radius = np.hypot(position[:, 0], position[:, 1])
+        front = self.front_centre(cells)
+        return np.stack(
+            [
+                size,
+                self._end[cells] * theta,
+                phi,
+                radius - np.hypot(front[:, 0], front[:, 1]),
+                self._phi_from_front(cells, position),
+                radius,
+                self.blocks.depth(cells, position),
+            ],
+            axis=1,
+        )
+
+
+def _to_radius(points: Floats, directions: Floats, radius: Floats | float) -> Floats:
+    """Distance (N,) along lines to cylinders around z, 0 for those that do not come to them."""
+    a = (directions[:, :2] ** 2).sum(1)
+    b = (points[:, :2] * directions[:, :2]).sum(1)
+    c = (points[:, :2] ** 2).sum(1) - radius**2
+    square = b * b - a * c
+    root = np.sqrt(np.maximum(square, 0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # From inside on the way out, from outside on the way in.
+        step = np.where(c < 0, root - b, -root - b) / a
+    return np.where((a > 0) & (square >= 0) & (step > 0), np.minimum(step, 1e4), 0.0)
 
 
 def wrapped(angle: Floats) -> Floats:

@@ -78,6 +78,52 @@ class Cylinder:
         return (np.hypot(points[:, 0], points[:, 1]) < self.radius) & self.within(points)
 
 
+@dataclass(frozen=True)
+class Discs:
+    """Two discs with holes around z, at both ends of what lies between them.
+
+    Attributes
+    ----------
+    distance
+        mm from the origin, along z.
+    inner_radius, outer_radius
+        mm.
+    """
+
+    distance: float
+    inner_radius: float
+    outer_radius: float
+
+    def path_to(self, position: Floats, momentum: Floats, _curvature: Floats) -> Floats:
+        """Path from between the discs to the plane of one of them; see `Face`."""
+        between = np.abs(position[:, 2]) < self.distance
+        return np.where(between, self._path(position, momentum, self.distance), 0.0)
+
+    def path_back(
+        self, position: Floats, momentum: Floats, _curvature: Floats, clearance: float
+    ) -> Floats:
+        """Path from behind a disc back to so far in front of its plane; see `Face`."""
+        distance = self.distance - clearance
+        came = np.sign(momentum[:, 2]) == np.sign(position[:, 2])
+        behind = np.abs(position[:, 2]) > distance
+        with np.errstate(divide="ignore", invalid="ignore"):
+            way = (np.abs(position[:, 2]) - distance) / np.abs(momentum[:, 2])
+            path = way * np.linalg.norm(momentum, axis=1)
+        return np.where(behind & came, path, np.inf)
+
+    def _path(self, position: Floats, momentum: Floats, distance: float) -> Floats:
+        """Path to the plane at this |z| that a particle between the planes flies to."""
+        z, pz = position[:, 2], momentum[:, 2]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            way = (np.copysign(distance, pz) - z) / pz
+        return np.where(pz == 0, np.inf, way * np.linalg.norm(momentum, axis=1))
+
+    def within(self, points: Floats) -> Mask:
+        """See `Face`: between the discs' radii."""
+        radius = np.hypot(points[:, 0], points[:, 1])
+        return (radius > self.inner_radius) & (radius < self.outer_radius)
+
+
 def crossings(speed: Floats, gap: Floats) -> tuple[Floats, Floats]:
     """Distances (...) at which straight lines enter and leave convex blocks.
 

@@ -253,6 +253,11 @@ class LayeredBarrel:
     # --- shape ------------------------------------------------------------------------------
 
     @property
+    def beyond(self) -> tuple[LayeredBarrel, ...]:
+        """See `Calorimeter`: none."""
+        return ()
+
+    @property
     def n_cells(self) -> int:
         """Number of cells, those places counted that only the widest layer has."""
         return self.n_modules * self.n_layers * self._most_columns * len(self.rows)

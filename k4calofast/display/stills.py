@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 
 from k4calofast.arrays import Floats, Mask
-from k4calofast.detector.crystals import FACES
 from k4calofast.display import kinds
 from k4calofast.display.drawing import LETTERS, heat, saved, title
 from k4calofast.display.names import latex_of
 from k4calofast.display.scene import Cells, Event, Particle, Scene
 from k4calofast.display.showers import MeanShower
 from k4calofast.pictures import styled
+
+_FACES = np.array(
+    [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]]
+)
+"""Corners of the six faces of a solid: front, back, and the four sides between them."""
 
 _SIZE = (16.0, 8.0)
 
@@ -123,8 +127,8 @@ def _cells(panel: Any, event: Event, drawn: Mask, view: View, colours: Any, form
     if known.any():
         corners = view(cells.solids[known], cells.position[known])
         # A convex cell is all of its faces.
-        faces = corners[:, FACES].reshape(-1, 4, 2) * _M
-        shades = np.repeat(colours.to_rgba(cells.energy[known]), len(FACES), axis=0)
+        faces = corners[:, _FACES].reshape(-1, 4, 2) * _M
+        shades = np.repeat(colours.to_rgba(cells.energy[known]), len(_FACES), axis=0)
         shapes = PolyCollection(list(faces), facecolors=shades, edgecolors=shades, linewidths=0.6)
         shapes.set_rasterized(as_image)
         panel.add_collection(shapes)

@@ -29,7 +29,7 @@ class Placed(Columns):
     inside
         (N,) whether the model holds the conditions.
     conditions
-        (N, conditions) of the arrivals, moved to the edges of the model's range.
+        (N, conditions) of the arrivals, moved to the edges of the model's range where it has one.
     """
 
     model: Indices
@@ -117,11 +117,12 @@ class Region:
         for number, simulator in enumerate(self.simulators):
             for kind in sorted(self.chosen.intersection(simulator.kinds)):
                 rows = np.flatnonzero((pdg == kind) & ~inside)
-                card = simulator.model.card
-                holds = card.holds(kind, conditions[rows])
+                card, told = simulator.model.card, simulator.model.columns
+                holds = card.holds(kind, conditions[rows][:, told])
                 rows, holds = (part[holds | (model[rows] == NO_MODEL)] for part in (rows, holds))
                 model[rows], inside[rows] = number, holds
-                moved[rows] = np.clip(conditions[rows], *card.limits(kind))
+                clipped = np.clip(conditions[rows][:, told], *card.limits(kind))
+                moved[rows[:, None], told] = clipped
         return Placed(model, inside, moved)
 
     def generate(
@@ -149,9 +150,8 @@ class Region:
                     arrivals.momentum[rows],
                     model.card.window,
                 )
-                generated = generate(
-                    model, pdg[rows], placed.conditions[rows], keys.take(rows), surroundings
-                )
+                conditions = placed.conditions[rows][:, model.columns]
+                generated = generate(model, pdg[rows], conditions, keys.take(rows), surroundings)
                 parts.append(Deposits.of(generated, surroundings).renamed(rows))
         return Deposits.concatenate(parts).by_shower()
 

@@ -437,9 +437,10 @@ def _out_of_range(
     particle = int(arrivals.particle[row])
     card = region.models[int(placed.model[row])].card
     low, high = card.limits(int(particles.pdg[particle]))
-    values = arrivals.conditions[row]
+    told = region.models[int(placed.model[row])].columns
+    values = arrivals.conditions[row, told]
     wrong = np.flatnonzero((values < low) | (values > high))[0]
-    condition = region.calorimeter.conditions[wrong]
+    condition = region.calorimeter.conditions[told[wrong]]
     return OutOfDomainError(
         f"{_where(keys, particles, particle)}: {condition.name} {values[wrong]:.4g} "
         f"{condition.unit} is outside the range {low[wrong]:.4g} to {high[wrong]:.4g} of "

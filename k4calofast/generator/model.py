@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
@@ -108,16 +109,22 @@ class Model:
     def _fitting(self, card: ModelCard, file: Path) -> ModelCard:
         """The card with conditions in the order of the calorimeter's, if it is for this one."""
         names = [condition.name for condition in self.detector.conditions]
-        if set(card.conditions) != set(names):
+        if "momentum" not in card.conditions or not set(card.conditions) <= set(names):
             raise ModelError(
-                f"{file}: kinds must have ranges for {', '.join(names)}: these are the conditions "
-                f"of {self.detector.name}"
+                f"{file}: kinds must have ranges for momentum, and for others of the conditions of "
+                f"{self.detector.name}: {', '.join(names)}"
             )
         try:
             self.detector.check_window(card.window)
         except ValueError as error:
             raise ModelError(f"model '{card.name}': {error}") from error
-        return card.ordered(names)
+        return card.ordered([name for name in names if name in card.conditions])
+
+    @cached_property
+    def columns(self) -> Indices:
+        """Which of the calorimeter's conditions the model is told, in its card's order."""
+        names = [condition.name for condition in self.detector.conditions]
+        return np.array([names.index(name) for name in self.card.conditions])
 
     def _check_graph(self, file: Path) -> list[str]:
         """Names of the inputs, after making sure that they are what the card says."""
@@ -198,7 +205,7 @@ class Model:
         pdg
             (N,) kinds, all of the card's.
         conditions
-            (N, conditions) in the order and units of the calorimeter's.
+            (N, conditions) those of the card, in the order and units of the calorimeter's.
         noise
             (N, card.noise) standard normal numbers.
         more

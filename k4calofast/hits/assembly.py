@@ -129,7 +129,8 @@ def assemble(
     threshold
         GeV; hits with less are left out, and counted.
     """
-    rows = np.flatnonzero(deposits.cell >= 0)
+    inside = (deposits.cell >= 0) & (deposits.cell < detector.n_cells)
+    rows = np.flatnonzero(inside)
     # Showers come ordered by event and particle, so a stable sort by event and cell leaves
     # the contributions of each cell in the order of their particles.
     key = (event * detector.n_cells).take(deposits.shower.take(rows)) + deposits.cell.take(rows)
@@ -176,7 +177,7 @@ def assemble(
     balance = EnergyBalance(
         float(arrivals.conditions[:, 0].sum()),
         float(deposits.energy.sum(dtype=np.float64)),
-        float(deposits.energy[deposits.cell < 0].sum(dtype=np.float64)),
+        float(deposits.energy[~inside].sum(dtype=np.float64)),
         float(hits.energy.sum(dtype=np.float64)),
         lost,
     )

@@ -56,7 +56,7 @@ def test_ids_of_other_detectors_belong_to_no_crystal(barrel):
 
 
 @given(st.integers(0, 5279))
-def test_windows_wrap_in_phi_and_end_in_theta(barrel, cell):
+def test_windows_wrap_in_phi_and_go_on_into_the_endcaps(barrel, cell):
     window = barrel.window(np.array([cell]), WINDOW)[0]
     ring, column = divmod(cell, 120)
     assert window[5, 5] == cell
@@ -67,7 +67,7 @@ def test_windows_wrap_in_phi_and_end_in_theta(barrel, cell):
                 ring_of_row * 120 + (column + offset) % 120 for offset in range(-5, 6)
             ]
         else:
-            assert (window[row] == -1).all()
+            assert (window[row] >= barrel.n_cells).all()
 
 
 def test_neighbours_in_a_window_are_neighbours_in_space(barrel):
@@ -101,7 +101,7 @@ def test_the_first_crystal_is_the_first_of_all_crystals(barrel, spread):
     points, directions = lines(np.random.default_rng(3), barrel, 200, spread)
     entry = barrel.first_cell(points, directions)
     everything = np.tile(np.arange(barrel.n_cells), (len(points), 1))
-    entered, left = barrel._crossings(everything, points, directions)
+    entered, left = barrel.blocks.crossings(everything, points, directions)
     entered[(entered >= left) | (left <= 0)] = np.inf
     # Beyond half a metre the line has left the region in front of the crystals.
     reached = entered.min(axis=1) < 500
@@ -152,6 +152,7 @@ def test_along_the_axis_through_the_front_centre_all_differences_vanish(barrel):
     conditions = barrel.conditions_at(cells, front, axis)
     assert conditions[:, 1:5] == pytest.approx(0, abs=1e-12)
     assert conditions[:, 5] == pytest.approx(front[:, 2])
+    assert conditions[:, 6] == pytest.approx(0, abs=1e-9)
     assert [condition.name for condition in CONDITIONS][:3] == [
         "momentum",
         "delta_theta_mom",
@@ -169,4 +170,13 @@ def test_conditions_have_the_signs_of_their_definitions(barrel):
     theta, phi = theta + 0.1, phi + 0.2
     direction = [np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)]
     conditions = barrel.conditions_at(cell, position, 2.0 * np.array([direction]))
-    assert conditions[0] == pytest.approx([2.0, 0.1, 0.2, 4.0, 0.01, front[2] + 4])
+    assert conditions[0, :6] == pytest.approx([2.0, 0.1, 0.2, 4.0, 0.01, front[2] + 4])
+
+
+def test_depth_is_counted_from_the_front_along_the_axis(barrel):
+    cells = np.arange(0, barrel.n_cells, 7)
+    front = barrel.front_centre(cells)
+    axis = barrel.centre(cells) - front
+    entered = front + 0.25 * axis
+    depth = barrel.conditions_at(cells, entered, axis)[:, 6]
+    assert depth == pytest.approx(0.25 * np.linalg.norm(axis, axis=1))

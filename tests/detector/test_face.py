@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from k4calofast.detector.face import Cylinder
+from k4calofast.detector.face import Cylinder, Discs
 from k4calofast.incidence.transport import advance, curvature_of
 
 GEV = st.floats(0.02, 3.0)
@@ -68,3 +68,40 @@ def test_what_comes_from_outside_has_no_way_back_to_the_face():
 def test_a_cylinder_is_a_face_as_far_as_it_is_long():
     points = np.array([[940.0, 0.0, 1499.0], [0.0, 940.0, -1499.0], [940.0, 0.0, 1501.0]])
     assert FACE.within(points).tolist() == [True, True, False]
+
+
+DISCS = Discs(1384.0, 508.0, 880.0)
+
+
+@given(
+    GEV,
+    ANGLE,
+    st.floats(-3, 3).filter(lambda eta: eta == 0 or abs(eta) > 1e-9),
+    st.sampled_from([-1.0, 0.0, 1.0]),
+    st.floats(-1383, 1383),
+)
+def test_the_path_to_discs_ends_on_the_plane_of_one(p, phi, eta, charge, start):
+    momentum = p / np.cosh(eta) * np.array([[np.cos(phi), np.sin(phi), np.sinh(eta)]])
+    curvature = curvature_of(momentum, np.array([charge]), -1.0)
+    begin = np.array([[0.0, 0.0, start]])
+    path = DISCS.path_to(begin, momentum, curvature)
+    assert np.isfinite(path[0]) == (momentum[0, 2] != 0)
+    assume(np.isfinite(path[0]) and path[0] < 1e6)
+    end, direction = advance(begin, momentum, curvature, path)
+    assert end[0, 2] == pytest.approx(np.copysign(1384.0, momentum[0, 2]), rel=1e-6)
+    beyond, direction = advance(end, direction, curvature, np.array([30.0]))
+    back = DISCS.path_back(beyond, direction, curvature, 1.0)
+    again, _ = advance(beyond, direction, curvature, -back)
+    assert abs(again[0, 2]) == pytest.approx(1383.0, rel=1e-6)
+    assert np.isinf(DISCS.path_back(begin * 0.9, momentum, curvature, 1.0)).all()
+
+
+def test_discs_have_holes_and_edges():
+    points = np.array([[507.0, 0.0, 1384.0], [0.0, 600.0, -1384.0], [881.0, 0.0, 1384.0]])
+    assert DISCS.within(points).tolist() == [False, True, False]
+
+
+def test_what_comes_from_behind_discs_has_no_way_back_to_them():
+    inward, behind = np.array([[0.0, 0.0, -1.0]]), np.array([[600.0, 0.0, 1500.0]])
+    assert np.isinf(DISCS.path_back(behind, inward, np.zeros(1), 1.0)).all()
+    assert DISCS.path_to(behind, inward, np.zeros(1)).tolist() == [0.0]

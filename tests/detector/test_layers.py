@@ -312,7 +312,9 @@ def test_a_file_has_the_name_of_its_detector(tmp_path):
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "x" * 5000, "\0", "nowhere.yaml"])
 def test_what_names_no_detector_lists_those_there_are(name):
-    with pytest.raises(UnknownDetectorError, match="BESIII_EMC_barrel, CEPC_ECAL_barrel"):
+    with pytest.raises(
+        UnknownDetectorError, match="BESIII_EMC_barrel, BESIII_EMC_endcaps, CEPC_ECAL_barrel"
+    ):
         detector.load(name)
 
 

@@ -64,7 +64,14 @@ def test_a_shower_depends_on_its_own_inputs_alone(toy, count, threads):
         ({"file": "../model.onnx"}, "plain file name"),
         ({"file": "other.onnx"}, "no such file"),
         ({"kinds": {}}, "kinds"),
-        ({"kinds": {22: {"momentum": [0.1, 1.0]}}}, "must have ranges for momentum, delta_theta"),
+        (
+            {"kinds": {22: {"momentum": [0.1, 1.0], "colour": [0, 1]}}},
+            "must have ranges for momentum, and for others",
+        ),
+        (
+            {"kinds": {22: {"z": [-1, 1]}}},
+            "must have ranges for momentum, and for others",
+        ),
         ({"kinds": {22: RANGES, 11: {"z": [0, 1]}}}, "kind 11 must have ranges"),
         ({"kinds": {22: RANGES | {"z": [1.0, 1.0]}}}, "range of z is empty"),
     ],
@@ -144,4 +151,6 @@ def test_the_order_of_conditions_in_a_card_does_not_matter(tmp_path):
     (folder / "card.yaml").write_text(yaml.safe_dump(card, sort_keys=True))
     model = Model(folder)
     assert model.card.kinds == read_card(find_model("besiii_emc_barrel/fast")).kinds
-    assert model.card.conditions == tuple(c.name for c in model.detector.conditions)
+    names = tuple(condition.name for condition in model.detector.conditions)
+    assert model.card.conditions == names[:6]
+    assert model.columns.tolist() == [0, 1, 2, 3, 4, 5]

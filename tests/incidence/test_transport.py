@@ -72,7 +72,7 @@ def test_hits_lie_on_the_surface_of_their_crystal(barrel, charge):
     hits = first_hits(barrel, start, momentum, np.full(n, charge))
     hit = hits.cell >= 0
     assert hit.sum() > 0.9 * n
-    normals, offsets = barrel._planes
+    normals, offsets = barrel.blocks.planes
     outside = (normals[hits.cell] * hits.position[:, None]).sum(-1) - offsets[hits.cell]
     # On one face, and inside the others.
     assert np.abs(outside[hit].max(axis=1)).max() < 1e-6
@@ -93,7 +93,7 @@ def test_no_crystal_is_entered_before_the_one_that_is_hit(barrel):
     charge = rng.choice([-1.0, 1.0], n)
     hits = first_hits(barrel, np.zeros((n, 3)), momentum, charge)
     curvature = curvature_of(momentum, charge, barrel.magnetic_field)
-    normals, offsets = barrel._planes
+    normals, offsets = barrel.blocks.planes
     for i in np.flatnonzero(hits.cell >= 0):
         path = hits.path[i] - np.linspace(60, 0.06, 2000)
         at, _ = advance(
@@ -101,7 +101,7 @@ def test_no_crystal_is_entered_before_the_one_that_is_hit(barrel):
             np.repeat(curvature[i], 2000), path,
         )  # fmt: skip
         near = barrel.window(hits.cell[i : i + 1], (5, 5)).ravel()
-        near = near[near >= 0]
+        near = near[near < barrel.n_cells]
         depth = (normals[near][None] * at[:, None, None]).sum(-1) - offsets[near][None]
         assert not (depth < -1e-3).all(-1).any()
 

@@ -106,6 +106,7 @@ def draw(rng: np.random.Generator, pdg: int, momentum: Floats) -> Drawn:
         hits = first_hits(barrel, start, vector, np.full(len(p), CHARGE[pdg]))
         found = np.flatnonzero(hits.cell >= 0)
         drawn = barrel.conditions_at(hits.cell[found], hits.position[found], hits.momentum[found])
+        drawn = drawn[:, : len(CONDITIONS)]
         # The momentum's range is for the caller to keep.
         inside = ((drawn >= limits[:, 0]) & (drawn <= limits[:, 1]))[:, 1:].all(1)
         found, drawn = found[inside], drawn[inside]

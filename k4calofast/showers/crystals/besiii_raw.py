@@ -26,6 +26,7 @@ from pybes3 import identifier
 
 from k4calofast.arrays import Floats, Indices
 from k4calofast.detector import besiii
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.events.reading import readable
 from k4calofast.exceptions import FileFormatError, MissingCollectionError
 from k4calofast.showers.base import impossible
@@ -170,10 +171,13 @@ def showers_of(
     energies, beside = in_windows(
         barrel, entered[chosen], window, shower[showered], cell[showered], energy[showered]
     )
+    conditions = barrel.conditions_at(
+        entered[chosen], entries.position[chosen], entries.momentum[chosen]
+    )
     showers = CrystalShowers(
         entries.pdg[chosen],
         entered[chosen].astype(np.int32),
-        barrel.conditions_at(entered[chosen], entries.position[chosen], entries.momentum[chosen]),
+        conditions[:, : len(CONDITIONS)],
         energies,
         beside,
     )

@@ -16,7 +16,8 @@ import awkward as ak
 import numpy as np
 
 from k4calofast.arrays import Indices
-from k4calofast.detector import CrystalBarrel, load_crystals
+from k4calofast.detector import CrystalCalorimeter, load_crystals
+from k4calofast.detector.crystals import CONDITIONS
 from k4calofast.events import typed
 from k4calofast.events.columns import Contributions, Hits, Particles
 from k4calofast.events.edm4hep import CALO_HIT_CONTRIBUTION, MC_PARTICLE, SIM_CALORIMETER_HIT
@@ -121,7 +122,7 @@ def read(
     return CrystalShowers.concatenate(parts)
 
 
-def _read_file(file: Place, hints: Hints, detector: CrystalBarrel) -> Iterator[CrystalShowers]:
+def _read_file(file: Place, hints: Hints, detector: CrystalCalorimeter) -> Iterator[CrystalShowers]:
     with closing(EventSource([file])) as source:
         infos = source.infos
     with _in(file):
@@ -163,7 +164,7 @@ def _read_file(file: Place, hints: Hints, detector: CrystalBarrel) -> Iterator[C
 def _showers(
     frames: Frames,
     hints: Hints,
-    detector: CrystalBarrel,
+    detector: CrystalCalorimeter,
     infos: tuple[CollectionInfo, ...],
     left_out: _LeftOut,
 ) -> CrystalShowers:
@@ -207,7 +208,8 @@ def _showers(
         contributions.energy[mine],
     )
     cell = arrivals.cell.astype(np.int32)
-    return CrystalShowers(pdg[chosen], cell, arrivals.conditions, energies, beside)
+    conditions = arrivals.conditions[:, : len(CONDITIONS)]
+    return CrystalShowers(pdg[chosen], cell, conditions, energies, beside)
 
 
 def _of_contributions(

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from k4calofast.arrays import Floats, Floats32, Indices, Ints
 from k4calofast.detector import Calorimeter, load
-from k4calofast.detector.crystals import CONDITIONS, CrystalBarrel
+from k4calofast.detector.crystals import CONDITIONS, CrystalCalorimeter
 from k4calofast.exceptions import FileFormatError
 from k4calofast.showers import hdf5
 from k4calofast.showers.base import Column, Rows, Showers
@@ -186,7 +186,7 @@ class AllHits(Showers):
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     def in_windows(
-        self, detector: CrystalBarrel, window: tuple[int, int] = _WINDOW
+        self, detector: CrystalCalorimeter, window: tuple[int, int] = _WINDOW
     ) -> CrystalShowers:
         """Return the same showers with windows around the cells that were entered."""
         cell = np.asarray(self.cell, np.int64)
@@ -267,12 +267,11 @@ def write(
 
 def n_cells_known(detector: Calorimeter) -> int:
     """Return the number of cells of a calorimeter and of those beyond it."""
-    beyond: tuple[Calorimeter, ...] = getattr(detector, "beyond", ())
-    return detector.n_cells + sum(one.n_cells for one in beyond)
+    return detector.n_cells + sum(one.n_cells for one in detector.beyond)
 
 
 def in_windows(
-    detector: CrystalBarrel,
+    detector: CrystalCalorimeter,
     entered: Indices,
     window: tuple[int, int],
     shower: Indices,
@@ -297,18 +296,10 @@ def in_windows(
     beside
         (N,) outside the windows.
     """
-    count, known = len(entered), n_cells_known(detector)
-    cells = detector.window(entered, window).reshape(-1)
-    places = np.flatnonzero(cells >= 0)
-    # Deposits find their place by shower and cell; no cell is twice in a window.
-    keys = places // (window[0] * window[1]) * known + cells[places]
-    order = np.argsort(keys)
-    keys, places = keys[order], places[order]
-    wanted = np.where(cell >= 0, shower * known + cell, -1)
-    at = np.searchsorted(keys, wanted)
-    inside = np.zeros(len(wanted), np.bool_)
-    possible = at < len(keys)
-    inside[possible] = keys[at[possible]] == wanted[possible]
-    energies = np.bincount(places[at[inside]], energy[inside], len(cells))
+    count, size = len(entered), window[0] * window[1]
+    place = detector.place_of(entered[shower], cell, window)
+    inside = place >= 0
+    at = shower[inside] * size + place[inside]
+    energies = np.bincount(at, energy[inside], count * size)
     beside = np.bincount(shower[~inside], energy[~inside], count)
     return energies.reshape(count, *window).astype(np.float32), beside.astype(np.float32)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.arrays import Floats, Indices, Mask
-from k4calofast.detector import CrystalBarrel
+from k4calofast.detector import CrystalCalorimeter
 from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.observables import Observable, ratio
 
@@ -87,7 +87,7 @@ def block(energies: Floats, size: int) -> Floats:
 
 
 def observables(
-    showers: CrystalShowers, detector: CrystalBarrel | None = None
+    showers: CrystalShowers, detector: CrystalCalorimeter | None = None
 ) -> dict[str, Floats]:
     """All of `OBSERVABLES`, and with a detector those of `IMPACT`; (N,) each."""
     energies = showers.energies.astype(np.float64)
@@ -146,7 +146,7 @@ def _asymmetries(
 
 
 def _from_impact(
-    showers: CrystalShowers, energies: Floats, total: Floats, detector: CrystalBarrel
+    showers: CrystalShowers, energies: Floats, total: Floats, detector: CrystalCalorimeter
 ) -> dict[str, Floats]:
     fronts = Fronts.of(showers, detector, energies.shape[1:])
     z, phi = (
@@ -181,7 +181,7 @@ class Fronts:
     radius: Floats
 
     @staticmethod
-    def of(showers: CrystalShowers, detector: CrystalBarrel, shape: tuple[int, int]) -> Fronts:
+    def of(showers: CrystalShowers, detector: CrystalCalorimeter, shape: tuple[int, int]) -> Fronts:
         """Return those of windows of a shape."""
         hit, where = np.unique(showers.cell.astype(np.int64), return_inverse=True)
         window = detector.window(hit, shape)

@@ -9,7 +9,7 @@ import numpy as np
 
 from k4calofast import detector
 from k4calofast.arrays import Floats
-from k4calofast.detector import CrystalBarrel
+from k4calofast.detector import CrystalCalorimeter
 from k4calofast.exceptions import ModelError
 from k4calofast.generator import Generator, ShowerKeys, generate
 from k4calofast.generator.card import ModelCard
@@ -24,7 +24,7 @@ from k4calofast.validation.results import Sample
 class Crystals:
     """Crystals of a detector, whose energies above a threshold (GeV) are seen."""
 
-    detector: CrystalBarrel
+    detector: CrystalCalorimeter
     threshold: float
 
     def conditions(self, showers: CrystalShowers, _seed: int = 0) -> Floats:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.arrays import Floats
-from k4calofast.detector import CrystalBarrel
+from k4calofast.detector import CrystalCalorimeter
 from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.crystals.observables import Fronts
 from k4calofast.validation.metrics import Value, mean_of
@@ -49,7 +49,7 @@ class Clusters:
     offset_phi: Floats
 
 
-def find_clusters(showers: CrystalShowers, detector: CrystalBarrel) -> Clusters:
+def find_clusters(showers: CrystalShowers, detector: CrystalCalorimeter) -> Clusters:
     """Find the cluster of each shower in its window."""
     energies = showers.energies.astype(np.float64)
     count, rows, columns = energies.shape

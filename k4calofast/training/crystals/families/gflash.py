@@ -549,6 +549,7 @@ def borders(shape: Shape) -> dict[str, Floats]:
         1,
     )
     windows = barrel.window(first, shape.window)
+    windows = np.where(windows < barrel.n_cells, windows, -1)
     corners = barrel.corners.reshape(-1, 8, 3)
     rows: list[Floats] = []
     columns: list[Floats] = []
