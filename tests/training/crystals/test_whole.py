@@ -1,0 +1,172 @@
+"""Halo and times: deposits in all crystals, on top of any generator of windows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from k4calofast.training.crystals.deposits import WHOLE, Deposits, place_in_whole
+from k4calofast.training.crystals.halo import Halo
+from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.crystals.times import Times
+
+KINDS = torch.tensor([22, 211])
+MIDDLE = (WHOLE[0] // 2) * WHOLE[1] + WHOLE[1] // 2
+
+
+@pytest.fixture(scope="module")
+def showers():
+    """Showers that lose a share of the energy, all or half of which is found far away."""
+    random = np.random.default_rng(1)
+    count = 6000
+    pdg = np.where(np.arange(count) % 2, 22, 211)
+    momentum = np.exp(random.uniform(np.log(0.1), np.log(2), count))
+    available = np.where(pdg == 22, momentum, np.hypot(momentum, 0.14)).astype(np.float32)
+    lost = random.beta(1, 6, count).astype(np.float32)
+    lost[random.random(count) < 0.3] = 0
+    conditions = np.stack([momentum, random.uniform(-1, 1, count)], 1)
+    windows = np.zeros((count, 121), np.float32)
+    windows[:, 60] = 0.8 * available * (1 - lost)
+    windows[:, 61] = available * (1 - lost) - windows[:, 60]
+    sample = Sample(
+        torch.from_numpy(pdg),
+        torch.from_numpy(conditions.astype(np.float32)),
+        torch.from_numpy(windows),
+        torch.from_numpy(available),
+    )
+    number = np.where(lost > 0, 1 + random.poisson(3, count), 0)
+    offsets = np.append(0, number.cumsum())
+    shower = np.repeat(np.arange(count), number)
+    far = np.setdiff1d(np.arange(WHOLE[0] * WHOLE[1]), place_in_whole((11, 11)))
+    energy = (lost * available / np.maximum(number, 1) * 0.75)[shower]
+    delay = np.exp(random.normal(1, 0.5, len(shower)))
+    outside = Deposits(
+        offsets, random.choice(far, len(shower)), energy.astype(np.float32), delay.astype("f4")
+    )
+    return sample, outside
+
+
+@pytest.fixture(scope="module")
+def halo(showers):
+    sample, outside = showers
+    result = Halo(KINDS, 5e-5)
+    result.fit(sample, outside, 32, 1_000_000, 1)
+    return result.eval()
+
+
+def _found(halo, sample, seed=1):
+    uniform = torch.rand(len(sample), generator=torch.Generator().manual_seed(seed))
+    return halo(uniform, sample.pdg, sample.conditions, sample.energies, sample.available)
+
+
+def test_the_window_lies_in_the_middle_of_all_crystals():
+    places = place_in_whole((11, 11))
+    assert places[60] == MIDDLE
+    assert places[0] == MIDDLE - 5 * WHOLE[1] - 5
+    assert len(set(places.tolist())) == 121
+
+
+def test_what_is_found_outside_goes_with_what_is_missing_inside(halo, showers):
+    sample, outside = showers
+    found = _found(halo, sample)
+    missing = (sample.available - sample.energies.sum(1)).numpy()
+    energy = found.energy.sum(1).numpy()
+    assert (energy <= missing * (1 + 1e-4) + 1e-6).all()
+    # No more of it is found than in the sample, and where nothing is missing, nothing is.
+    assert energy[missing < 1e-6].max() == 0
+    wanted = np.bincount(outside.shower, outside.energy, len(sample))
+    assert energy.mean() == pytest.approx(wanted.mean(), rel=0.03)
+    assert np.corrcoef(energy, wanted)[0, 1] > 0.97
+    number = (found.energy > 0).sum(1).numpy()
+    assert number.mean() == pytest.approx(len(outside.energy) / len(sample), rel=0.03)
+    inside = np.isin(found.place.numpy(), place_in_whole((11, 11))) & (found.energy.numpy() > 0)
+    assert not inside.any()
+
+
+def test_a_pattern_is_of_the_particles_own_kind(showers):
+    sample, outside = showers
+    here = sample.pdg.numpy()[outside.shower] == 22
+    marked = replace(outside, place=np.where(here, 0, WHOLE[0] * WHOLE[1] - 1))
+    halo = Halo(KINDS, 5e-5)
+    halo.fit(sample, marked, 32, 1_000_000, 1)
+    found = _found(halo, sample)
+    of_photons = (sample.pdg == 22)[:, None] & (found.energy > 0)
+    assert (found.place[of_photons] == 0).all()
+
+
+def test_showers_that_miss_all_alike_get_all_patterns_that_do(showers):
+    """Neutral particles that leave nothing in the window are one in this."""
+    sample, outside = showers
+    nothing = replace(sample, energies=torch.zeros_like(sample.energies))
+    halo = Halo(KINDS, 0.0)
+    halo.fit(nothing, outside, 32, 1_000_000, 1)
+    found = [(_found(halo, nothing, seed).energy > 0).sum(1).float() for seed in range(8)]
+    spread = torch.stack(found).std(0).mean()
+    assert float(spread) > 1.2
+
+
+def test_no_more_is_kept_than_there_is_room_for(showers):
+    sample, outside = showers
+    halo = Halo(KINDS, 5e-5)
+    halo.fit(sample, outside, 16, 3000, 1)
+    assert 1500 < len(halo.places) <= 3300
+
+
+@pytest.fixture(scope="module")
+def inside():
+    """Delays that depend on the energy, and are late together."""
+    random = np.random.default_rng(2)
+    count = 8000
+    energies = np.zeros((count, 121), np.float32)
+    lit = np.array([60, 61, 49, 72])
+    energies[:, lit] = np.exp(random.uniform(np.log(1e-4), np.log(0.5), (count, 4)))
+    normal = 0.8 * random.normal(size=(count, 1)) + 0.6 * random.normal(size=(count, 4))
+    delay = np.exp(0.3 * normal - 0.2 * np.log(energies[:, lit]))
+    sample = Sample(
+        torch.full((count,), 22),
+        torch.from_numpy(np.exp(random.uniform(-2, 1, (count, 1)))).float(),
+        torch.from_numpy(energies),
+        torch.ones(count),
+    )
+    place = np.tile(place_in_whole((11, 11))[lit], count)
+    offsets = np.arange(count + 1) * 4
+    return sample, Deposits(
+        offsets, place, energies[:, lit].ravel(), delay.astype(np.float32).ravel()
+    )
+
+
+def test_delays_have_the_samples_spectra_and_come_together(inside):
+    sample, deposits = inside
+    times = Times(KINDS[:1], (11, 11))
+    times.fit(sample, deposits)
+    noise = torch.randn(len(sample), times.noise, generator=torch.Generator().manual_seed(1))
+    found = times(noise, sample.pdg, sample.conditions[:, 0], sample.energies)
+    assert (found >= 0).all()
+    lit = np.array([60, 61, 49, 72])
+    there = np.log(deposits.delay.reshape(-1, 4))
+    here = found[:, lit].log().numpy()
+    for low, high in ((1e-4, 2e-4), (2e-3, 6e-3), (0.2, 0.5)):
+        of = sample.energies[:, lit].numpy()
+        rows = (of > low) & (of < high)
+        assert here[rows].mean() == pytest.approx(there[rows].mean(), abs=0.03)
+        assert here[rows].std() == pytest.approx(there[rows].std(), rel=0.06)
+
+    def together(values):
+        """Correlation of two crystals' delays, less what their energies make of it."""
+        left = values + 0.2 * np.log(sample.energies[:, lit].numpy())
+        return np.corrcoef(left[:, 1], left[:, 2])[0, 1]
+
+    assert together(here) == pytest.approx(together(there), abs=0.12)
+    assert together(there) > 0.5
+
+
+def test_deposits_without_times_have_none(inside):
+    sample, deposits = inside
+    times = Times(KINDS[:1], (11, 11))
+    times.fit(sample, replace(deposits, delay=np.full(len(deposits.delay), np.nan, np.float32)))
+    noise = torch.randn(len(sample), times.noise)
+    found = times(noise, sample.pdg, sample.conditions[:, 0], sample.energies)
+    assert found.max() < 0.01
