@@ -76,6 +76,8 @@ class Scale(nn.Module):
     def fit(self, energies: Floats) -> None:
         """Take the ranks from these energies (GeV)."""
         small = energies[energies < EDGE]
+        if not len(small):
+            return
         knots = np.quantile(small, np.linspace(0.0, 1.0, _KNOTS + 1))
         knots[-1] = EDGE
         self.knots.copy_(torch.from_numpy(knots))

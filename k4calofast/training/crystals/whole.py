@@ -151,30 +151,22 @@ def whole(family: CrystalFamily, showers: CrystalShowers, sample: Sample) -> Fam
     return result.eval()
 
 
-def deposits_of(showers: Any, family: CrystalFamily) -> Deposits | None:
+def deposits_of(showers: CrystalShowers, family: CrystalFamily) -> Deposits | None:
     """Deposits of showers in all crystals, mirrored; None where the sample has windows alone."""
-    offsets = getattr(showers, "offsets", None)
-    if offsets is None:
+    if not showers.whole:
         return None
+    hits = showers.hits()
     calorimeter: Any = detector.load(family.shape.detector)
-    lit = showers.energy > family.threshold
-    shower = np.repeat(np.arange(len(showers)), np.diff(offsets))[lit]
-    place = calorimeter.place_of(showers.cell[shower], showers.crystal[lit], WHOLE)
-    there = place >= 0
-    _, other = mirrored(
-        torch.from_numpy(
-            np.stack([showers.condition(name) for name in family.conditions], 1).astype(np.float32)
-        ),
-        family.conditions,
-    )
+    lit = hits.energy > family.threshold
+    shower = hits.shower[lit]
+    entered = hits.cell[shower].astype(np.int64)
+    place = calorimeter.place_of(entered, hits.crystal[lit].astype(np.int64), WHOLE)
+    columns = [hits.condition(name) for name in family.conditions]
+    conditions = torch.from_numpy(np.stack(columns, 1).astype(np.float32))
+    _, other = mirrored(conditions, family.conditions)
     if other is not None:
-        flips = other.numpy()[shower] & there
         row = place // WHOLE[1]
-        place = np.where(flips, place + (WHOLE[0] - 1 - 2 * row) * WHOLE[1], place)
-    counts = np.bincount(shower[there], minlength=len(showers))
-    return Deposits(
-        np.append(0, np.cumsum(counts)),
-        place[there],
-        showers.energy[lit][there],
-        showers.time[lit][there],
-    )
+        opposite = place + (WHOLE[0] - 1 - 2 * row) * WHOLE[1]
+        place = np.where(other.numpy()[shower], opposite, place)
+    counts = np.bincount(shower, minlength=len(hits))
+    return Deposits(np.append(0, np.cumsum(counts)), place, hits.energy[lit], hits.time[lit])
