@@ -1,0 +1,154 @@
+"""From samples of all crystals to models of all crystals, of barrel and endcaps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from k4calofast import detector
+from k4calofast.generator import Model
+from k4calofast.generator.card import read_card
+from k4calofast.showers import crystals
+from k4calofast.showers.crystals.windows import AllHits
+from k4calofast.training import recipe
+from k4calofast.training.crystals.deposits import WHOLE
+from k4calofast.training.families import settings_of
+from k4calofast.training.precision import Reduced
+from k4calofast.training.recipe import Product, Task
+from k4calofast.training.reduction import reduce
+from k4calofast.training.refinement import RefinementSettings
+
+COUNT = 2400
+KINDS = [-211, 13, 2112]
+
+FRONT = {
+    "BESIII_EMC_barrel": {"delta_z_pos": (-20, 20), "z": (-1300, 1300)},
+    "BESIII_EMC_endcaps": {"delta_r_pos": (-20, 20), "r": (500, 850)},
+}
+
+
+def _sample(name, file):
+    """Showers whose far deposits all are in one place: five rows on, forty columns back."""
+    random = np.random.default_rng(1)
+    calorimeter = detector.load(name)
+    ranges = {
+        "momentum": (0.1, 2.0),
+        "delta_theta_mom": (-0.2, 0.2),
+        "delta_phi_mom": (-0.2, 0.2),
+        "delta_phi_pos": (-0.02, 0.02),
+        "depth": (0.0, 50.0),
+        **FRONT[name],
+    }
+    names = tuple(condition.name for condition in calorimeter.conditions)
+    columns = [random.uniform(*ranges[one], COUNT) for one in names]
+    pdg = np.array(KINDS, np.int32)[np.arange(COUNT) % len(KINDS)]
+    cell = random.integers(0, calorimeter.n_cells, COUNT)
+    if "z" in ranges:
+        # The far place lies in the same way, seen from either end.
+        columns[names.index("z")] = calorimeter.front_centre(cell)[:, 2]
+    upwards = columns[names.index("z")] >= 0 if "z" in ranges else np.full(COUNT, True)
+    middle = (WHOLE[0] // 2) * WHOLE[1] + WHOLE[1] // 2
+    momentum = columns[0]
+    seen = random.uniform(0.1, 0.5, COUNT) * momentum
+    seen[(pdg == 2112) & (random.random(COUNT) < 0.5)] = 0
+    far = middle + np.where(upwards, 5, -5) * WHOLE[1] - 40
+    places = np.stack([np.full(COUNT, middle), np.full(COUNT, middle + 1), far], 1)
+    energies = seen[:, None] * [0.7, 0.2, 0.1]
+    shower, column = np.nonzero(energies)
+    found = calorimeter.cell_in(cell[shower], places[shower, column], WHOLE)
+    kept = found >= 0
+    offsets = np.append(0, np.bincount(shower[kept], minlength=COUNT).cumsum())
+    delay = random.uniform(0.2, 0.4, int(kept.sum())) * (1 + 9 * (column[kept] == 2))
+    hits = AllHits(
+        pdg,
+        cell.astype(np.int32),
+        np.stack(columns, 1),
+        offsets,
+        found[kept].astype(np.int32),
+        energies[shower, column][kept].astype(np.float32),
+        delay.astype(np.float32),
+        names,
+    )
+    showers = hits.in_windows(calorimeter)
+    limits = {one: (low, high) for one, (low, high) in ranges.items()}
+    provenance = crystals.CrystalProvenance(
+        detector=name,
+        simulation="none",
+        physics="none",
+        physics_data="none",
+        range_cut=None,
+        magnetic_field=None,
+        geometry="none",
+        sampling="none",
+        coverage=dict.fromkeys(KINDS, limits),
+        seed=5,
+        software="none",
+        window=(11, 11),
+        conditions=names,
+    )
+    crystals.write(file, [showers], provenance)
+    return showers
+
+
+@pytest.fixture(scope="module", params=sorted(FRONT))
+def made(request, small, tmp_path_factory):
+    """Sample, its showers, model folder and work folder."""
+    folder = tmp_path_factory.mktemp("all")
+    showers = _sample(request.param, folder / "sample.h5")
+    output, work = folder / "emc" / "hadrons", folder / "work"
+    settings = settings_of("hadrons")(epoch=20, **small["hadrons"])
+    recipe.train(Task("hadrons", settings, folder / "sample.h5"), Product(output, work, "first"))
+    return folder / "sample.h5", showers, output, work
+
+
+def _generated(model, showers):
+    random = np.random.default_rng(1)
+    noise = random.standard_normal((len(showers), model.card.noise)).astype(np.float32)
+    return model.generate(showers.pdg, showers.conditions[:, model.columns], noise)
+
+
+def test_a_model_gives_hits_in_all_crystals(made):
+    _, showers, output, _ = made
+    model = Model(output, "cpu")
+    assert model.card.interface == "hits"
+    assert model.card.window == WHOLE
+    assert "depth" in model.card.conditions
+    found = _generated(model, showers)
+    row, column = np.divmod(found.place, WHOLE[1])
+    row, column = row - WHOLE[0] // 2, column - WHOLE[1] // 2
+    outside = (np.abs(row) > 5) | (np.abs(column) > 5)
+    # Each shower's far deposit is where it was in the sample, on its own side of the barrel.
+    assert outside.sum() > 0.6 * len(showers)
+    assert (column[outside] == -40).all()
+    names = list(model.card.conditions)
+    north = showers.conditions[:, names.index("z")] >= 0 if "z" in names else True
+    wanted = np.where(north, 5, -5) * np.ones(len(showers))
+    assert (row[outside] == wanted[found.shower[outside]]).all()
+    # And late as there.
+    assert (found.delay[outside] > 1.9).all()
+    assert (found.delay[~outside] < 0.41).all()
+    assert (found.delay >= 0).all()
+
+
+def test_a_refined_model_has_halo_and_times_too(made, tmp_path):
+    sample, showers, _, work = made
+    settings = RefinementSettings(steps=10, epoch=10, width=16, batch=64, pools=1)
+    output = tmp_path / "emc" / "refined"
+    recipe.refine(work, sample, settings, Product(output, tmp_path / "work", "second"))
+    model = Model(output, "cpu")
+    assert model.card.interface == "hits"
+    plain = read_card(work.parent / "emc" / "hadrons")
+    assert model.card.noise > plain.noise
+    assert _generated(model, showers).energy.sum() > 0
+
+
+def test_half_precision_does_not_move_a_hit(made, tmp_path):
+    sample, showers, output, _ = made
+    reduce(output, tmp_path / "emc" / "half", Reduced.FLOAT16, sample, "third")
+    before, after = (
+        _generated(Model(one, "cpu"), showers) for one in (output, tmp_path / "emc" / "half")
+    )
+    totals = [np.bincount(one.shower, one.energy, len(showers)) for one in (before, after)]
+    assert totals[1].sum() == pytest.approx(totals[0].sum(), rel=0.01)
+    far = [np.bincount(one.shower, one.energy * (one.delay > 1)).mean() for one in (before, after)]
+    assert far[1] == pytest.approx(far[0], rel=0.02)
