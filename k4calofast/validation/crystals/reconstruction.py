@@ -23,7 +23,7 @@ from k4calofast.validation.observables import width68, width68_error
 SEED_THRESHOLD = 0.01
 """GeV; BESIII's is 10 MeV."""
 
-_LOG_WEIGHT = 4.0
+LOG_WEIGHT = 4.0
 PION_MASS = 0.1349768
 """GeV (PDG 2024)."""
 
@@ -64,7 +64,7 @@ def find_clusters(showers: CrystalShowers, detector: CrystalCalorimeter) -> Clus
     fronts = Fronts.of(showers, detector, (rows + 4, columns + 4))
     place = fronts.where[:, None, None], *around
     with np.errstate(divide="ignore", invalid="ignore"):
-        weight = np.maximum(0.0, _LOG_WEIGHT + np.log(cut / e5x5[:, None, None]))
+        weight = np.maximum(0.0, LOG_WEIGHT + np.log(cut / e5x5[:, None, None]))
     weight = np.where(np.isfinite(weight) & fronts.inside[place], weight, 0.0)
     total = np.where(weight.sum((1, 2)) > 0, weight.sum((1, 2)), 1.0)
     z, phi = ((weight * at[place]).sum((1, 2)) / total for at in (fronts.z, fronts.phi))
@@ -171,11 +171,12 @@ def pion_peak(
     masses = np.sqrt(np.maximum(2 * e1 * e2 * (1 - np.cos(angle)), 0.0))[seen]
     if len(masses) < 50:
         return None
+    return peak_of(masses)
+
+
+def peak_of(masses: Floats) -> PionPeak:
+    """Return the peak of masses (N,) in GeV."""
     half = width68(masses)
     # The mean of the peak, not of its tails.
     near = masses[np.abs(masses - np.median(masses)) <= 2.5 * half]
-    return PionPeak(
-        masses,
-        mean_of(near),
-        Value(half, width68_error(masses)),
-    )
+    return PionPeak(masses, mean_of(near), Value(half, width68_error(masses)))
