@@ -72,6 +72,7 @@ CHANGES = (
     Change(r"^\(cd build && ctest\).*", _KEY4HEP),
     Change(r".*postgresql://.*", "needs a database"),
     Change(r"^python benchmarks/active_learning.py.*", "trains on 150 000 showers"),
+    Change(r"^python benchmarks/whole_events.py.*", "hours of Geant4"),
     Change(
         r"k4calofast fullsim (\S+)(?!.*--detector)(?!.*--request).* --seed (\d+).*",
         "hours of Geant4 that others have spent: tests/fullsim simulates, and so do lines below",
@@ -140,9 +141,10 @@ HepMC::Asciiv3-END_EVENT_LISTING
 """
 
 OPTIONS_FILE = """
-from Configurables import CaloFastSim
+from Configurables import CaloDigitiser, CaloFastSim
 
 fastsim = CaloFastSim("CaloFastSim")
+digitiser = CaloDigitiser("CaloDigitiser")
 """
 """In front of lines that are part of an options file."""
 
@@ -405,7 +407,8 @@ def _give(name: str, what: int | str, folder: Path, commands: dict[str, str], fl
 
 def _kind(block: Block) -> str:
     """What to do with a block."""
-    options = re.search(r"Configurables|^fastsim\.|CaloFastSim\(", block.text, re.MULTILINE)
+    of_options = r"Configurables|^(fastsim|digitiser)\.|CaloFastSim\("
+    options = re.search(of_options, block.text, re.MULTILINE)
     return "options" if block.language == "python" and options else block.language
 
 
