@@ -56,6 +56,9 @@ _FLOW = _settings(
     width=16, blocks=1, steps=2, batch=64, distillation_steps=1, distillation_batch=16, matched=100
 )
 _GAN = _settings(latent=8, channels=4, hidden=64, steps=2, batch=32, matched=100)
+_HADRONS = _settings(
+    width=16, blocks=1, steps=2, batch=32, response_steps=2, response_batch=32, matched=100
+)
 _CLASSIFIER = _settings(steps=2, batch=64, width=8, pools=1)
 _KEY4HEP = "needs Key4hep and a compiler; tests/key4hep does it where they are"
 
@@ -91,6 +94,7 @@ CHANGES = (
         r"sed s/CLD_ECAL_barrel/MY_ECAL_barrel/ $CLD/card.yaml > \1/card.yaml",
     ),
     Change(r"(k4calofast (?:train|tune) .*--family gan.*)", "ten minutes", rf"\1{_GAN}"),
+    Change(r"(k4calofast train .*--family hadrons.*)", "ten minutes", rf"\1{_HADRONS}"),
     Change(r"(k4calofast train .*--config.*)", "ten minutes", rf"\1{_GAN}"),
     Change(r"(k4calofast train (?!.*(?:--family|--config)).*)", "an hour", rf"\1{_FLOW}"),
     Change(r"(k4calofast refine .*)", "minutes", rf"\1{_CLASSIFIER}"),
@@ -118,7 +122,7 @@ GIVEN: dict[str, dict[str, int | str]] = {
     "inputs.md": {"events.hepmc3": "hepmc"},
     "models.md": {"models/mine/flow": "flow"},
     "running.md": {"particles.edm4hep.root": "particles"},
-    "training.md": {"train.h5": 1, "other_seed.h5": 2, "test.h5": 3},
+    "training.md": {"train.h5": 1, "other_seed.h5": 2, "test.h5": 3, "hadrons.h5": 4},
     "tuning.md": {"SAMPLE": 1, "OTHER_SEED.h5": 2},
     "validation.md": {
         "SAMPLE": 1,
