@@ -28,6 +28,7 @@ from time import perf_counter, process_time
 
 import numpy as np
 
+import k4calofast
 from k4calofast import detector, reactions
 from k4calofast.events.columns import EventKeys, Particles
 from k4calofast.events.edm4hep import (
@@ -43,13 +44,19 @@ from k4calofast.events.layout import parameters
 from k4calofast.events.reading import EventSource
 from k4calofast.events.typed import find_collection, particles
 from k4calofast.events.writing import EventFileWriter
-from k4calofast.incidence import Record, follow
+from k4calofast.incidence import FATES, Record, follow
 from k4calofast.properties import CaloDigitiserProperties, CaloFastSimProperties
 from k4calofast.steering.algorithms import Job, create
 from k4calofast.steering.configurables import IOSvcProperties
 from k4calofast.steering.loop import EventLoop
 from k4calofast.validation.crystals.clusters import AllCrystals
-from k4calofast.validation.crystals.whole_events import Truth, compare, draw, read
+from k4calofast.validation.crystals.whole_events import (
+    Truth,
+    compare,
+    draw,
+    handed_on_by_kind,
+    read,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NAMES = {"jpsi": "jpsi_rho_pi", "bhabha": "bhabha", "psi2s": "psi2s_pi_pi_jpsi"}
@@ -111,6 +118,18 @@ def run_fast(files: Files, model: str) -> str:
     if done.returncode:
         sys.exit(done.stderr)
     return done.stdout
+
+
+def handed_on_by_fate(file: Path) -> dict[str, tuple[int, float]]:
+    """Number and energy (GeV) of particles that a job has handed on, by reason."""
+    counts = k4calofast.open(file).fates
+    of_job = counts[counts.fields[0]]
+    numbers, energies = (np.asarray(of_job[name]).sum(0) for name in ("numbers", "energies"))
+    return {
+        fate.meaning: (int(number), float(energy))
+        for fate, number, energy in zip(FATES, numbers, energies, strict=True)
+        if fate.handed_on and number
+    }
 
 
 def run_full(files: Files, processes: int, seed: int) -> None:
@@ -355,20 +374,30 @@ def main() -> None:
         found, fast, handed_on = read(
             [files.fast(options.model)], all_crystals, "MCParticlesNotHandled"
         )
+        truth = Truth.of(found, all_crystals)
         text += ["", f"## {name}, {events} events", ""]
         data: dict[str, object] = {"events": events}
         if len(there) == len(files.full):
             _, full, _ = read(there, all_crystals)
-            compared = compare(Truth.of(found, all_crystals), full, fast)
+            compared = compare(truth, full, fast)
             text += [compared.markdown(), ""]
             data["figures"] = compared.data()
             picture = options.folder / f"{name}_{options.model.replace('/', '_')}.png"
             picture.write_bytes(draw(compared, f"{name}: {options.model}"))
+        kinds = handed_on_by_kind(handed_on, found, truth)
+        fates = handed_on_by_fate(files.fast(options.model))
         text += ["Handed on:", "", "| why | particles | GeV |", "|---|---|---|"]
-        text += [f"| {why} | {n} | {e:.4g} |" for why, (n, e) in handed_on.fates.items()]
-        text += ["", "| PDG | particles | GeV |", "|---|---|---|"]
-        text += [f"| {pdg} | {n} | {e:.4g} |" for pdg, (n, e) in sorted(handed_on.kinds.items())]
-        data["handed_on"] = {"fates": handed_on.fates, "kinds": handed_on.kinds}
+        text += [f"| {why} | {n} | {e:.4g} |" for why, (n, e) in fates.items()]
+        text += [
+            "",
+            "| PDG | particles | GeV | that enter a crystal | GeV |",
+            "|---|---|---|---|---|",
+        ]
+        text += [
+            f"| {pdg} | {n} | {e:.4g} | {entering} | {gev:.4g} |"
+            for pdg, (n, e, entering, gev) in kinds.items()
+        ]
+        data["handed_on"] = {"fates": fates, "kinds": kinds}
         timed = speed(files, options.model, min(options.timed, events), options.seed)
         text += ["", *timed.lines(name)]
         data["speed"] = vars(timed)

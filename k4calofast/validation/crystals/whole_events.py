@@ -12,20 +12,18 @@ from where any particle enters is an extra one: an analysis takes it for a photo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from k4calofast.arrays import Floats, Indices, Mask
+from k4calofast.arrays import Floats, Indices, Mask, owners
 from k4calofast.events.columns import Hits, Particles
 from k4calofast.events.edm4hep import MC_PARTICLE, SIM_CALORIMETER_HIT
-from k4calofast.events.frames import Frames
-from k4calofast.events.layout import read_parameters
 from k4calofast.events.reading import EventSource
 from k4calofast.events.typed import find_collection, hits_alone, particles, subset
-from k4calofast.incidence import FATES, Record, follow
+from k4calofast.incidence import Record, follow
 from k4calofast.pictures import image, styled
 from k4calofast.validation.crystals.clusters import (
     HIT_THRESHOLD,
@@ -136,25 +134,9 @@ class WholeEvents:
         return WholeEvents(energies, above.astype(np.float64), find_event_clusters(hits, crystals))
 
 
-@dataclass(frozen=True)
-class NotHandled:
-    """Particles that a fast simulation has handed on.
-
-    Attributes
-    ----------
-    fates
-        Number and energy (GeV) of particles by what became of them, of those handed on.
-    kinds
-        Number and energy (GeV) by PDG number.
-    """
-
-    fates: Mapping[str, tuple[int, float]] = field(default_factory=dict)
-    kinds: Mapping[int, tuple[int, float]] = field(default_factory=dict)
-
-
 def read(
     files: Sequence[Path], crystals: AllCrystals, not_handled: str = ""
-) -> tuple[Particles, WholeEvents, NotHandled]:
+) -> tuple[Particles, WholeEvents, Indices]:
     """Read files of MCParticles and hits, which have the calorimeters' usual names.
 
     A calorimeter of which they have no collection has no hits.
@@ -163,6 +145,11 @@ def read(
     ----------
     not_handled
         Subset collection of the particles that were handed on, if there is one.
+
+    Returns
+    -------
+    particles, events, handed_on
+        All particles, what is seen, and the indices of particles that were handed on.
 
     Raises
     ------
@@ -178,13 +165,15 @@ def read(
         # Says what there is.
         find_collection(source.infos, next(iter(usual.values())), SIM_CALORIMETER_HIT.collection)
     parts: list[tuple[Particles, dict[str, Hits]]] = []
-    handed_on = NotHandled()
+    handed_on = [np.zeros(0, np.int64)]
     for frames in source.chunks(0, source.num_events, _AT_ONCE):
         found = particles(frames, info)
         hits = {name: hits_alone(frames, collection) for name, collection in there.items()}
         parts.append((found, hits))
         if not_handled:
-            handed_on = _add(handed_on, frames, found, not_handled)
+            before = sum(len(part) for part, _ in parts[:-1])
+            offsets, index, _ = subset(frames, not_handled)
+            handed_on.append(found.offsets[owners(offsets)] + index + before)
     seen = [WholeEvents.of(crystals, hits) for _, hits in parts]
     starts = np.cumsum([0] + [part.count for part in seen])
     clusters = EventClusters.concatenate([part.clusters for part in seen])
@@ -194,7 +183,7 @@ def read(
         np.concatenate([part.hits for part in seen]),
         EventClusters(clusters.event + shift, *list(clusters.arrays().values())[1:]),
     )
-    return joined([found for found, _ in parts]), together, handed_on
+    return joined([found for found, _ in parts]), together, np.concatenate(handed_on)
 
 
 def joined(parts: Sequence[Particles]) -> Particles:
@@ -213,30 +202,28 @@ def joined(parts: Sequence[Particles]) -> Particles:
     return Particles(offsets=np.append(0, np.cumsum(counts)), **columns)
 
 
-def _add(so_far: NotHandled, frames: Frames, found: Particles, name: str) -> NotHandled:
-    """Count what was handed on in some frames."""
-    fates = dict(so_far.fates)
-    for row in range(frames.count):
-        given = read_parameters(frames.fields, row)
-        for kind, place in (("Int", 0), ("Double", 1)):
-            for key, values in given[kind].items():
-                if not key.endswith(("__FateNumbers", "__FateEnergies")):
-                    continue
-                for fate, value in zip(FATES, values, strict=True):
-                    if fate.handed_on and value:
-                        both = list(fates.get(fate.meaning, (0, 0.0)))
-                        both[place] += value
-                        fates[fate.meaning] = int(both[0]), float(both[1])
-    kinds = dict(so_far.kinds)
-    offsets, index, _ = subset(frames, name)
-    event = np.repeat(np.arange(frames.count), np.diff(offsets))
-    rows = found.offsets[event] + index
-    energy = np.sqrt((found.momentum[rows] ** 2).sum(1) + found.mass[rows] ** 2)
-    for pdg in np.unique(found.pdg[rows]).tolist():
-        of_kind = found.pdg[rows] == pdg
-        number, before = kinds.get(pdg, (0, 0.0))
-        kinds[pdg] = number + int(of_kind.sum()), before + float(energy[of_kind].sum())
-    return NotHandled(fates, kinds)
+def handed_on_by_kind(
+    handed_on: Indices, found: Particles, truth: Truth
+) -> dict[int, tuple[int, float, int, float]]:
+    """Number and energy (GeV) of particles by PDG number, and those of what enters a crystal.
+
+    Parameters
+    ----------
+    handed_on
+        (N,) index of particles that another simulation has to take.
+    found, truth
+        All particles, and what of them enters.
+    """
+    energy = np.sqrt((found.momentum[handed_on] ** 2).sum(1) + found.mass[handed_on] ** 2)
+    enters = np.isin(handed_on, truth.particle)
+    kinds = {}
+    for pdg in np.unique(found.pdg[handed_on]).tolist():
+        own = found.pdg[handed_on] == pdg
+        of_kind = [own, own & enters]
+        numbers = [int(chosen.sum()) for chosen in of_kind]
+        energies = [float(energy[chosen].sum()) for chosen in of_kind]
+        kinds[pdg] = numbers[0], energies[0], numbers[1], energies[1]
+    return kinds
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,11 @@ import pytest
 
 from k4calofast import detector, reactions
 from k4calofast.events.columns import Hits
+from k4calofast.properties import CaloFastSimProperties
+from k4calofast.steering.algorithms import Job, create
+from k4calofast.steering.configurables import IOSvcProperties
+from k4calofast.steering.loop import EventLoop
+from k4calofast.validation.crystals import whole_events
 from k4calofast.validation.crystals.clusters import AllCrystals, EventClusters
 from k4calofast.validation.crystals.whole_events import (
     Truth,
@@ -136,6 +141,35 @@ def test_a_simulation_without_endcaps_is_said_to_lack_their_energy(truth, seen):
     assert endcaps.found.value == 0
     assert endcaps.sigmas < -5
     assert figure(found, "energy in BESIII_EMC_barrel").difference.value == 0
+
+
+@pytest.mark.parametrize("at_once", [7, 500])
+def test_hits_of_a_job_are_read_with_what_it_handed_on(tmp_path, monkeypatch, at_once):
+    """In one go or in parts; the set's models of the day decide who is handed on."""
+    monkeypatch.setattr(whole_events, "_AT_ONCE", at_once)
+    given = reactions.jpsi_to_rho_pi(20, 3)
+    # Kinds that no calorimeter's model simulates are always handed on.
+    given.pdg[given.pdg == 211] = 3112
+    reactions.write(tmp_path / "in.root", given)
+    properties = CaloFastSimProperties(Model="besiii_emc/fast", ChargeAndMass="mend")
+    io = IOSvcProperties(Input=[str(tmp_path / "in.root")], Output=str(tmp_path / "out.root"))
+    loop = EventLoop(io, {"F": create("F", properties, Job())}, -1, {}, [])
+    loop.run()
+    found, seen, handed_on = whole_events.read(
+        [tmp_path / "out.root"], CRYSTALS, "MCParticlesNotHandled"
+    )
+    assert (found.momentum == given.momentum).all()
+    assert (found.child == given.child).all()
+    assert seen.count == 20
+    total = sum(energies.sum() for energies in seen.energies.values())
+    assert total == pytest.approx(
+        loop._algorithms["F"]._simulation.summary.energy.written, rel=1e-5
+    )
+    kinds = whole_events.handed_on_by_kind(handed_on, found, Truth.of(found, CRYSTALS))
+    final = (given.pdg == 3112) & (given.generator_status == 1)
+    assert kinds[3112][0] == final.sum()
+    assert 0 < kinds[3112][2] <= kinds[3112][0]
+    assert sum(number for number, *_ in kinds.values()) == len(handed_on)
 
 
 def test_a_table_and_a_picture_show_all_figures(truth, seen):
