@@ -14,7 +14,12 @@ from k4calofast.progress import shown
 
 def validate(
     model: Annotated[
-        str, typer.Argument(help="Name or folder of the model.", autocompletion=models)
+        str,
+        typer.Argument(
+            help="Name or folder of the model; or a set, of which the models for the reference's "
+            "calorimeter are validated.",
+            autocompletion=models,
+        ),
     ],
     reference: Annotated[
         list[str],
@@ -61,43 +66,59 @@ def validate(
     ] = False,
 ) -> None:
     """Compare a generator with a full simulation; exit code 2 if a gate of its card fails."""
-    from k4calofast.generator import Model, find_model
-    from k4calofast.generator.card import CARD_FILE, write_card
+    from k4calofast.generator import Model, sets
+    from k4calofast.generator.card import CARD_FILE, read_card, write_card
     from k4calofast.showers import hdf5
     from k4calofast.showers.reading import Hints, place
-    from k4calofast.validation import metrics, page, reading, report
+    from k4calofast.validation import metrics, page, reading, region, report
+    from k4calofast.validation.reference import Reference
 
     metrics.require_packages()
     hdf5.require_packages()
     if out is not None:
         page.require_packages()
-    folder = find_model(model)
+    members = sets.find(model)
     references = [place(name) for name in reference]
     repetitions = [place(name) for name in again or ()]
     inputs = [file for file in (*references, *repetitions) if isinstance(file, Path)]
     if out is not None:
         report.check_destination(out, inputs)
     if update_card:
-        output.check(folder / CARD_FILE, inputs)
-    generator = Model(folder, "cpu", threads)
-    card = generator.card
+        for folder, _ in members:
+            output.check(folder / CARD_FILE, inputs)
+    hints = Hints(hits, particles, binning)
     with shown() as progress:
-        hints = Hints(hits, particles, binning)
-        expected = reading.read(card, references, repetitions, hints, threshold)
-        result = report.validate(
-            generator,
-            expected if showers is None else expected.thinned(showers),
-            seed,
-            progress,
-            out is not None,
-            speed,
-            full_simulation,
-        )
-        if out is not None:
-            progress(f"write {out}")
-            page.write(result, out)
+
+        def compared(generator: Model, expected: Reference) -> report.Report:
+            part = expected if showers is None else expected.thinned(showers)
+            drawn = out is not None
+            return report.validate(generator, part, seed, progress, drawn, speed, full_simulation)
+
+        result: report.Report | region.RegionReport
+        if members[0][1] or len(members) > 1:
+            cards = [read_card(folder) for folder, _ in members]
+            seen = reading.read_for(cards, references, repetitions, hints, threshold)
+            simulators = [
+                region.Simulator(Model(folder, "cpu", threads), kinds or tuple(card.kinds), of)
+                for card, (folder, kinds), of in zip(cards, members, seen, strict=True)
+                if of is not None
+            ]
+            result = region.validate(model, simulators, compared)
+            validated = [(member.model, member.report) for member in result.members]
+            if out is not None:
+                progress(f"write {out}")
+                page.write_region(result, out)
+        else:
+            generator = Model(members[0][0], "cpu", threads)
+            expected = reading.read(generator.card, references, repetitions, hints, threshold)
+            result = compared(generator, expected)
+            validated = [(generator, result)]
+            if out is not None:
+                progress(f"write {out}")
+                page.write(result, out)
     if update_card:
-        write_card(folder, card.model_copy(update={"validation": result.summary()}))
+        for of, said in validated:
+            write_card(of.folder, of.card.model_copy(update={"validation": said.summary()}))
     typer.echo(result.markdown())
     for failure in result.failures:
         typer.echo(f"fails: {failure.words}", err=True)

@@ -89,7 +89,7 @@ def _bins_of(values: Floats, edges: Floats) -> npt.NDArray[np.intp]:
 
 
 def matrix(
-    found: Sequence[Bin], conditions: Sequence[Condition], pdg: int, observable: str
+    found: Sequence[Bin], conditions: Sequence[str], pdg: int, observable: str
 ) -> npt.NDArray[np.float64]:
     """Shifts (conditions, bins) of one kind and observable; NaN where there is no bin."""
     rows = np.full((len(conditions), BINS), np.nan)
@@ -97,7 +97,7 @@ def matrix(
         mine = [
             bin_.shift
             for bin_ in found
-            if (bin_.pdg, bin_.observable, bin_.condition) == (pdg, observable, condition.name)
+            if (bin_.pdg, bin_.observable, bin_.condition) == (pdg, observable, condition)
         ]
         rows[number, : len(mine)] = mine
     return rows

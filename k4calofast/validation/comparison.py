@@ -11,10 +11,14 @@ import numpy.typing as npt
 
 from k4calofast.arrays import Floats, Mask
 from k4calofast.validation.closure import closure
+from k4calofast.validation.fidelity import NAMES
 from k4calofast.validation.kinds import Kind
 from k4calofast.validation.metrics import (
+    Part,
     Separation,
     SpectrumDistance,
+    Value,
+    area_of,
     coverage,
     distinct,
     frechet_distance,
@@ -22,14 +26,18 @@ from k4calofast.validation.metrics import (
     separation,
     spectrum_distance,
     standardised,
+    together,
 )
-from k4calofast.validation.results import Comparison, Distances, Group, Sample
+from k4calofast.validation.results import Comparison, Distances, Group, Row, Sample
 
 Number = TypeVar("Number", bound=np.generic)
 Progress = Callable[[str], None]
 
 _MOST_CLASSIFIED = 40_000
 """Showers of each sample that a classifier gets, at most."""
+
+_LEAST_CLASSIFIED = 50
+"""And at least, of one kind of particles: with fewer, there is nothing to learn from."""
 
 _NEAR = 1e-3
 """Momenta that differ by less than this, relatively, are one."""
@@ -86,16 +94,38 @@ def compare(
                 "kpd": kernel_distance(*points),
                 **coverage(*points),
             },
-            separations={name: separated(name, first, second, what) for name in names},
+            separations={
+                name: area
+                for name in names
+                if (area := separated(name, first, second, groups, what)) is not None
+            },
             own=kind.own(first, second, groups),
         )
         return replace(found, checks=kind.checks(first, second, found, gates))
 
-    def separated(name: str, first: Sample, second: Sample, what: str) -> Separation:
+    def separated(
+        name: str, first: Sample, second: Sample, groups: list[Group], what: str
+    ) -> Separation | None:
         classifier = kind.classifiers[name]
         progress(f"{what}: {classifier.what}")
-        sides = (evenly(classifier.features(side), _MOST_CLASSIFIED) for side in (first, second))
-        return separation(*sides, method=classifier.method)
+        sides = [classifier.features(side) for side in (first, second)]
+        if classifier.kinds is None:
+            return separation(
+                *(evenly(side, _MOST_CLASSIFIED) for side in sides), method=classifier.method
+            )
+        found, parts = [], []
+        for pdg, rows in first.kinds.items():
+            chosen = evenly(np.flatnonzero(rows), _MOST_CLASSIFIED)
+            if not classifier.kinds(pdg) or len(chosen) < _LEAST_CLASSIFIED:
+                continue
+            area = separation(*(side[chosen] for side in sides), method=classifier.method)
+            found.append(area)
+            parts.append(Part(pdg, NAMES.get(pdg, str(pdg)), len(chosen), area.area))
+            for group in (group for group in groups if group.pdg == pdg):
+                scores = area.scores[group.rows[chosen]]
+                if len(scores):
+                    parts.append(Part(pdg, group.where, len(scores), area_of(scores)))
+        return together(found, parts) if found else None
 
     groups = kind.groups(reference)
     from_reference = distances(reference, generated, groups, "generator", True)
@@ -150,6 +180,35 @@ def pairs(groups: Sequence[Group], rng: np.random.Generator) -> list[npt.NDArray
         rng.permutation(np.flatnonzero(group.rows))[: group.rows.sum() // 2 * 2].reshape(-1, 2)
         for group in groups
     ]
+
+
+def averages(
+    rows: Sequence[Row], values: Sequence[Sequence[Value]]
+) -> dict[str, tuple[list[Value], int]]:
+    """Averages of values (rows, K) over the groups of a kind, if there are several.
+
+    Small groups see little one by one; together, they see what is wrong everywhere.
+
+    Returns
+    -------
+    dict
+        By where they are: K averages, and the showers that they are from.
+    """
+    found = {}
+    for pdg in dict.fromkeys(row.group.pdg for row in rows):
+        mine = [i for i, row in enumerate(rows) if row.group.pdg == pdg]
+        if len(mine) == 1:
+            continue
+        showers = np.array([rows[i].showers for i in mine])
+        weight = showers / showers.sum()
+        value = weight @ np.array([[value.value for value in values[i]] for i in mine])
+        error = np.sqrt(
+            weight**2 @ np.array([[value.error**2 for value in values[i]] for i in mine])
+        )
+        average = [Value(float(v), float(e)) for v, e in zip(value, error, strict=True)]
+        where = f"{NAMES.get(pdg, pdg)}, average of {len(mine)} groups"
+        found[where] = average, int(showers.sum())
+    return found
 
 
 def _spectra(kind: Kind, reference: Sample, generated: Sample) -> dict[str, SpectrumDistance]:

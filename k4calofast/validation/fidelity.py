@@ -6,6 +6,7 @@ those of differences.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,22 @@ from k4calofast.arrays import Floats
 from k4calofast.validation.metrics import Value, mean_of, z_score
 from k4calofast.validation.observables import width68, width68_error
 
-NAMES = {22: "photon", 11: "electron", -11: "positron"}
+NAMES = {
+    22: "photon",
+    11: "electron",
+    -11: "positron",
+    13: "mu-",
+    -13: "mu+",
+    211: "pi+",
+    -211: "pi-",
+    321: "K+",
+    -321: "K-",
+    130: "K0L",
+    2212: "proton",
+    -2212: "antiproton",
+    2112: "neutron",
+    -2112: "antineutron",
+}
 """What people call the kinds of particles."""
 
 CHANCE = 0.01
@@ -38,6 +54,10 @@ class Check:
     chance
         How many standard errors chance can be trusted to stay below, given how many comparisons
         the gate makes.
+    nothing
+        The figure's value if there is no difference: 0.5 for areas under ROC curves.
+    showers
+        Of the reference, which the figure is from; 0 where errors do not fall with their number.
     """
 
     gate: str
@@ -46,6 +66,8 @@ class Check:
     error: float
     limit: float
     chance: float
+    nothing: float = 0.0
+    showers: int = 0
 
     @property
     def excess(self) -> float:
@@ -64,8 +86,26 @@ class Check:
 
     @property
     def blind(self) -> bool:
-        """Whether the sample is too small: twice the gate could go unseen."""
-        return self.chance * self.error > self.limit
+        """Whether the sample does not resolve the gate: twice the limit could go unseen."""
+        return self.chance * self.error > self.limit - self.nothing
+
+    @property
+    def passes(self) -> bool:
+        """Whether the sample could have shown a fault, and shows none."""
+        return not (self.fails or self.blind)
+
+    @property
+    def needed(self) -> int:
+        """Showers of the reference from which the gate is resolved; 0 where that is unknown.
+
+        Errors fall with the root of the number of showers, and those of generated showers with
+        them: as many are compared.
+        """
+        if not self.showers:
+            return 0
+        return math.ceil(
+            self.showers * (self.chance * self.error / (self.limit - self.nothing)) ** 2
+        )
 
     @property
     def words(self) -> str:
@@ -75,14 +115,32 @@ class Check:
 
     def data(self) -> dict[str, object]:
         """Return all of it, for JSON."""
-        return vars(self) | {"fails": self.fails, "blind": self.blind}
+        return vars(self) | {"fails": self.fails, "blind": self.blind, "needed": self.needed}
 
 
-def checked(gate: str, limit: float, values: Mapping[str, Value], tests: int = 0) -> list[Check]:
-    """Put values, by where they are, beside a gate; `tests` is how many there are by default."""
+def checked(
+    gate: str,
+    limit: float,
+    values: Mapping[str, Value],
+    tests: int = 0,
+    showers: Mapping[str, int] | None = None,
+    nothing: float = 0.0,
+) -> list[Check]:
+    """Put values, by where they are, beside a gate.
+
+    Parameters
+    ----------
+    tests
+        Comparisons of the gate, by default as many as there are values.
+    showers
+        Of the reference, by where they are.
+    nothing
+        As of `Check`.
+    """
     chance = z_score(CHANCE / max(tests, len(values), 1))
+    counts = {} if showers is None else showers
     return [
-        Check(gate, where, value.value, value.error, limit, chance)
+        Check(gate, where, value.value, value.error, limit, chance, nothing, counts.get(where, 0))
         for where, value in values.items()
     ]
 

@@ -37,11 +37,30 @@ class Classifier:
         What it gets of a sample: (N, features).
     method
         As for `k4calofast.validation.metrics.separation`.
+    kinds
+        Whether there is one of its own for a kind of particles (PDG number), or none at all; if
+        nothing is said, all kinds are told apart together.
     """
 
     what: str
     features: Callable[[Sample], Floats]
     method: str = "trees"
+    kinds: Callable[[int], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Across:
+    """What is compared across the models of a region.
+
+    Attributes
+    ----------
+    table, checks, data
+        For people, beside gates, and for JSON.
+    """
+
+    table: Table
+    checks: list[Check]
+    data: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -72,8 +91,8 @@ class Kind:
         By name; the gate of each is ``auc_`` and its name.
     columns, notes
         Columns of the table of groups, and what a reader must know of them.
-    resolution
-        The figure that is the energy resolution.
+    energy, resolution
+        The figures that are the mean energy and its resolution: whichever of them a group has.
     numbers
         The kind's own numbers for JSON, given the reference's showers as they were read.
     pictures
@@ -86,14 +105,19 @@ class Kind:
         More tables, in the report's order.
     own
         What else is compared, given the reference, another sample and the groups.
+    across
+        What else is compared of several models of one region, given the samples of each: the
+        reference and what it generates; None if there is nothing.
+    for_showers
+        What of this depends on what a reference knows: given its showers, the kind itself.
     """
 
     readout: Callable[[ModelCard, Source, float], Readout]
     conditions: tuple[Condition, ...]
     compared: tuple[str, ...]
-    observables: Mapping[str, Observable]
+    observables: dict[str, Observable]
     spectra: Callable[[Sample], dict[str, Floats]]
-    titles: Mapping[str, Observable]
+    titles: dict[str, Observable]
     groups: Callable[[Sample], list[Group]]
     halves: Callable[[Sample, list[Group]], Halves]
     row: Callable[[Sample, Sample, Group], Row]
@@ -103,7 +127,8 @@ class Kind:
     classifiers: Mapping[str, Classifier]
     columns: Mapping[str, Column]
     notes: str
-    resolution: str
+    energy: tuple[str, ...]
+    resolution: tuple[str, ...]
     numbers: Callable[[Reference, Comparison], dict[str, Any]]
     pictures: Sequence[Picture]
     batches: tuple[int, ...]
@@ -111,10 +136,17 @@ class Kind:
     facts: Callable[[Mapping[str, Any]], list[str]] = lambda _: []
     tables: Callable[[Comparison], list[Table]] = lambda _: []
     own: Callable[[Sample, Sample, list[Group]], Any] = lambda *_: None
+    across: Callable[[Sequence[tuple[Sample, Sample]]], Across | None] = lambda _: None
+    for_showers: Callable[[Any], Kind] | None = None
 
 
-def of(card: ModelCard) -> Kind:
+def of(card: ModelCard, showers: Any = None) -> Kind:
     """Return what is the own of the kind of calorimeter that a model is of.
+
+    Parameters
+    ----------
+    showers
+        Of a reference; some kinds compare what these know.
 
     Raises
     ------
@@ -123,4 +155,4 @@ def of(card: ModelCard) -> Kind:
     """
     name = detector.load(card.detector).kind
     kind: Kind = import_module(f"k4calofast.validation.{name}.kind").KIND
-    return kind
+    return kind if kind.for_showers is None or showers is None else kind.for_showers(showers)

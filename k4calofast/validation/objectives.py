@@ -39,8 +39,8 @@ def distance(objective: str, model: Model, reference: Reference, seed: int = 0) 
         If the model cannot be compared with this reference, has no such objective, or the distance
         is no number.
     """
-    kind = kinds.of(model.card)
     reference, _ = reference.comparable(model.card, seed)
+    kind = kinds.of(model.card, reference.showers)
     value = measured(objective, kind, *reference.samples(model, seed))
     if not math.isfinite(value):
         raise ModelError(f"model '{model.card.name}': {objective} is {value}")

@@ -45,6 +45,13 @@ def width68_error(values: Floats) -> float:
     return float(np.sqrt(low**2 + high**2 - 2 * together * low * high)) / 2
 
 
+def quantile_error(values: Floats, share: float) -> float:
+    """Standard error of a quantile: half the distance of those that chance puts in its place."""
+    away = np.sqrt(share * (1 - share) / len(values))
+    low, high = np.quantile(values, np.clip([share - away, share + away], 0, 1))
+    return float(high - low) / 2
+
+
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
     """Numerator over denominator, 0 where that is 0."""
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)

@@ -5,7 +5,7 @@ A report writes them, and several reports make a table of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
@@ -41,8 +41,9 @@ class Fidelity(_Read):
         calls high-level; on the cells, low-level; and of the network.
     fpd
         Frechet distance of the observables.
-    failed, checks
-        Gates that fail, of how many; None where that was not counted.
+    failed, unresolved, checks
+        Figures that fail their gates, and that their samples are too small for, of how many; None
+        where that was not counted.
     """
 
     mean_energy: Measured | None
@@ -51,6 +52,7 @@ class Fidelity(_Read):
     auc: dict[str, Measured]
     fpd: Measured | None
     failed: int | None
+    unresolved: int | None = None
     checks: int | None
 
 
@@ -96,17 +98,28 @@ class Overview(_Read):
     itself_is: str
 
 
-def fidelity(distances: Distances, resolution: str) -> Fidelity:
-    """Take the worst of all figures; that of the energy resolution has this name."""
-    rows = {row.group.where: row.figures for row in distances.rows}
+def fidelity(distances: Distances, energy: Sequence[str], resolution: Sequence[str]) -> Fidelity:
+    """Take the worst of all figures; those of energy and resolution have one of these names."""
+
+    def worst(names: Sequence[str]) -> Measured | None:
+        return _worst(
+            {
+                row.group.where: row.figures[name]
+                for row in distances.rows
+                for name in names
+                if name in row.figures
+            }
+        )
+
     closure = {bin_.where(bin_.observable): bin_.figure for bin_ in distances.closure}
     return Fidelity(
-        mean_energy=_worst({where: figures["mean"] for where, figures in rows.items()}),
-        resolution=_worst({where: figures[resolution] for where, figures in rows.items()}),
+        mean_energy=worst(energy),
+        resolution=worst(resolution),
         closure=_worst(closure),
         auc={name: Measured(area.mean, area.error) for name, area in distances.separations.items()},
         fpd=Measured(**vars(distances.clouds["fpd"])),
         failed=sum(check.fails for check in distances.checks),
+        unresolved=sum(check.blind for check in distances.checks),
         checks=len(distances.checks),
     )
 

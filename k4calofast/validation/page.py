@@ -11,6 +11,7 @@ import k4calofast
 from k4calofast import output
 from k4calofast.exceptions import require
 from k4calofast.validation.fidelity import Check
+from k4calofast.validation.region import RegionReport
 from k4calofast.validation.report import NUMBERS, PAGE, TABLES, Report
 from k4calofast.validation.tables import Table
 
@@ -46,18 +47,38 @@ def environment() -> Any:
     require_packages()
     import jinja2
 
-    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(_content),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+
+
+def _content(name: str) -> str:
+    return files("k4calofast.validation").joinpath(name).read_text(encoding="utf-8")
 
 
 def template(name: str) -> Any:
     """Return a template of this folder."""
-    text = files("k4calofast.validation").joinpath(name).read_text(encoding="utf-8")
-    return environment().from_string(text)
+    return environment().get_template(name)
 
 
 def write(report: Report, folder: Path) -> None:
     """Write the page, the JSON and the tables; they have their names only when complete."""
     output.write(folder / PAGE, html(report))
+    output.write(folder / NUMBERS, json.dumps(report.data(), indent=1) + "\n")
+    output.write(folder / TABLES, report.markdown() + "\n")
+
+
+def write_region(report: RegionReport, folder: Path) -> None:
+    """Write the reports of models, each in a folder of its own, and the page that leads to them."""
+    for member in report.members:
+        write(member.report, folder / member.folder)
+    text = template("region.html.j2").render(
+        r=report, software=f"k4calofast {k4calofast.__version__}"
+    )
+    output.write(folder / PAGE, text)
     output.write(folder / NUMBERS, json.dumps(report.data(), indent=1) + "\n")
     output.write(folder / TABLES, report.markdown() + "\n")
 
@@ -69,7 +90,8 @@ def html(report: Report) -> str:
         s=report.subject,
         c=report.comparison,
         gates=_gates(report),
-        metrics=[report.classifiers, _clouds(report), _spectra(report)],
+        metrics=[report.classifiers, *_parts(report), _clouds(report), _spectra(report)],
+        unresolved=len(report.comparison.unresolved),
         software=f"k4calofast {k4calofast.__version__}",
     )
     return text
@@ -91,7 +113,8 @@ def _gates(report: Report) -> list[dict[str, Any]]:
                 "colour": colour,
                 "count": len(mine),
                 "failed": sum(check.fails for check in mine),
-                "blind": sum(check.blind for check in mine),
+                "unresolved": sum(check.blind and not check.fails for check in mine),
+                "needed": max(check.needed for check in mine),
             }
         )
     return rows
@@ -102,11 +125,26 @@ def _state(checks: list[Check]) -> tuple[str, str, Check]:
     worst = max(checks, key=lambda check: check.excess)
     if worst.fails:
         return "fails", "bad", worst
+    if any(check.blind for check in checks):
+        widest = max(checks, key=lambda check: check.chance * check.error)
+        return "not resolved", "unresolved", widest
     if any(check.beyond for check in checks):
         return "beyond", "fair", max(checks, key=lambda check: abs(check.value))
-    if any(check.blind for check in checks):
-        return "blind", "fair", worst
     return "passes", "good", worst
+
+
+def _parts(report: Report) -> list[Table]:
+    """Areas of kinds and momenta."""
+    c, rows = report.comparison, []
+    for name, area in c.distances.separations.items():
+        itself = c.itself.separations.get(name)
+        other = {} if itself is None else {part.where: part.area for part in itself.parts}
+        for part in area.parts:
+            against = f"{other[part.where]:.4f}" if part.where in other else "-"
+            what = report.kind.classifiers[name].what
+            rows.append([what, part.where, str(part.showers), f"{part.area:.4f}", against])
+    titles = ["classifier", "of", "showers", "area under ROC", "reference"]
+    return [Table("Classifiers, kind by kind", titles, rows)] if rows else []
 
 
 def _clouds(report: Report) -> Table:

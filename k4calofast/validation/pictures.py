@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from k4calofast.arrays import Mask
-from k4calofast.detector.calorimeter import Condition
 from k4calofast.pictures import USUAL
 from k4calofast.validation.closure import BINS, matrix
 from k4calofast.validation.drawing import (
@@ -163,7 +162,7 @@ def spectra(
     )
 
 
-def closures(conditions: tuple[Condition, ...], observables: Mapping[str, Observable]) -> Picture:
+def closures(observables: Mapping[str, Observable]) -> Picture:
     """Return the picture of shifts in bins of the conditions."""
 
     def draw(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
@@ -172,6 +171,7 @@ def closures(conditions: tuple[Condition, ...], observables: Mapping[str, Observ
         kinds = list(dict.fromkeys(bin_.pdg for bin_ in found))
         if not found:
             return None
+        conditions = list(dict.fromkeys(bin_.condition for bin_ in found))
         figure, axes = plt.subplots(
             len(kinds),
             len(names),
@@ -188,8 +188,7 @@ def closures(conditions: tuple[Condition, ...], observables: Mapping[str, Observ
                 if row == 0:
                     panel.set_title(observables[name].title.split(" [")[0], fontsize=SMALL)
                 if column == 0:
-                    named = [condition.name for condition in conditions]
-                    panel.set_yticks(range(len(conditions)), named, fontsize=6)
+                    panel.set_yticks(range(len(conditions)), conditions, fontsize=6)
                     panel.set_ylabel(NAMES.get(pdg, str(pdg)), fontsize=8)
                 panel.set_xticks([0, BINS - 1], ["low", "high"], fontsize=6)
                 panel.tick_params(length=0, which="both")
@@ -209,14 +208,20 @@ def rocs(classifiers: Mapping[str, Classifier]) -> Picture:
     """Return the picture of classifiers."""
 
     def draw(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
-        count = len(classifiers)
+        trained = [name for name in classifiers if name in comparison.distances.separations]
+        count = len(trained)
+        if not count:
+            return None
         figure, axes = plt.subplots(1, count, figsize=(1 + 3 * count, 3.4), squeeze=False)
-        for panel, (name, classifier) in zip(axes[0], classifiers.items(), strict=True):
+        for panel, name in zip(axes[0], trained, strict=True):
+            classifier = classifiers[name]
             for distances, colour, line in (
                 (comparison.distances, RED, "-"),
                 (comparison.itself, BLACK, "--"),
             ):
-                area = distances.separations[name]
+                area = distances.separations.get(name)
+                if area is None:
+                    continue
                 panel.plot(*area.roc, line, color=colour, label=f"{area.area:.3f}")
             panel.plot([0, 1], [0, 1], ":", color="gray")
             panel.set_title(classifier.what, fontsize=8)

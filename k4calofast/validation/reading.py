@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from k4calofast.exceptions import FileFormatError
+from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator.card import ModelCard
 from k4calofast.showers import reading
 from k4calofast.showers.provenance import Provenance, Source
@@ -57,6 +57,57 @@ def read(
     repeated = _joined(again, hints)[0] if again else None
     readout = kinds.of(card).readout(card, sources[0], threshold)
     return Reference(showers, _described(sources), readout, repeated)
+
+
+def read_for(
+    cards: Sequence[ModelCard],
+    files: Sequence[Place],
+    again: Sequence[Place] = (),
+    hints: Hints | None = None,
+    threshold: float = THRESHOLD,
+) -> list[Reference | None]:
+    """Read the showers that the models of a set for one calorimeter are compared with.
+
+    Parameters
+    ----------
+    cards
+        Of all models of the set.
+    files, again, hints, threshold
+        As for `read`. Files must say of which calorimeter they are.
+
+    Returns
+    -------
+    list
+        The reference as each of the models sees it; None for those of other calorimeters.
+
+    Raises
+    ------
+    FileFormatError
+        If files cannot be read, are not of one simulation, or do not say of which calorimeter.
+    ModelError
+        If no model is for the calorimeter, or one was trained on showers of the reference.
+    """
+    hints = Hints() if hints is None else hints
+    showers, sources = _joined(files, hints)
+    name = sources[0].detector
+    if name is None:
+        raise FileFormatError(
+            f"{files[0]} does not say of which calorimeter it is: validate a model of the set, by "
+            "its name"
+        )
+    if all(card.detector != name for card in cards):
+        raise ModelError(f"no model of the set is for {name}, of which {files[0]} is")
+    repeated = _joined(again, hints)[0] if again else None
+    found: list[Reference | None] = []
+    for card in cards:
+        if card.detector != name:
+            found.append(None)
+            continue
+        for file, source in zip(files, sources, strict=True):
+            refuse_unfit(card, file, source)
+        readout = kinds.of(card).readout(card, sources[0], threshold)
+        found.append(Reference(showers, _described(sources), readout, repeated))
+    return found
 
 
 def _joined(files: Sequence[Place], hints: Hints) -> tuple[Any, list[Source]]:

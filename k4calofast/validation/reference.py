@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from k4calofast.arrays import Floats
+from k4calofast.arrays import Floats, Indices, Mask
 from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import ROUNDING, Generator, in_range
 from k4calofast.generator.card import ModelCard
@@ -64,7 +63,7 @@ class Reference:
     readout: Readout
     again: Any | None = None
 
-    def take(self, rows: npt.NDArray[np.bool_] | slice) -> Reference:
+    def take(self, rows: Mask | Indices | slice) -> Reference:
         """Return the showers of these rows."""
         again = None if self.again is None else self.again.take(rows)
         return replace(self, showers=self.showers.take(rows), again=again)

@@ -25,7 +25,7 @@ from k4calofast.validation.overview import Overview, fidelity
 from k4calofast.validation.reference import Reference
 from k4calofast.validation.results import Comparison
 from k4calofast.validation.speed import Speed, measure
-from k4calofast.validation.tables import Table, of_groups
+from k4calofast.validation.tables import Cell, Table, of_groups
 
 LAYOUT = "k4calofast validation 3"
 """Name of the JSON's layout."""
@@ -92,12 +92,49 @@ class Report:
     @property
     def verdict(self) -> str:
         """One sentence."""
-        checks = self.comparison.checks
-        if not self.failures:
-            beyond = len(self.comparison.beyond)
-            more = f"; {beyond} lie beyond by no more than chance explains" if beyond else ""
-            return f"All {len(checks)} figures pass their gates{more}."
-        return f"{len(self.failures)} of {len(checks)} figures fail their gates."
+        checks, unresolved = self.comparison.checks, len(self.comparison.unresolved)
+        beyond = len(self.comparison.beyond)
+        more = f"; {beyond} lie beyond by no more than chance explains" if beyond else ""
+        if unresolved:
+            more += f"; {unresolved} are not resolved: the sample is too small for them"
+        if self.failures:
+            return f"{len(self.failures)} of {len(checks)} figures fail their gates{more}."
+        if unresolved:
+            return f"No figure fails, {len(checks) - unresolved} of {len(checks)} pass{more}."
+        return f"All {len(checks)} figures pass their gates{more}."
+
+    @property
+    def passed(self) -> bool:
+        """Whether all figures pass: none fails, and the sample resolves all."""
+        return not (self.failures or self.comparison.unresolved)
+
+    @property
+    def resolving(self) -> Table:
+        """Showers that the reference needs, of a kind and momentum, to resolve gates."""
+        rows: list[list[Cell | str]] = []
+        checks = [check for check in self.comparison.checks if check.showers]
+        for gate in dict.fromkeys(check.gate for check in checks):
+            mine = sorted((c for c in checks if c.gate == gate), key=lambda check: check.needed)
+            typical, worst = mine[len(mine) // 2], mine[-1]
+            unresolved = sum(check.blind for check in mine)
+            rows.append(
+                [
+                    gate,
+                    str(len(mine)),
+                    Cell(str(unresolved), unresolved > 0),
+                    _rounded(typical.needed),
+                    _rounded(worst.needed),
+                    worst.where,
+                ]
+            )
+        titles = ["gate", "compared", "not resolved", "showers needed, median", "most", "where"]
+        return Table(
+            "What the sample resolves",
+            titles,
+            rows,
+            "Showers of the reference, of the same kind and momentum, from which a gate is "
+            "resolved: as many times those there are as (z error / limit)^2 says.",
+        )
 
     @property
     def facts(self) -> list[str]:
@@ -118,8 +155,9 @@ class Report:
             f"Reference against itself, {c.itself_is}": c.itself,
         }
         tables = [
-            of_groups(title, distances.rows, self.kind.columns, self.subject.gates)
+            table
             for title, distances in sides.items()
+            for table in of_groups(title, distances.rows, self.kind.columns, self.subject.gates)
         ]
         return [*tables, *self.kind.tables(c)]
 
@@ -128,10 +166,13 @@ class Report:
         """Areas under ROC curves, and the probabilities that chance alone makes them."""
         c = self.comparison
         rows = []
-        for name, classifier in self.kind.classifiers.items():
-            areas = [side.separations[name] for side in (c.distances, c.itself)]
-            texts = [(f"{area.area:.4f}", f"{area.p_value:.2g}") for area in areas]
-            rows.append([classifier.what, *chain(*texts)])
+        for name in c.distances.separations:
+            areas = [side.separations.get(name) for side in (c.distances, c.itself)]
+            texts = [
+                ("-", "-") if area is None else (f"{area.area:.4f}", f"{area.p_value:.2g}")
+                for area in areas
+            ]
+            rows.append([self.kind.classifiers[name].what, *chain(*texts)])
         titles = ["classifier", "area under ROC", "p", "reference", "p"]
         return Table("Classifiers", titles, rows, "0.5 means that nothing tells the two apart.")
 
@@ -161,7 +202,7 @@ class Report:
         """Figures for the model card; the same numbers as in `data`."""
         data = self.data()
         names = ("version", "sha256", "reference", "showers", "passed", "largest", "auc")
-        return {name: data[name] for name in (*names, "fails", "beyond_gates")}
+        return {name: data[name] for name in (*names, "fails", "beyond_gates", "not_resolved")}
 
     def data(self) -> dict[str, Any]:
         """Return all numbers, for JSON."""
@@ -186,7 +227,7 @@ class Report:
             "reference": s.reference,
             "showers": s.showers,
             "left_out": s.left_out,
-            "passed": not self.failures,
+            "passed": self.passed,
             "verdict": self.verdict,
             "gates": dict(s.gates),
             "meanings": dict(self.kind.meanings),
@@ -194,6 +235,7 @@ class Report:
             "auc": {name: round(area.mean, 4) for name, area in areas.items()},
             "fails": [check.words for check in self.failures],
             "beyond_gates": [check.words for check in c.beyond],
+            "not_resolved": len(c.unresolved),
             "checks": [check.data() for check in c.checks],
             "worst_bins": [vars(bin_) for bin_ in c.worst_bins()],
             "rows": [row.data() for row in c.distances.rows],
@@ -223,8 +265,8 @@ class Report:
             minutes=training.minutes,
             machine=training.machine,
             speed=s.speed,
-            generator=fidelity(c.distances, self.kind.resolution),
-            itself=fidelity(c.itself, self.kind.resolution),
+            generator=fidelity(c.distances, self.kind.energy, self.kind.resolution),
+            itself=fidelity(c.itself, self.kind.energy, self.kind.resolution),
             itself_is=c.itself_is,
         )
 
@@ -242,9 +284,14 @@ class Report:
         lines += [f"- fails: {check.words}" for check in self.failures]
         lines += [f"- beyond, within chance: {check.words}" for check in c.beyond]
         lines += ["", self.notes, ""]
-        for table in (*self.groups, self.classifiers, self.worst_bins):
+        for table in (*self.groups, self.classifiers, self.worst_bins, self.resolving):
             lines += table.markdown()
         return "\n".join(lines).rstrip("\n")
+
+
+def _rounded(number: int) -> str:
+    """Two digits of a number that is known to some tens of per cent."""
+    return f"{float(f'{number:.2g}'):,.0f}"
 
 
 def _number(value: Any) -> Any:
@@ -287,8 +334,9 @@ def validate(
     FileFormatError
         If the repetition has other particles, or there are too few showers.
     """
-    card, kind = model.card, kinds.of(model.card)
+    card = model.card
     reference, left_out = reference.comparable(card, seed)
+    kind = kinds.of(card, reference.showers)
     progress(f"{len(reference.showers)} showers of {reference.described}, {card.name}")
     showers, readout = reference.showers, reference.readout
     seen = readout.simulated(showers, seed)

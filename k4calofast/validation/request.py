@@ -100,8 +100,8 @@ def of_model(
     ModelError
         If the model cannot be compared with the reference, or a kind has too few showers.
     """
-    kind = kinds.of(model.card)
     reference, _ = reference.comparable(model.card, seed)
+    kind = kinds.of(model.card, reference.showers)
     expected, generated = reference.samples(model, seed)
     origin = f"{model.card.name} beside {len(expected)} showers of {reference.described}"
     asked = request(kind, expected, generated, model.card.detector, origin, bounds, power)

@@ -201,6 +201,10 @@ class Distances:
                     "spread": area.spread,
                     "error": area.error,
                     "p_value": area.p_value,
+                    "parts": [
+                        {"where": part.where, "showers": part.showers, **vars(part.area)}
+                        for part in area.parts
+                    ],
                 }
                 for name, area in self.separations.items()
             },
@@ -251,6 +255,11 @@ class Comparison:
     def beyond(self) -> list[Check]:
         """Figures beyond their gates by no more than chance explains."""
         return [check for check in self.checks if check.beyond and not check.fails]
+
+    @property
+    def unresolved(self) -> list[Check]:
+        """Figures that neither pass nor fail: the sample is too small for their gates."""
+        return [check for check in self.checks if check.blind and not check.fails]
 
     def worst_bins(self, count: int = 8) -> list[Bin]:
         """Bins of the conditions with the largest shifts, less two errors."""

@@ -53,8 +53,8 @@ class Column:
 
 def of_groups(
     title: str, rows: Sequence[Row], columns: Mapping[str, Column], gates: Mapping[str, float]
-) -> Table:
-    """Return the figures of groups."""
+) -> list[Table]:
+    """Return the figures of groups: a table for those that have the same ones."""
 
     def cell(row: Row, name: str, percent: bool) -> Cell:
         if name in row.others:
@@ -64,18 +64,25 @@ def of_groups(
         text = in_percent(value) if percent else f"{value:.2f}"
         return Cell(text, abs(value.value) > gates[name])
 
-    return Table(
-        title,
-        ["group", "showers", *(column.title for column in columns.values())],
-        [
+    parts: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        there = tuple(name for name in columns if name in row.figures or name in row.others)
+        parts.setdefault(there, []).append(row)
+    return [
+        Table(
+            title,
+            ["group", "showers", *(columns[name].title for name in names)],
             [
-                row.group.where,
-                str(row.showers),
-                *(cell(row, name, column.percent) for name, column in columns.items()),
-            ]
-            for row in rows
-        ],
-    )
+                [
+                    row.group.where,
+                    str(row.showers),
+                    *(cell(row, name, columns[name].percent) for name in names),
+                ]
+                for row in alike
+            ],
+        )
+        for names, alike in parts.items()
+    ]
 
 
 def in_percent(value: Value) -> str:

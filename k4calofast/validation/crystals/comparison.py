@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ from k4calofast.validation.fidelity import (
 )
 from k4calofast.validation.kinds import Classifier
 from k4calofast.validation.metrics import Value, mean_of
+from k4calofast.validation.observables import Observable
 from k4calofast.validation.results import Distances, Group, Row, Sample
 
 _GATES = {
@@ -177,8 +178,9 @@ def reconstructed(
     reference: Sample, generated: Sample, groups: list[Group]
 ) -> tuple[Reconstructed, Reconstructed]:
     """Reconstruct both samples with the calibration of the reference."""
-    samples, barrel = (reference, generated), reference.readout.detector
-    clusters = [find_clusters(sample.showers, barrel) for sample in samples]
+    samples, detector = (reference, generated), reference.readout.detector
+    clusters = [find_clusters(sample.showers, detector) for sample in samples]
+    distance = np.linalg.norm(detector.front_centre(reference.showers.cell), axis=1)
     momentum = reference.momentum
     calibration = np.ones(len(reference))
     for group in groups:
@@ -188,7 +190,7 @@ def reconstructed(
     expected, found = (
         Reconstructed(
             [resolution(sample.showers, of, group.pdg, group.rows) for group in groups],
-            pion_peak(sample.showers, of, calibration, barrel.face.radius),
+            pion_peak(sample.showers, of, calibration, distance),
         )
         for sample, of in zip(samples, clusters, strict=True)
     )
@@ -203,37 +205,68 @@ def checks_of(
     rows = found.rows
     for gate in ("mean", "width", "e1_e9", "e9_e25", "lateral", "cells"):
         values = {row.group.where: row.figures[gate] for row in rows}
+        showers = {row.group.where: row.showers for row in rows}
         tests = 25 * len(rows) if gate == "cells" else len(rows)
-        checks += checked(gate, gates[gate], values, tests)
-    for gate, values in _of_kinds(reference, generated, found).items():
-        checks += checked(gate, gates[gate], values)
-    closure = {
-        bin_.where(OBSERVABLES[bin_.observable].title): bin_.figure for bin_ in found.closure
-    }
-    checks += checked("closure", gates["closure"], closure)
+        checks += checked(gate, gates[gate], values, tests, showers)
+    checks += checks_of_kinds(reference, generated, found, gates)
+    checks += checks_of_conditions(found, gates, OBSERVABLES)
     for name, area in found.separations.items():
-        checks += checked(f"auc_{name}", gates[f"auc_{name}"], {CLASSIFIERS[name].what: area.area})
+        values = {CLASSIFIERS[name].what: area.area}
+        checks += checked(f"auc_{name}", gates[f"auc_{name}"], values, nothing=0.5)
+    return checks
+
+
+def checks_of_conditions(
+    found: Distances, gates: Mapping[str, float], observables: Mapping[str, Observable]
+) -> list[Check]:
+    """Means in bins of conditions beside their gate."""
+    places = [bin_.where(observables[bin_.observable].title) for bin_ in found.closure]
+    values = {where: bin_.figure for where, bin_ in zip(places, found.closure, strict=True)}
+    showers = {where: bin_.showers for where, bin_ in zip(places, found.closure, strict=True)}
+    return checked("closure", gates["closure"], values, showers=showers)
+
+
+def checks_of_kinds(
+    reference: Sample,
+    generated: Sample,
+    found: Distances,
+    gates: Mapping[str, float],
+    chosen: Callable[[int], bool] = lambda _: True,
+) -> list[Check]:
+    """Figures of kinds of particles, and neutral pions, beside their gates.
+
+    Parameters
+    ----------
+    chosen
+        Which kinds (PDG numbers).
+    """
+    checks = []
+    counts = {NAMES.get(pdg, str(pdg)): int(rows.sum()) for pdg, rows in reference.kinds.items()}
+    for gate, values in _of_kinds(reference, generated, found, chosen).items():
+        showers = {where: counts[where.split(",")[0]] for where in values}
+        checks += checked(gate, gates[gate], values, showers=showers)
     pions = [side.pion for side in found.own]
     if None not in pions:
         for name, gate in (("mean", "pion_mass"), ("width", "pion_width")):
             expected, other = (getattr(pion, name) for pion in pions)
             error = float(np.hypot(expected.error, other.error)) / expected.value
             difference = Value(other.value / expected.value - 1, error)
-            checks += checked(gate, gates[gate], {"neutral pion": difference})
+            showers = {"neutral pion": counts[NAMES[22]]}
+            checks += checked(gate, gates[gate], {"neutral pion": difference}, showers=showers)
     return checks
 
 
 def _of_kinds(
-    reference: Sample, generated: Sample, found: Distances
+    reference: Sample, generated: Sample, found: Distances, chosen: Callable[[int], bool]
 ) -> dict[str, dict[str, Value]]:
     """Figures of kinds of particles, in the order of their numbers, by gates."""
     figures: dict[str, dict[str, Value]] = {
         gate: {} for gate in ("response", "lit_cells", "spread", "centre")
     }
-    for pdg in np.unique(reference.pdg).tolist():
-        kind, chosen = NAMES.get(pdg, str(pdg)), reference.pdg == pdg
+    for pdg in filter(chosen, np.unique(reference.pdg).tolist()):
+        kind, mine = NAMES.get(pdg, str(pdg)), reference.pdg == pdg
         expected, other = (
-            {name: values[chosen] for name, values in sample.observables.items()}
+            {name: values[mine] for name, values in sample.observables.items()}
             for sample in (reference, generated)
         )
         for gate, name in (("response", "response"), ("lit_cells", "cells")):

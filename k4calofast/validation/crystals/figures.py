@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from k4calofast.detector.crystals import CONDITIONS
+from k4calofast.arrays import Mask
 from k4calofast.pictures import USUAL
+from k4calofast.showers.crystals.outcomes import INTERACTED, IONISED
 from k4calofast.validation.crystals.comparison import CLASSIFIERS
-from k4calofast.validation.crystals.observables import IMPACT, OBSERVABLES, block
+from k4calofast.validation.crystals.emc import CLASSIFIERS as CLASSIFIERS_OF_ALL
+from k4calofast.validation.crystals.emc import SEEN, electromagnetic, outcomes_of
+from k4calofast.validation.crystals.hits import OUTSIDE, PLACES, Hits
+from k4calofast.validation.crystals.observables import EMC, IMPACT, OBSERVABLES, block
 from k4calofast.validation.drawing import (
     SIDES,
     Picture,
@@ -25,6 +31,11 @@ from k4calofast.validation.observables import ratio
 from k4calofast.validation.pictures import at_momenta, closures, curves, rocs, spectra
 from k4calofast.validation.results import Comparison
 
+_WHOLE_NUMBERS = ("cells", "cells_1mev", "crystals", "crystals_outside", "far")
+"""Observables that are numbers of crystals."""
+
+Drawing = Callable[[Any, Any, Comparison], Any]
+
 
 def _responses(plt: Any, mplhep: Any, comparison: Comparison) -> Any:
     sides = [sample.observables["response"] for sample in comparison.samples]
@@ -32,7 +43,7 @@ def _responses(plt: Any, mplhep: Any, comparison: Comparison) -> Any:
     def draw(panels: tuple[Any, Any], rows: npt.NDArray[np.bool_]) -> None:
         reference, generated = (side[rows] for side in sides)
         low, high = np.quantile(reference, 0.01), reference.max()
-        edges = np.linspace(low, high + 0.02 * (high - low), 41)
+        edges = np.linspace(low, high + 0.02 * (high - low) + 1e-9, 41)
         with_ratio(mplhep, panels, edges, reference, generated)
 
     return at_momenta(plt, comparison, (2.9, 2.9), draw, "showers", "E / p")
@@ -44,6 +55,8 @@ def _cells(plt: Any, mplhep: Any, comparison: Comparison) -> Any:
     for number, (pdg, rows) in enumerate(kinds.items()):
         sides = [sample.showers.energies[rows] for sample in comparison.samples]
         sides = [1e3 * energies[energies > 0].astype(np.float64) for energies in sides]
+        if not all(map(len, sides)):
+            continue
         widest = max(side.max() for side in sides)
         for column, edges in enumerate(
             (np.linspace(0.05, 1.2, 93), np.geomspace(0.05, widest, 61))
@@ -70,7 +83,8 @@ def _images(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
             1e3 * sample.showers.energies[group.rows].astype(np.float64).mean(0)
             for sample in comparison.samples
         )
-        norm = LogNorm(max(reference.max() * 1e-5, 1e-6), reference.max())
+        highest = max(reference.max(), 1e-3)
+        norm = LogNorm(max(highest * 1e-5, 1e-6), highest)
         sides = zip(panels, (reference, generated), SIDES, strict=False)
         for panel, values, (_, label) in sides:
             drawn = panel.imshow(values, norm=norm, cmap="viridis")
@@ -150,6 +164,14 @@ def _correlations(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
     return figure
 
 
+_CURVES = Picture(
+    "curves",
+    "Response and resolution",
+    "Of clusters of 5 x 5 cells, by momentum. Generator and reference should lie on top of "
+    "each other.",
+    _curves,
+)
+
 PICTURES = (
     Picture(
         "response",
@@ -172,7 +194,7 @@ PICTURES = (
         "spectra should have them.",
         _cells,
     ),
-    spectra(OBSERVABLES | IMPACT, 4, (3.3, 2.6), 40, ("cells", "cells_1mev")),
+    spectra(OBSERVABLES | IMPACT, 4, (3.3, 2.6), 40, _WHOLE_NUMBERS),
     Picture(
         "profiles",
         "Profiles",
@@ -180,13 +202,7 @@ PICTURES = (
         "should be flat out to the last row.",
         _profiles,
     ),
-    Picture(
-        "curves",
-        "Response and resolution",
-        "Of clusters of 5 x 5 cells, by momentum. Generator and reference should lie on top of "
-        "each other.",
-        _curves,
-    ),
+    _CURVES,
     Picture(
         "pion",
         "Neutral pions",
@@ -194,7 +210,7 @@ PICTURES = (
         "and positions. Peak and width should agree.",
         _pions,
     ),
-    closures(CONDITIONS, OBSERVABLES),
+    closures(OBSERVABLES | EMC),
     Picture(
         "correlations",
         "Correlations between cells",
@@ -204,3 +220,167 @@ PICTURES = (
     rocs(CLASSIFIERS),
 )
 """In the order of the page."""
+
+
+def _energies(plt: Any, mplhep: Any, comparison: Comparison) -> Any:
+    sides = [sample.observables["emc"] for sample in comparison.samples]
+    done = outcomes_of(comparison.reference)
+
+    def draw(panels: tuple[Any, Any], rows: Mask) -> None:
+        reference, generated = (side[rows] for side in sides)
+        low, high = reference.min(), np.quantile(reference, 0.999)
+        edges = np.linspace(low, high + 0.1 * (high - low) + 1e-9, 46)
+        with_ratio(mplhep, panels, edges, reference, generated)
+        if electromagnetic(int(comparison.reference.pdg[rows][0])):
+            return
+        for outcome, colour in ((IONISED, "tab:blue"), (INTERACTED, "tab:orange")):
+            values = reference[done[rows] == outcome]
+            panels[0].hist(values, edges, color=colour, alpha=0.3)
+        panels[0].set_ylim(bottom=0.5)
+
+    return at_momenta(plt, comparison, (2.9, 2.9), draw, "showers", "E of all crystals / p")
+
+
+_FAR_EDGES = np.array([0.0, 150, 250, 350, 500, 700, 1000, 1400, 2000, 2800])
+"""mm."""
+
+
+def _by_distance(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
+    rings = len(_FAR_EDGES) - 1
+    sides = []
+    for sample in comparison.samples:
+        hits = Hits.of(sample.showers, sample.readout.detector)
+        hits = hits.take(hits.where == OUTSIDE)
+        ring = np.searchsorted(_FAR_EDGES[1:-1], hits.distance, side="right")
+        energy = np.bincount(hits.shower * rings + ring, 1e3 * hits.energy, len(sample) * rings)
+        sides.append(energy.reshape(len(sample), rings).astype(np.float64))
+    middle = (_FAR_EDGES[1:] + _FAR_EDGES[:-1]) / 2
+
+    def draw(panels: tuple[Any, Any], rows: Mask) -> None:
+        profiles(panels, middle, 1.0, *(side[rows] for side in sides))
+        panels[0].set_yscale("log")
+
+    return at_momenta(plt, comparison, (2.9, 2.9), draw, "MeV per shower", "distance [mm]")
+
+
+_COARSE = 3
+"""Crystals along a side of what is drawn of the whole calorimeter."""
+
+
+def _halo(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
+    from matplotlib.colors import LogNorm
+
+    detector = comparison.reference.readout.detector
+    rows, columns = (-(-size // _COARSE) for size in detector.whole_window)
+    largest = {group.pdg: group for group in comparison.groups}
+    figure, axes = plt.subplots(len(largest), 3, figsize=(9.5, 2.9 * len(largest)), squeeze=False)
+    for panels, (pdg, group) in zip(axes, largest.items(), strict=True):
+        maps = []
+        for sample in comparison.samples:
+            showers = sample.showers.take(group.rows)
+            hits = Hits.of(showers, detector)
+            entered = showers.cell.astype(np.int64)[hits.shower]
+            place = detector.place_of(entered, hits.crystal, detector.whole_window)
+            down, across = np.divmod(place, detector.whole_window[1])
+            coarse = down // _COARSE * columns + across // _COARSE
+            energy = np.bincount(coarse, 1e3 * hits.energy, rows * columns) / len(showers)
+            maps.append(energy.reshape(rows, columns))
+        highest = max(maps[0].max(), 1e-3)
+        norm = LogNorm(highest * 1e-7, highest)
+        wide, high = columns * _COARSE / 2, rows * _COARSE / 2
+        extent = (-wide, wide, high, -high)
+        for panel, values, (_, label) in zip(panels, maps, SIDES, strict=False):
+            drawn = panel.imshow(values, norm=norm, cmap="viridis", extent=extent, aspect="auto")
+            at = f"{NAMES.get(pdg, pdg)}, {group.momentum:.3g} GeV"
+            panel.set_title(f"{at}, {label}", fontsize=USUAL)
+        figure.colorbar(drawn, ax=panels[:2], label="mean energy [MeV]")
+        compared = np.full_like(maps[0], np.nan)
+        np.divide(maps[1], maps[0], out=compared, where=maps[0] > 0)
+        drawn = panels[2].imshow(
+            compared, vmin=0, vmax=2, cmap="RdBu_r", extent=extent, aspect="auto"
+        )
+        panels[2].set_title("generator over reference", fontsize=USUAL)
+        figure.colorbar(drawn, ax=panels[2])
+        for panel in panels:
+            panel.set_xlabel("phi [crystals]")
+        panels[0].set_ylabel("theta [rows]")
+    return figure
+
+
+_TIMES = np.geomspace(0.03, 3e4, 61)
+"""ns."""
+
+
+def _times(plt: Any, mplhep: Any, comparison: Comparison) -> Any:
+    kinds = comparison.reference.kinds
+    figure, axes = panel_grid(plt, len(kinds), len(PLACES), (2.9, 2.9))
+    for row, (pdg, rows) in enumerate(kinds.items()):
+        seen = [
+            Hits.of(sample.showers.take(rows), sample.readout.detector)
+            for sample in comparison.samples
+        ]
+        for column, named in enumerate(PLACES):
+            times = [
+                hits.time[(hits.where == column) & (hits.energy >= SEEN) & np.isfinite(hits.time)]
+                for hits in seen
+            ]
+            if not all(map(len, times)):
+                continue
+            panels = (axes[2 * row, column], axes[2 * row + 1, column])
+            with_ratio(mplhep, panels, _TIMES, *(np.clip(at, _TIMES[0], None) for at in times))
+            panels[0].set_title(f"{NAMES.get(pdg, pdg)}, {named}", fontsize=USUAL)
+            for panel in panels:
+                panel.set_xscale("log")
+            panels[1].set_xlabel("time after the entry [ns]")
+    finished(axes, "crystals")
+    return figure
+
+
+def _electromagnetic_alone(draw: Drawing) -> Drawing:
+    """A picture that says nothing of hadrons."""
+
+    def drawn(plt: Any, mplhep: Any, comparison: Comparison) -> Any:
+        if not all(map(electromagnetic, comparison.reference.kinds)):
+            return None
+        return draw(plt, mplhep, comparison)
+
+    return drawn
+
+
+_IN_WINDOWS = {picture.name: picture for picture in PICTURES} | {
+    "curves": replace(_CURVES, draw=_electromagnetic_alone(_CURVES.draw)),
+    "spectra": spectra(OBSERVABLES | IMPACT | EMC, 4, (3.3, 2.6), 40, _WHOLE_NUMBERS),
+    "roc": rocs(CLASSIFIERS_OF_ALL),
+}
+
+OF_ALL = (
+    Picture(
+        "energy",
+        "Energy of the whole calorimeter",
+        "Of all crystals, over momentum. Of hadrons and muons, what the reference's leave by "
+        "ionisation alone is blue, what they leave by interactions orange.",
+        _energies,
+    ),
+    Picture(
+        "distance",
+        "Outside the window, by distance",
+        "Mean energy of crystals outside the window, by the distance between their fronts and "
+        "that of the crystal entered. A generator whose ratio is 0 has lost the halo.",
+        _by_distance,
+    ),
+    Picture(
+        "halo",
+        "The whole calorimeter",
+        "Mean energy of all crystals around the one entered, three by three, at the largest "
+        "momentum: reference, generator, and their ratio.",
+        _halo,
+    ),
+    Picture(
+        "times",
+        "Times of crystals",
+        "From the entry to the energy-weighted mean time of a crystal's deposits, above 1 MeV.",
+        _times,
+    ),
+    *_IN_WINDOWS.values(),
+)
+"""Of samples that know all crystals, in the order of the page."""

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from k4calofast.arrays import Floats, Indices, Mask
 from k4calofast.detector import CrystalCalorimeter
 from k4calofast.showers.crystals import CrystalShowers
+from k4calofast.validation.crystals.hits import OUTSIDE, Hits, all_fronts
 from k4calofast.validation.observables import Observable, ratio
 
 _ABOVE = 1e-3
@@ -57,13 +58,39 @@ OBSERVABLES = {
 
 IMPACT = {
     "offset_z": Observable(
-        "centre - impact in z [mm]", "E-weighted z of the cells' fronts minus z of the true impact"
+        "centre - impact along [mm]",
+        "E-weighted z of the cells' fronts minus z of the true impact; in endcaps, of the radius",
     ),
     "offset_phi": Observable(
         "centre - impact in r phi [mm]", "E-weighted r phi of the cells' fronts minus the impact's"
     ),
 }
 """Those that need the detector's geometry as well."""
+
+
+EMC = {
+    "emc": Observable("E of all crystals / p", "sum of E of all crystals over momentum"),
+    "outside": Observable("E outside the window / p", "the same of crystals outside the window"),
+    "other": Observable(
+        "E in the other calorimeter / p",
+        "the same of crystals of another calorimeter than the one that was entered, in the window "
+        "or not",
+    ),
+    "crystals": Observable("crystals with energy", "of all crystals"),
+    "crystals_outside": Observable("crystals with energy outside", "outside the window"),
+    "far": Observable("far crystals above 10 MeV", "outside the window"),
+    "far_highest": Observable(
+        "highest far crystal [MeV]", "largest E of a crystal outside the window"
+    ),
+    "far_distance": Observable(
+        "distance of far crystals [mm]",
+        "E-weighted mean, outside the window, between fronts of the crystal and of the one entered",
+    ),
+}
+"""Those of all crystals, of samples that know them."""
+
+_FAR = 0.01
+"""GeV, above which a crystal outside the window counts in ``far``."""
 
 
 COMPARED = (
@@ -77,6 +104,10 @@ COMPARED = (
     "cells_1mev",
 )
 """Observables whose means are compared in bins of the conditions."""
+
+
+COMPARED_EMC = (*COMPARED, "emc", "outside")
+"""Those of samples that know all crystals."""
 
 
 def block(energies: Floats, size: int) -> Floats:
@@ -125,6 +156,30 @@ def observables(
     return values
 
 
+def of_all_crystals(hits: Hits, momentum: Floats) -> dict[str, Floats]:
+    """All of `EMC`, (N,) each, of showers of momenta (N,) in GeV."""
+    count = len(momentum)
+
+    def summed(of: Mask, values: Floats) -> Floats:
+        return np.bincount(hits.shower[of], values[of], count).astype(np.float64)
+
+    outside, energy = hits.where == OUTSIDE, hits.energy
+    lit, every = np.ones(len(energy)), np.ones(len(energy), np.bool_)
+    beyond = summed(outside, energy)
+    highest = np.zeros(count)
+    np.maximum.at(highest, hits.shower[outside], 1e3 * energy[outside])
+    return {
+        "emc": summed(every, energy) / momentum,
+        "outside": beyond / momentum,
+        "other": summed(hits.other, energy) / momentum,
+        "crystals": summed(every, lit),
+        "crystals_outside": summed(outside, lit),
+        "far": summed(outside & (energy > _FAR), lit),
+        "far_highest": highest,
+        "far_distance": ratio(summed(outside, energy * hits.distance), beyond),
+    }
+
+
 def _asymmetries(
     showers: CrystalShowers,
     energies: Floats,
@@ -149,13 +204,13 @@ def _from_impact(
     showers: CrystalShowers, energies: Floats, total: Floats, detector: CrystalCalorimeter
 ) -> dict[str, Floats]:
     fronts = Fronts.of(showers, detector, energies.shape[1:])
-    z, phi = (
+    along, phi = (
         ratio(
             np.einsum("irc,irc->i", energies, np.where(fronts.inside, at, 0.0)[fronts.where]), total
         )
-        for at in (fronts.z, fronts.phi)
+        for at in (fronts.along, fronts.phi)
     )
-    return dict(zip(IMPACT, fronts.offsets(showers, z, phi, total > 0), strict=True))
+    return dict(zip(IMPACT, fronts.offsets(showers, along, phi, total > 0), strict=True))
 
 
 @dataclass(frozen=True)
@@ -168,15 +223,16 @@ class Fronts:
         (N,) which of the cells a shower hit.
     inside
         (H, rows, columns) whether there is a cell.
-    z, phi
-        (H, rows, columns) mm and rad, from the front of the cell that was hit.
+    along, phi
+        (H, rows, columns) mm and rad, from the front of the cell that was hit: along the face of
+        the calorimeter, which is along z in a barrel, and along the radius in endcaps.
     radius
         (H,) mm, of that cell.
     """
 
     where: Indices
     inside: Mask
-    z: Floats
+    along: Floats
     phi: Floats
     radius: Floats
 
@@ -185,21 +241,23 @@ class Fronts:
         """Return those of windows of a shape."""
         hit, where = np.unique(showers.cell.astype(np.int64), return_inverse=True)
         window = detector.window(hit, shape)
-        front = detector.front_centre(window.ravel()).reshape(*window.shape, 3)
-        own = detector.front_centre(hit)[:, None, None]
+        fronts = all_fronts(detector)
+        front, own = fronts[window], fronts[hit][:, None, None]
         phi = np.arctan2(front[..., 1], front[..., 0]) - np.arctan2(own[..., 1], own[..., 0])
         phi = (phi + np.pi) % (2 * np.pi) - np.pi
-        radius = np.hypot(own[..., 0], own[..., 1]).ravel()
-        z = front[..., 2] - own[..., 2]
-        return Fronts(where, window >= 0, z, phi, radius)
+        radius, own_radius = (np.hypot(at[..., 0], at[..., 1]) for at in (front, own))
+        barrel = "delta_z_pos" in showers.conditions_known
+        along = front[..., 2] - own[..., 2] if barrel else radius - own_radius
+        return Fronts(where, window >= 0, along, phi, own_radius.ravel())
 
     def offsets(
-        self, showers: CrystalShowers, z: Floats, phi: Floats, seen: Mask
+        self, showers: CrystalShowers, along: Floats, phi: Floats, seen: Mask
     ) -> tuple[Floats, Floats]:
-        """Positions (N,) less the true impact (mm), along z and r phi; 0 of those not seen."""
-        off_z = z - showers.condition("delta_z_pos")
+        """Positions (N,) less the true impact (mm), along and r phi; 0 of those not seen."""
+        name = "delta_z_pos" if "delta_z_pos" in showers.conditions_known else "delta_r_pos"
+        off_along = along - showers.condition(name)
         off_phi = self.radius[self.where] * (phi - showers.condition("delta_phi_pos"))
-        return np.where(seen, off_z, 0.0), np.where(seen, off_phi, 0.0)
+        return np.where(seen, off_along, 0.0), np.where(seen, off_phi, 0.0)
 
 
 def lateral_width(values: dict[str, Floats]) -> Floats:

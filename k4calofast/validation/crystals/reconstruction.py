@@ -67,8 +67,8 @@ def find_clusters(showers: CrystalShowers, detector: CrystalCalorimeter) -> Clus
         weight = np.maximum(0.0, LOG_WEIGHT + np.log(cut / e5x5[:, None, None]))
     weight = np.where(np.isfinite(weight) & fronts.inside[place], weight, 0.0)
     total = np.where(weight.sum((1, 2)) > 0, weight.sum((1, 2)), 1.0)
-    z, phi = ((weight * at[place]).sum((1, 2)) / total for at in (fronts.z, fronts.phi))
-    return Clusters(found, e3x3, e5x5, *fronts.offsets(showers, z, phi, found))
+    along, phi = ((weight * at[place]).sum((1, 2)) / total for at in (fronts.along, fronts.phi))
+    return Clusters(found, e3x3, e5x5, *fronts.offsets(showers, along, phi, found))
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,11 @@ class PionPeak:
 
 
 def pion_peak(
-    showers: CrystalShowers, clusters: Clusters, calibration: Floats, radius: float, seed: int = 0
+    showers: CrystalShowers,
+    clusters: Clusters,
+    calibration: Floats,
+    distance: Floats,
+    seed: int = 0,
 ) -> PionPeak | None:
     """Reconstruct pi0 -> gamma gamma from pairs of single photons.
 
@@ -141,8 +145,8 @@ def pion_peak(
     ----------
     calibration
         (N,) factor from E5x5 to the photon's energy, from the reference.
-    radius
-        mm, from the vertex to the face.
+    distance
+        (N,) mm, from the vertex to where photons enter.
     seed
         Of the pairs and of the direction of each position's error in the decay plane.
 
@@ -164,7 +168,7 @@ def pion_peak(
     turn = rng.uniform(0, 2 * np.pi, pairs.shape)
     moved = (
         clusters.offset_z[pairs] * np.cos(turn) + clusters.offset_phi[pairs] * np.sin(turn)
-    ) / radius
+    ) / distance[pairs]
     angle = angle + moved[:, 0] - moved[:, 1]
     e1, e2 = (clusters.e5x5 * calibration)[pairs].T
     seen = clusters.found[pairs].all(1)

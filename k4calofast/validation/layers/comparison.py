@@ -9,12 +9,12 @@ import numpy as np
 
 from k4calofast.arrays import Floats, Indices
 from k4calofast.exceptions import FileFormatError
-from k4calofast.validation.comparison import by_momentum, pairs
-from k4calofast.validation.fidelity import NAMES, Check, checked, relative_mean
+from k4calofast.validation.comparison import averages, by_momentum, pairs
+from k4calofast.validation.fidelity import Check, checked, relative_mean
 from k4calofast.validation.kinds import Classifier
 from k4calofast.validation.layers.hits import SeenShowers
 from k4calofast.validation.layers.observables import OBSERVABLES
-from k4calofast.validation.metrics import Value, common_edges, mean_of
+from k4calofast.validation.metrics import Value, common_edges, mean_of, relative
 from k4calofast.validation.observables import width68, width68_error
 from k4calofast.validation.results import Distances, Group, Row, Sample
 
@@ -138,7 +138,7 @@ def row_of(reference: Sample, generated: Sample, group: Group) -> RowOfLayers:
         for gate, name in _MEANS.items()
     }
     resolved = tuple(_resolved(side.observables["response"]) for side in (expected, found))
-    figures["resolution"] = _relative(*(side.resolution for side in resolved))
+    figures["resolution"] = relative(*(side.resolution for side in resolved))
     energies = [side.profiles["energies"] for side in (expected, found)]
     scale = float(energies[0].mean(0).max()) or 1.0
     layers = [mean_of(difference) for difference in ((energies[1] - energies[0]) / scale).T]
@@ -156,12 +156,12 @@ def checks_of(
     checks = []
     for gate in (*_MEANS, "resolution"):
         values = {row.group.where: row.figures[gate] for row in rows}
-        averages = _averages(rows, [[row.figures[gate]] for row in rows])
-        values |= {where: value for where, (value,) in averages.items()}
+        together = averages(rows, [[row.figures[gate]] for row in rows])
+        values |= {where: value for where, ((value,), _) in together.items()}
         checks += checked(gate, gates[gate], values)
     values = {row.group.where: row.figures["profile"] for row in rows}
-    averages = _averages(rows, [row.layers for row in rows])
-    values |= {where: _largest(layers) for where, layers in averages.items()}
+    together = averages(rows, [row.layers for row in rows])
+    values |= {where: _largest(layers) for where, (layers, _) in together.items()}
     checks += checked("profile", gates["profile"], values, len(values) * len(rows[0].layers))
     for name, area in found.separations.items():
         checks += checked(f"auc_{name}", gates[f"auc_{name}"], {"all groups": area.area})
@@ -176,38 +176,8 @@ def _resolved(response: Floats) -> Resolved:
     return Resolved(mean, Value(width, error))
 
 
-def _relative(reference: Value, generated: Value) -> Value:
-    """Relative difference of two independent values."""
-    if reference.value == 0:
-        return Value(0.0, 0.0)
-    ratio = generated.value / reference.value
-    error = float(np.hypot(ratio * reference.error, generated.error)) / reference.value
-    return Value(ratio - 1, error)
-
-
 def _largest(values: Sequence[Value]) -> Value:
     return max(values, key=lambda value: abs(value.value))
-
-
-def _averages(rows: Sequence[Row], values: Sequence[Sequence[Value]]) -> dict[str, list[Value]]:
-    """Averages of values (rows, K) over the groups of a kind, if there are several.
-
-    Small groups see little one by one; together, they see what is wrong everywhere.
-    """
-    averages = {}
-    for pdg in dict.fromkeys(row.group.pdg for row in rows):
-        mine = [i for i, row in enumerate(rows) if row.group.pdg == pdg]
-        if len(mine) == 1:
-            continue
-        weight = np.array([rows[i].showers for i in mine], np.float64)
-        weight /= weight.sum()
-        value = weight @ np.array([[value.value for value in values[i]] for i in mine])
-        error = np.sqrt(
-            weight**2 @ np.array([[value.error**2 for value in values[i]] for i in mine])
-        )
-        found = [Value(float(v), float(e)) for v, e in zip(value, error, strict=True)]
-        averages[f"{NAMES.get(pdg, pdg)}, average of {len(mine)} groups"] = found
-    return averages
 
 
 def mip_spectrum(reference: SeenShowers, generated: SeenShowers, mip: float) -> float | None:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from k4calofast.arrays import Floats, Mask
-from k4calofast.detector.layers import CONDITIONS
 from k4calofast.pictures import USUAL
 from k4calofast.validation.drawing import (
     SIDES,
@@ -207,7 +206,7 @@ PICTURES = (
         _linked,
     ),
     spectra(OBSERVABLES, 5, (3.0, 2.4), 30, ("start", "maximum")),
-    closures(CONDITIONS[:3], OBSERVABLES),
+    closures(OBSERVABLES),
     rocs(CLASSIFIERS),
 )
 """In the order of the page."""

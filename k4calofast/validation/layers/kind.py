@@ -80,7 +80,8 @@ KIND = Kind(
     },
     notes="Of the layer that is worst, the difference is over the profile's maximum. The last "
     "column is chi2 / NDF of the hits' energies.",
-    resolution="resolution",
+    energy=("mean",),
+    resolution=("resolution",),
     tables=_tables,
     numbers=_numbers,
     facts=_facts,
