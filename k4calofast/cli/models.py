@@ -240,9 +240,10 @@ def _fidelity(card: ModelCard) -> dict[str, str]:
     if said.get("sha256", card.sha256) != card.sha256:
         facts["of"] = f"version {said.get('version', '?')}, which this one was made from"
     fails, beyond = (said.get(name) or [] for name in ("fails", "beyond_gates"))
-    facts["gates"] = (
-        "all pass" if said.get("passed") else f"{len(fails)} figures fail"
-    ) + f"; {len(beyond)} beyond by no more than chance explains"
+    facts["gates"] = "all pass" if said.get("passed") else f"{len(fails)} figures fail"
+    if unresolved := said.get("not_resolved"):
+        facts["gates"] += f"; {unresolved} are not resolved by the reference"
+    facts["gates"] += f"; {len(beyond)} beyond by no more than chance explains"
     largest = said.get("largest")
     if isinstance(largest, dict):
         facts["largest"] = ", ".join(f"{name} {value}" for name, value in largest.items())

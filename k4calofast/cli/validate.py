@@ -104,7 +104,7 @@ def validate(
                 if of is not None
             ]
             result = region.validate(model, simulators, compared)
-            validated = [(member.model, member.report) for member in result.members]
+            validated = [(member.model.folder, member.report) for member in result.members]
             if out is not None:
                 progress(f"write {out}")
                 page.write_region(result, out)
@@ -112,13 +112,14 @@ def validate(
             generator = Model(members[0][0], "cpu", threads)
             expected = reading.read(generator.card, references, repetitions, hints, threshold)
             result = compared(generator, expected)
-            validated = [(generator, result)]
+            validated = [(members[0][0], result)]
             if out is not None:
                 progress(f"write {out}")
                 page.write(result, out)
     if update_card:
-        for of, said in validated:
-            write_card(of.folder, of.card.model_copy(update={"validation": said.summary()}))
+        for folder, said in validated:
+            card = said.subject.card.model_copy(update={"validation": said.summary()})
+            write_card(folder, card)
     typer.echo(result.markdown())
     for failure in result.failures:
         typer.echo(f"fails: {failure.words}", err=True)

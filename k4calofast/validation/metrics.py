@@ -170,8 +170,14 @@ def t_score(probability: float, freedom: int) -> float:
 
 
 def spectrum_distance(reference: Floats, generated: Floats) -> SpectrumDistance:
-    """Compare two samples of one observable, (N,) and (M,)."""
+    """Compare two samples of one observable, (N,) and (M,).
+
+    A sample with no values at all is as far as can be from one with some.
+    """
     stats = _scipy_stats()
+    if not (len(reference) and len(generated)):
+        apart = float(len(reference) != len(generated))
+        return SpectrumDistance(apart, 1 - apart, Value(apart, 0.0), Value(apart, 0.0))
     edges = common_edges(reference, generated)
     expected, found = (
         np.histogram(values, edges)[0].astype(np.float64) for values in (reference, generated)

@@ -260,7 +260,8 @@ def _draw(axes: Any, found: Sequence[Summary]) -> None:
         time, area = summary.time, summary.overview.generator.auc.get("observables")
         if time is None or area is None or not isfinite(area.value):
             continue
-        marker = "o" if summary.passed else "x"
+        failed = summary.overview.generator.failed
+        marker = "x" if failed or (failed is None and not summary.passed) else "o"
         axes.errorbar(time, area.value, area.error, fmt=marker, capsize=2)
         # Models of several detectors can have the same last name.
         name = summary.model.split("/")[-1]
@@ -325,14 +326,16 @@ def _training(overview: Overview) -> str:
 
 
 def _fidelity(fidelity: Fidelity) -> dict[str, str]:
-    counted = fidelity.failed is not None
+    gates = _UNKNOWN if fidelity.failed is None else f"{fidelity.failed} of {fidelity.checks}"
+    if fidelity.unresolved:
+        gates += f", {fidelity.unresolved} not resolved"
     return {
         "mean energy": _percent(fidelity.mean_energy),
         "resolution": _percent(fidelity.resolution),
         "worst closure": _value(fidelity.closure, "+.3f"),
         **{title: _value(fidelity.auc.get(name), ".3f") for name, title in _AREAS.items()},
         "FPD": _value(fidelity.fpd, ".4f"),
-        "gates failed": f"{fidelity.failed} of {fidelity.checks}" if counted else _UNKNOWN,
+        "gates failed": gates,
     }
 
 

@@ -400,7 +400,9 @@ def test_a_few_showers_are_no_reference():
 
 def test_a_perfect_generator_passes_all_gates(good):
     assert good.failures == []
-    assert good.verdict.startswith("All ")
+    # Half of them are not resolved by so few showers, and do not pass.
+    assert good.verdict.startswith("No figure fails, ")
+    assert not good.passed
     for side in (good.comparison.distances, good.comparison.itself):
         assert (
             abs(side.separations["observables"].mean - 0.5)
@@ -550,7 +552,7 @@ def test_the_command_validates_layers_and_updates_the_card(tmp_path, monkeypatch
     twin = showers_by_hand(2)
     twin = LayerShowers.concatenate([twin.take(twin.angle_t == one.angle_t[0]) for one in both])
     write_card(tmp_path, CARD)
-    monkeypatch.setattr("k4calofast.generator.find_model", lambda _: tmp_path)
+    monkeypatch.setattr("k4calofast.generator.sets.find", lambda _: [(tmp_path, ())])
     monkeypatch.setattr("k4calofast.generator.Model", lambda *_: Other(twin))
     command = ["validate", "barrel/other", "--update-card", "--no-speed"]
     for file in files:
@@ -560,7 +562,8 @@ def test_the_command_validates_layers_and_updates_the_card(tmp_path, monkeypatch
     assert "600 showers" in result.output
     assert "seed 2, 3" in result.output
     validation = read_card(tmp_path).validation
-    assert validation["passed"]
+    assert validation["fails"] == []
+    assert validation["not_resolved"] > 0
     assert validation["showers"] == 600
     assert validation["fails"] == []
 
