@@ -62,21 +62,23 @@ class Features(nn.Module):
 
     def forward(self, pdg: Tensor, conditions: Tensor) -> Tensor:
         """Return features (N, size)."""
-        given = conditions
-        columns = [conditions[:, :1].log()]
-        for index, name in enumerate(self.names[1:], 1):
-            column = conditions[:, index : index + 1]
-            columns.append(_logarithmic(column) if name == "depth" else column)
-        conditions = torch.cat(columns, 1)
-        scaled = 2 * (conditions - self.low) / (self.high - self.low) - 1
+        scaled = self.scaled(conditions)
         columns = [(pdg[:, None] == self.kinds).to(scaled.dtype), scaled, scaled[:, :1] ** 2]
         for index, name in enumerate(self.names):
             for frequency in _WAVES.get(name, ()):
                 angle = math.pi * frequency * scaled[:, index : index + 1]
                 columns += [angle.sin(), angle.cos()]
         if self.ionisation is not None:
-            columns.append(self.ionisation.features(pdg, given))
+            columns.append(self.ionisation.features(pdg, conditions))
         return torch.cat(columns, 1)
+
+    def scaled(self, conditions: Tensor) -> Tensor:
+        """Conditions (N, conditions) scaled to -1 to 1."""
+        columns = [conditions[:, :1].log()]
+        for index, name in enumerate(self.names[1:], 1):
+            column = conditions[:, index : index + 1]
+            columns.append(_logarithmic(column) if name == "depth" else column)
+        return 2 * (torch.cat(columns, 1) - self.low) / (self.high - self.low) - 1
 
 
 def _logarithmic(depth: Tensor) -> Tensor:

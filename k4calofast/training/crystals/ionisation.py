@@ -70,11 +70,8 @@ class Ionisation(nn.Module):
     def forward(self, pdg: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Kinetic and expected energies (N,) in GeV; see `outcomes.ionises`."""
         kind = number_of(pdg, self.kinds)
-        momentum, mass = conditions[:, 0], self.mass[kind]
-        kinetic = momentum**2 / ((momentum**2 + mass**2).sqrt() + mass)
-        grid = outcomes.GRID
-        place = (kinetic.clamp(min=_LEAST).log() - float(grid[0])) / float(grid[1] - grid[0])
-        left = read(self.ranges, place, kind).exp() - self._way(conditions)
+        kinetic = self._kinetic(kind, conditions)
+        left = self._range(kind, kinetic).exp() - self._way(conditions)
         first = self.first[kind]
         place = (left.clamp(min=1e-6).log() - first) / self.step[kind]
         energy = read(self.energies, place, kind).exp()
@@ -95,6 +92,27 @@ class Ionisation(nn.Module):
             2 * (kinetic + mass).reciprocal() * conditions[:, 0] - 1,
         ]
         return torch.stack(columns, 1)
+
+    def margins(self, pdg: Tensor, conditions: Tensor) -> Tensor:
+        """Return (N, 3) numbers from -1 to 1 that say whether particles stop, or go through.
+
+        That is decided within a few per cent of the range: three scales of its logarithm over the
+        way. 0 for kinds that do not ionise alone.
+        """
+        kind = number_of(pdg, self.kinds)
+        logarithm = self._range(kind, self._kinetic(kind, conditions))
+        margin = (logarithm - self._way(conditions).log()) * self.charged[kind]
+        return torch.stack([(scale * margin).tanh() for scale in (3.0, 10.0, 30.0)], 1)
+
+    def _kinetic(self, kind: Tensor, conditions: Tensor) -> Tensor:
+        momentum, mass = conditions[:, 0], self.mass[kind]
+        return momentum**2 / ((momentum**2 + mass**2).sqrt() + mass)
+
+    def _range(self, kind: Tensor, kinetic: Tensor) -> Tensor:
+        """Logarithms (N,) of ranges in mm."""
+        grid = outcomes.GRID
+        place = (kinetic.clamp(min=_LEAST).log() - float(grid[0])) / float(grid[1] - grid[0])
+        return read(self.ranges, place, kind)
 
     def _way(self, conditions: Tensor) -> Tensor:
         """See `outcomes.way`."""

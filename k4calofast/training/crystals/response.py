@@ -10,11 +10,16 @@ probabilities, so that shares of outcomes and spectra within them have an explic
   kinds and conditions, and sharp;
 - interacted: steps of a root of the energy over the available one.
 
-Within a step, energies are spread as the sample's are on the whole, evenly.
+Within a step, energies are spread evenly. Logarithms of probabilities are interpolated between
+fewer knots than there are steps, and what the network is told is chosen so that a few thousand
+showers of a kind are enough: kinds one by one, waves in the momentum, since cross sections have
+structures that differ from kind to kind, and whether a particle stops. Without either, it learns
+its sample by heart: on an independent one, the likelihood soon gets worse.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -22,6 +27,8 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
 from k4calofast.showers.crystals.outcomes import IONISED_WITHIN
+from k4calofast.training.crystals.features import Features
+from k4calofast.training.crystals.ionisation import Ionisation
 from k4calofast.training.crystals.missing import chosen, cumulating
 from k4calofast.training.dense import dense
 
@@ -30,6 +37,12 @@ _ROOT = 3.0
 """Of the energy over the available one, of interactions: small energies have fine steps, too."""
 
 _LEAST = 1e-6
+
+_KNOTS = 40
+"""Of either outcome."""
+
+_WAVES = (0.5, 1, 2, 4)
+"""Frequencies of the momentum's features."""
 
 
 class Energies(NamedTuple):
@@ -51,7 +64,7 @@ class Response(nn.Module):
     Parameters
     ----------
     features
-        Features of the conditions.
+        That it is told; see `Told`.
     width
         Of the network.
     ionised, interacted
@@ -65,15 +78,23 @@ class Response(nn.Module):
 
     size = 6
 
+    knots: Tensor
+
     def __init__(self, features: int, width: int, ionised: int, interacted: int) -> None:
         super().__init__()
         self.ionised, self.interacted = ionised, interacted
         self.count = 1 + ionised + interacted
-        self.network = dense(features, width, width, self.count)[:-1]
+        of_ionised, of_interacted = _between(ionised), _between(interacted)
+        knots = torch.zeros(1 + len(of_ionised) + len(of_interacted), self.count)
+        knots[0, 0] = 1.0
+        knots[1 : 1 + len(of_ionised), 1 : 1 + ionised] = of_ionised
+        knots[1 + len(of_ionised) :, 1 + ionised :] = of_interacted
+        self.register_buffer("knots", knots)
+        self.network = dense(features, width, width, len(self.knots))[:-1]
 
     def forward(self, given: Tensor) -> Tensor:
-        """Logits (N, steps) for features (N, features)."""
-        logits: Tensor = self.network(given)
+        """Logits (N, steps) for features (N, features) of `Told`."""
+        logits: Tensor = self.network(given) @ self.knots
         return logits
 
     def steps(self, energy: Tensor, of: Energies) -> Tensor:
@@ -112,6 +133,51 @@ class Response(nn.Module):
             2 * (energy / (energy + of.expected + 1e-4)) - 1,
         ]
         return torch.stack(columns, 1)
+
+
+class Told(nn.Module):
+    """What `Response` is told of kinds and conditions: little, but that sharply.
+
+    Parameters
+    ----------
+    features
+        Of the family, which has the scales.
+    ionisation
+        What is expected of ionisation.
+    """
+
+    def __init__(self, features: Features, ionisation: Ionisation) -> None:
+        super().__init__()
+        self.features, self.ionisation = features, ionisation
+        of_momentum = 2 + 2 * len(_WAVES) + 3
+        kinds, others = len(features.kinds), len(features.names) - 1
+        self.size = kinds + of_momentum * (1 + kinds) + Ionisation.size + 2 * others
+
+    def forward(self, pdg: Tensor, conditions: Tensor) -> Tensor:
+        """Return numbers (N, size)."""
+        scaled = self.features.scaled(conditions)
+        kind = (pdg[:, None] == self.features.kinds).to(scaled.dtype)
+        momentum, others = scaled[:, :1], scaled[:, 1:]
+        angles = [math.pi * frequency * momentum for frequency in _WAVES]
+        waves = [wave for angle in angles for wave in (angle.sin(), angle.cos())]
+        margins = self.ionisation.margins(pdg, conditions)
+        of_momentum = torch.cat([momentum, momentum**2, *waves, margins], 1)
+        columns = [
+            kind,
+            of_momentum,
+            (kind[:, :, None] * of_momentum[:, None]).flatten(1),
+            self.ionisation.features(pdg, conditions),
+            others,
+            others**2 - 1 / 3,
+        ]
+        return torch.cat(columns, 1)
+
+
+def _between(steps: int) -> Tensor:
+    """Matrix (knots, steps) that interpolates between knots."""
+    count = min(steps, _KNOTS)
+    place = torch.linspace(0, count - 1, steps)
+    return (1 - (place - torch.arange(count)[:, None]).abs()).clamp(min=0.0)
 
 
 def nats(logits: Tensor, steps: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from k4calofast.training.crystals.families.vae import (
 from k4calofast.training.crystals.family import uniform_of
 from k4calofast.training.crystals.ionisation import Ionisation
 from k4calofast.training.crystals.missing import Missing
-from k4calofast.training.crystals.response import Energies, Response, nats
+from k4calofast.training.crystals.response import Energies, Response, Told, nats
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.spectra import Spectra
 from k4calofast.training.crystals.variables import ShowerVariables, rescaled
@@ -56,11 +56,11 @@ class HadronSettings(VAESettings):
     components: int = Field(default=2, ge=1)
     steps: int = Field(default=12_000, ge=1)
     post_steps: int = Field(default=0, ge=0)
-    response_width: int = Field(default=192, ge=8)
+    response_width: int = Field(default=96, ge=8)
     ionised: int = Field(default=128, ge=1)
     interacted: int = Field(default=192, ge=1)
-    response_steps: int = Field(default=4_000, ge=1)
-    response_rate: float = Field(default=2e-3, gt=0)
+    response_steps: int = Field(default=1_000, ge=1)
+    response_rate: float = Field(default=3e-3, gt=0)
     response_batch: int = Field(default=2048, ge=1)
 
 
@@ -78,8 +78,9 @@ class Hadrons(VAE):
         self.variables = ShowerVariables(shape.cells, settings.threshold)
         self.spectra = Spectra(shape.window)
         told = self.features.size + Response.size
+        self.known = Told(self.features, self.ionisation)
         self.response = Response(
-            self.features.size, settings.response_width, settings.ionised, settings.interacted
+            self.known.size, settings.response_width, settings.ionised, settings.interacted
         )
         self.autoencoder = Autoencoder(settings, told, shape.cells)
         self.post = PostProcessor(shape.cells, told)
@@ -119,7 +120,7 @@ class Hadrons(VAE):
         expected = self.ionisation(pdg, conditions)[1]
         of = Energies(expected, self.available(pdg, conditions))
         before = self.settings.latent + self.shape.cells
-        steps = self.response.draw(given, uniform_of(noise[:, before]))
+        steps = self.response.draw(self.known(pdg, conditions), uniform_of(noise[:, before]))
         total = self.response.energy(steps, uniform_of(noise[:, -1]), of)
         told = torch.cat([given, self.response.told(steps, total, of)], 1)
         numbers = self.drawn(noise, told)
@@ -175,9 +176,12 @@ class ResponseStage(Stage):
     """The likelihood of the energy that is seen."""
 
     chooses = True
+    weight_decay = 1e-2
+    decay = 0.995
     family: Hadrons
 
     def loss(self, rows: Tensor) -> Tensor:
         """See `Stage.loss`."""
         steps = self.family.seen[rows.cpu()].to(self.device)
-        return nats(self.trained(self.family.given(self.sample, rows)), steps)
+        known = self.family.known(self.sample.pdg[rows], self.sample.conditions[rows])
+        return nats(self.trained(known), steps)
