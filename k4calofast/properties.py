@@ -84,13 +84,14 @@ class CaloFastSimProperties(Properties):
     )
     OutputHits: list[str] = Field(
         [],
-        description="SimCalorimeterHits to write, one collection for each region; empty is the "
-        "detectors' usual names, as EMCBarrelCollection",
+        description="SimCalorimeterHits to write, one collection for each region, and for each "
+        "calorimeter that showers go on into; what is left out has the detectors' usual names, as "
+        "EMCBarrelCollection",
     )
     OutputContributions: list[str] = Field(
         [],
-        description="their CaloHitContributions; empty is the detectors' usual names, as "
-        "EMCBarrelCollectionContributions",
+        description="their CaloHitContributions; what is left out has the detectors' usual names, "
+        "as EMCBarrelCollectionContributions",
     )
     OutputNotHandled: Collection = Field(
         ["MCParticlesNotHandled"],
@@ -116,10 +117,11 @@ class CaloFastSimProperties(Properties):
     PDG: list[int] = Field(
         [], description="kinds of particles to simulate; empty is all that the model knows"
     )
-    OutOfRange: Literal["skip", "clamp", "fail"] = Field(
-        "skip",
-        description="what to do with a particle outside the model's range: hand it on, simulate "
-        "it at the edge of the range, or stop the job",
+    OutOfRange: Literal["skip", "clamp", "fail", "auto"] = Field(
+        "auto",
+        description="what to do with a particle outside the range of all models for its kind: hand "
+        "it on, simulate it at the edge of the nearest range, or stop the job; auto is what the "
+        "set of models says, and hands it on if it says nothing",
     )
     AlternativeStableStatuses: list[int] = Field(
         [],

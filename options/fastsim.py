@@ -17,8 +17,8 @@ io.Output = "fastsim.edm4hep.root"
 fastsim = CaloFastSim("CaloFastSim")
 fastsim.InputMCParticles = ["MCParticles"]
 fastsim.InputEventHeader = ["EventHeader"]
-# Hits have the detector's own name, here EMCBarrelCollection, unless OutputHits and
-# OutputContributions give others.
+# Hits have the detectors' own names, here EMCBarrelCollection, and EMCEndcapCollection for what leaks
+# into the endcaps, unless OutputHits and OutputContributions give others.
 # Particles that still need full simulation: other kinds, endcaps, out of range.
 fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
 # "besiii_emc_barrel/accurate" is nearest to Geant4, "besiii_emc_barrel/fast" takes a thirteenth
@@ -26,8 +26,9 @@ fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
 fastsim.Model = "besiii_emc_barrel/accurate"
 # With run, event and particle number, this decides every shower.
 fastsim.Seed = 1
-# Particles outside the model's range: "skip" hands them on, "clamp", or "fail".
-fastsim.OutOfRange = "skip"
+# Particles outside the range of all models for their kind: "skip" hands them on, "clamp" takes the
+# nearest model, "fail" stops; "auto" is what a set of models says, and "skip" if it says nothing.
+fastsim.OutOfRange = "auto"
 # "auto" takes a GPU if there is one; also "cpu", "cuda", "tensorrt".
 fastsim.Provider = "auto"
 

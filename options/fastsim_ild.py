@@ -27,8 +27,9 @@ fastsim.Model = "ild_ecal_barrel/layered"
 fastsim.HitThreshold = 0.25
 # With run, event and particle number, this decides every shower.
 fastsim.Seed = 1
-# Particles outside the model's range: "skip" hands them on, "clamp", or "fail".
-fastsim.OutOfRange = "skip"
+# Particles outside the range of all models for their kind: "skip" hands them on, "clamp" takes the
+# nearest model, "fail" stops; "auto" is what a set of models says, and "skip" if it says nothing.
+fastsim.OutOfRange = "auto"
 # "auto" takes a GPU if there is one; also "cpu", "cuda", "tensorrt".
 fastsim.Provider = "auto"
 

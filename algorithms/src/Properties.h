@@ -32,9 +32,9 @@ struct CaloFastSimProperties {
   static std::array<CollectionProperty, 4> outputs() {
     return {
         CollectionProperty{"OutputHits", {},
-                           "SimCalorimeterHits to write, one collection for each region; empty is the detectors' usual names, as EMCBarrelCollection"},
+                           "SimCalorimeterHits to write, one collection for each region, and for each calorimeter that showers go on into; what is left out has the detectors' usual names, as EMCBarrelCollection"},
         CollectionProperty{"OutputContributions", {},
-                           "their CaloHitContributions; empty is the detectors' usual names, as EMCBarrelCollectionContributions"},
+                           "their CaloHitContributions; what is left out has the detectors' usual names, as EMCBarrelCollectionContributions"},
         CollectionProperty{"OutputNotHandled", {"MCParticlesNotHandled"},
                            "subset of the MCParticles that still wait for a calorimeter simulation"},
         CollectionProperty{"OutputMCParticles", {},
@@ -50,8 +50,8 @@ struct CaloFastSimProperties {
         "seed of the noise, used with run, event and particle number; with UniqueIDGenSvc in the job, that service seeds each event instead"},
         PDG{owner, "PDG", {},
         "kinds of particles to simulate; empty is all that the model knows"},
-        OutOfRange{owner, "OutOfRange", "skip",
-        "what to do with a particle outside the model's range: hand it on, simulate it at the edge of the range, or stop the job"},
+        OutOfRange{owner, "OutOfRange", "auto",
+        "what to do with a particle outside the range of all models for its kind: hand it on, simulate it at the edge of the nearest range, or stop the job; auto is what the set of models says, and hands it on if it says nothing"},
         AlternativeStableStatuses{owner, "AlternativeStableStatuses", {},
         "generatorStatus of final-state particles, beside 1; as ddsim's property of this name"},
         ChargeAndMass{owner, "ChargeAndMass", "mend",

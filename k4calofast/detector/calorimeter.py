@@ -117,6 +117,14 @@ class Calorimeter(Protocol):
         """Number of cells."""
 
     @property
+    def delays_after_light(self) -> bool:
+        """Whether delays of generated hits count from when light could have come from the entry.
+
+        Else they count from when the particle entered, and are those of the energy-weighted mean
+        time of what it left in a cell.
+        """
+
+    @property
     def beyond(self) -> tuple[Calorimeter, ...]:
         """Calorimeters that showers go on into, across the borders of windows' own cells."""
 

@@ -131,6 +131,7 @@ class CrystalCalorimeter(ABC):
     kind: ClassVar[str] = "crystals"
     conditions: ClassVar[tuple[Condition, ...]]
     mip: ClassVar[float] = 0.0
+    delays_after_light: ClassVar[bool] = False
     showers_at_once: ClassVar[int | None] = None
 
     @property

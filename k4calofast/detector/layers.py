@@ -232,6 +232,7 @@ class LayeredBarrel:
     kind, conditions = "layers", CONDITIONS
     # What is known of the cells around a shower is a hundred times what it is for crystals.
     showers_at_once: int | None = 256
+    delays_after_light: bool = True
 
     def __init__(self, description: BarrelDescription) -> None:
         self.description = d = description

@@ -63,11 +63,25 @@
   ];
   const CLASSES = 5;
   const OPACITY = [0.25, 0.45, 0.65, 0.85, 1];
-  const TRIANGLES = [
-    [0, 1, 2], [0, 2, 3], [4, 6, 5], [4, 7, 6], [0, 5, 1], [0, 4, 5],
-    [1, 6, 2], [1, 5, 6], [2, 7, 3], [2, 6, 7], [3, 4, 0], [3, 7, 4],
-  ];
-  const EDGES = [0, 1, 2, 3, 0, 4, 5, 6, 7, 4, null, 1, 5, null, 2, 6, null, 3, 7];
+  // Of a cell with so many corners in front, and as many behind in the same order.
+  const trianglesOf = (front) => {
+    const found = [];
+    for (let v = 1; v < front - 1; v++) {
+      found.push([0, v, v + 1], [front, front + v + 1, front + v]);
+    }
+    for (let v = 0; v < front; v++) {
+      const next = (v + 1) % front;
+      found.push([v, front + next, next], [v, front + v, front + next]);
+    }
+    return found;
+  };
+  const edgesOf = (front) => {
+    const around = Array.from({ length: front }, (_, v) => v);
+    const behind = around.map((v) => front + v);
+    return [
+      ...around, 0, ...behind, front, ...around.slice(1).flatMap((v) => [null, v, front + v]),
+    ];
+  };
   const MANY = 30000; // cells that are drawn as solids to begin with, at most: turned as fast as points
   const EDGED = 1500; // and with their edges
 
@@ -237,7 +251,7 @@
   const corner = (c, number, axis) => {
     const { cells, shapes } = event;
     const centre = axis === 0 ? cells.x[c] : axis === 1 ? cells.y[c] : cells.z[c];
-    return centre + shapes[(cells.shape[c] * 8 + number) * 3 + axis];
+    return centre + shapes[(cells.shape[c] * event.corners + number) * 3 + axis];
   };
 
   const meshes = (rows, value, label) => {
@@ -247,26 +261,27 @@
       const share = high > low ? (Math.log10(event.cells.energy[c]) - low) / (high - low) : 1;
       classes[Math.min(CLASSES - 1, Math.max(0, Math.floor(share * CLASSES)))].push(c);
     }
+    const corners = event.corners, triangles = trianglesOf(corners / 2);
     return classes.map((mine, number) => {
-      const n = mine.length;
-      const x = new Float32Array(8 * n), y = new Float32Array(8 * n), z = new Float32Array(8 * n);
-      const i = new Int32Array(12 * n), j = new Int32Array(12 * n), k = new Int32Array(12 * n);
-      const intensity = new Float32Array(8 * n), hovertext = new Array(8 * n);
+      const n = mine.length, m = corners * n, sides = triangles.length * n;
+      const x = new Float32Array(m), y = new Float32Array(m), z = new Float32Array(m);
+      const i = new Int32Array(sides), j = new Int32Array(sides), k = new Int32Array(sides);
+      const intensity = new Float32Array(m), hovertext = new Array(m);
       mine.forEach((c, place) => {
         const shade = value(c), text = label(c);
-        for (let v = 0; v < 8; v++) {
-          const row = 8 * place + v;
+        for (let v = 0; v < corners; v++) {
+          const row = corners * place + v;
           x[row] = corner(c, v, 0);
           y[row] = corner(c, v, 1);
           z[row] = corner(c, v, 2);
           intensity[row] = shade;
           hovertext[row] = text;
         }
-        TRIANGLES.forEach(([a, b, d], t) => {
-          const row = 12 * place + t;
-          i[row] = 8 * place + a;
-          j[row] = 8 * place + b;
-          k[row] = 8 * place + d;
+        triangles.forEach(([a, b, d], t) => {
+          const row = triangles.length * place + t;
+          i[row] = corners * place + a;
+          j[row] = corners * place + b;
+          k[row] = corners * place + d;
         });
       });
       return {
@@ -279,9 +294,9 @@
   };
 
   const edges = (rows) => {
-    const x = [], y = [], z = [];
+    const x = [], y = [], z = [], ends = edgesOf(event.corners / 2);
     for (const c of rows) {
-      for (const number of EDGES) {
+      for (const number of ends) {
         x.push(number === null ? null : corner(c, number, 0));
         y.push(number === null ? null : corner(c, number, 1));
         z.push(number === null ? null : corner(c, number, 2));

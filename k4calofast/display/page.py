@@ -105,6 +105,7 @@ def _event(event: Event) -> dict[str, Any]:
             "shape": _column(shape, "i4"),
         },
         "shapes": _column(shapes, "f4"),
+        "corners": cells.solids.shape[1],
         "deposits": {
             "cell": _column(deposits.cell, "u4"),
             "particle": _column(deposits.particle, "i4"),
@@ -125,7 +126,7 @@ def _shapes(event: Event) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     offsets = event.cells.solids - event.cells.position[:, None]
     known = np.flatnonzero(np.isfinite(offsets).all((1, 2)))
     shape = np.full(len(offsets), -1)
-    rounded = offsets[known].round(_MICRON).reshape(len(known), 8 * 3)
+    rounded = offsets[known].round(_MICRON).reshape(len(known), -1)
     shapes, shape_of = np.unique(rounded, axis=0, return_inverse=True)
     shape[known] = shape_of.reshape(-1)
     return shapes, shape

@@ -59,6 +59,8 @@ _MOST = 250
 """Particles that are listed; a full simulation can have thousands."""
 
 _NOT_HANDLED = "NotHandled"
+_FRONT = 4
+"""Corners of the front of cells of which nothing is known."""
 """End of the usual name of what the fast simulation hands on."""
 
 
@@ -186,7 +188,8 @@ def _scene(file: Place, source: _Source, frames: Sequence[Frames]) -> Scene:
     if not filled:
         which = ", ".join(info.name for info in source.hits)
         many = "these events" if len(frames) > 1 else f"event {frames[0].first}"
-        raise InvalidEventError(f"no hits in {many}: {which} is empty")
+        verb = "are" if len(source.hits) > 1 else "is"
+        raise InvalidEventError(f"no hits in {many}: {which} {verb} empty")
     collections = tuple(
         _collection(
             source.hits[number].name,
@@ -265,7 +268,8 @@ def _event(
             notes.append(
                 f"{collection.name} has no contributions: whose its hits are, and when, is unknown."
             )
-    everything = Cells.concatenate(cells)
+    most = max(part.solids.shape[1] for part in cells) // 2
+    everything = Cells.concatenate([_with_corners(part, most) for part in cells])
     whose = _whose(source, collections, frames, found, everything.position)
     parts = [_deposits(one, place, whose) for one, place in zip(found, places, strict=True)]
     deposits, shown, left_out = _shown(whose, Deposits.concatenate(parts))
@@ -284,14 +288,23 @@ def _event(
     )
 
 
+def _with_corners(cells: Cells, front: int) -> Cells:
+    """Return cells with so many corners in front, the last ones again if they have fewer."""
+    own = cells.solids.shape[1] // 2
+    corner = np.minimum(np.arange(front), own - 1)
+    return replace(cells, solids=cells.solids[:, np.concatenate([corner, own + corner])])
+
+
 def _in_cells(number: int, collection: Collection, hits: Hits) -> Cells:
     """Hits as cells, with the solids of those that are known."""
     position = hits.position.astype(np.float64)
-    solids = np.full((len(position), 8, 3), np.nan)
+    solids = np.full((len(position), 2 * _FRONT, 3), np.nan)
     if collection.calorimeter is not None:
         known = _cells(collection.calorimeter, hits.cell_id, position)
         inside = known >= 0
-        solids[inside] = collection.calorimeter.solids(known[inside])
+        corners = collection.calorimeter.solids(known[inside])
+        solids = np.full((len(position), *corners.shape[1:]), np.nan)
+        solids[inside] = corners
     energy = hits.energy.astype(np.float64)
     return Cells(np.full(len(energy), number), hits.cell_id, position, energy, solids)
 

@@ -51,7 +51,7 @@ class Cells(Columns):
     energy
         (C,) GeV, of the hit.
     solids
-        (C, 8, 3) mm, corners as `Calorimeter.solids` has them; not numbers for cells that are not
+        (C, 2 k, 3) mm, corners as `Calorimeter.solids` has them; not numbers for cells that are not
         known.
     """
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from k4calofast.arrays import Floats, Mask
+from k4calofast.arrays import Floats, Indices, Mask
 from k4calofast.display import kinds
 from k4calofast.display.drawing import LETTERS, heat, saved, title
 from k4calofast.display.names import latex_of
 from k4calofast.display.scene import Cells, Event, Particle, Scene
 from k4calofast.display.showers import MeanShower
 from k4calofast.pictures import styled
-
-_FACES = np.array(
-    [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]]
-)
-"""Corners of the six faces of a solid: front, back, and the four sides between them."""
 
 _SIZE = (16.0, 8.0)
 
@@ -127,9 +122,10 @@ def _cells(panel: Any, event: Event, drawn: Mask, view: View, colours: Any, form
     if known.any():
         corners = view(cells.solids[known], cells.position[known])
         # A convex cell is all of its faces.
-        faces = corners[:, _FACES].reshape(-1, 4, 2) * _M
-        shades = np.repeat(colours.to_rgba(cells.energy[known]), len(_FACES), axis=0)
-        shapes = PolyCollection(list(faces), facecolors=shades, edgecolors=shades, linewidths=0.6)
+        faces = _faces(corners.shape[1] // 2)
+        polygons = [cell[face] * _M for cell in corners for face in faces]
+        shades = np.repeat(colours.to_rgba(cells.energy[known]), len(faces), axis=0)
+        shapes = PolyCollection(polygons, facecolors=shades, edgecolors=shades, linewidths=0.6)
         shapes.set_rasterized(as_image)
         panel.add_collection(shapes)
     if not known.all():
@@ -139,6 +135,14 @@ def _cells(panel: Any, event: Event, drawn: Mask, view: View, colours: Any, form
         size = 3 + 60 * energy / energy.max()
         shades = colours.to_rgba(energy)
         panel.scatter(x, y, size, c=shades, linewidths=0, rasterized=as_image, zorder=2)
+
+
+def _faces(front: int) -> list[Indices]:
+    """Corners of the faces of a solid with so many in front: front, back and sides."""
+    around = np.arange(front)
+    after = (around + 1) % front
+    sides = np.stack([around, after, front + after, front + around], axis=1)
+    return [around, front + around, *sides]
 
 
 def _known(cells: Cells) -> Mask:
@@ -155,10 +159,17 @@ def _outlines(panel: Any, scene: Scene, view: View) -> None:
                 x, y = line[:, :2].T * _M
                 panel.plot(x, y, **style)
             continue
-        points = np.concatenate(lines)
-        z, r = _hull(np.stack([points[:, 2], np.hypot(points[:, 0], points[:, 1])], 1)).T * _M
-        for side in (1, -1):
-            panel.plot(z, side * r, **style)
+        for body in _bodies(lines):
+            points = np.concatenate(body)
+            z, r = _hull(np.stack([points[:, 2], np.hypot(points[:, 0], points[:, 1])], 1)).T * _M
+            for side in (1, -1):
+                panel.plot(z, side * r, **style)
+
+
+def _bodies(lines: Sequence[Floats]) -> list[list[Floats]]:
+    """Lines of each end, if none goes from one to the other; else all together."""
+    ends = [[line for line in lines if (sign * line[:, 2] > 0).all()] for sign in (1, -1)]
+    return ends if all(ends) and sum(map(len, ends)) == len(lines) else [list(lines)]
 
 
 def _hull(points: Floats) -> Floats:

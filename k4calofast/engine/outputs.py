@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from k4calofast.detector import Calorimeter
 from k4calofast.engine.region import Region
 from k4calofast.engine.simulation import Simulated
+from k4calofast.engine.sorting import with_beyond
 from k4calofast.events.edm4hep import (
     CALO_HIT_CONTRIBUTION,
     CELL_ID_ENCODING,
@@ -31,40 +33,50 @@ FATE_NAMES = "FateNames"
 def with_output_names(
     properties: CaloFastSimProperties, regions: Sequence[Region]
 ) -> CaloFastSimProperties:
-    """Return the properties with a name of hits and of contributions for each region.
+    """Return the properties with a name of hits and of contributions for each calorimeter.
 
-    Where none are given, they are the detectors' own.
+    These are those of the regions, and after them those that showers go on into. Where no names
+    are given, they are the detectors' own; what showers go on into has, if not named itself, that
+    of the region that it is from in front, if this has another than its detector's.
 
     Raises
     ------
     SteeringError
-        If there are not as many names as regions, if detectors have the same, or if the names
-        contradict others.
+        If there are not as many names as regions or calorimeters, if detectors have the same, or
+        if the names contradict others.
     """
-    detectors = [region.calorimeter for region in regions]
+    detectors = with_beyond([region.calorimeter for region in regions])
     usual = [detector.collection for detector in detectors]
-    given = {
-        "OutputHits": (properties.OutputHits, usual),
-        "OutputContributions": (
-            properties.OutputContributions,
-            [f"{name}Contributions" for name in usual],
-        ),
-    }
-    names = ", ".join(detector.name for detector in detectors)
-    if any(len(own) not in (0, len(detectors)) for own, _ in given.values()):
-        counts = " and ".join(f"{key} names {len(own)}" for key, (own, _) in given.items())
+    given = {"OutputHits": properties.OutputHits}
+    given["OutputContributions"] = properties.OutputContributions
+    of_regions, beyond = (
+        ", ".join(detector.name for detector in some)
+        for some in (detectors[: len(regions)], detectors[len(regions) :])
+    )
+    if any(len(own) not in (0, len(regions), len(detectors)) for own in given.values()):
+        counts = " and ".join(f"{key} names {len(own)}" for key, own in given.items())
+        more = f", one more for each that showers go on into ({beyond})" if beyond else ""
         raise SteeringError(
-            f"{counts} collections; give one for each region ({names}), or none for the "
+            f"{counts} collections; give one for each region ({of_regions}){more}, or none for the "
             "detectors' own names"
         )
     same = [name for name in usual if usual.count(name) > 1]
-    unnamed = [key for key, (own, _) in given.items() if not own]
+    unnamed = [key for key, own in given.items() if not own]
     if same and unnamed:
         raise SteeringError(
-            f"more than one of the regions {names} has hits that are usually called '{same[0]}'; "
-            f"give each a name in {' and '.join(unnamed)}"
+            f"more than one of the regions {of_regions} has hits that are usually called "
+            f"'{same[0]}'; give each a name in {' and '.join(unnamed)}"
         )
-    named = properties.model_copy(update={key: own or usual for key, (own, usual) in given.items()})
+    hits = [*properties.OutputHits] or usual[: len(regions)]
+    for detector in detectors[len(hits) :]:
+        home = regions.index(_behind(detector, regions)[0])
+        front = "" if hits[home] == usual[home] else f"{hits[home]}_"
+        hits.append(f"{front}{detector.collection}")
+    contributions = [*properties.OutputContributions]
+    contributions += [f"{name}Contributions" for name in hits[len(contributions) :]]
+    if not properties.OutputContributions:
+        contributions[: len(regions)] = [f"{name}Contributions" for name in usual[: len(regions)]]
+    named = properties.model_copy(update={"OutputHits": hits, "OutputContributions": contributions})
     refuse_names(named)
     return named
 
@@ -80,16 +92,28 @@ def metadata(properties: CaloFastSimProperties, regions: Sequence[Region]) -> di
         With the names of the collections, see `with_output_names`.
     """
     facts: dict[str, str] = {}
-    for hits, region in zip(properties.OutputHits, regions, strict=True):
-        cards = [model.card for model in region.models]
+    detectors = with_beyond([region.calorimeter for region in regions])
+    for hits, detector in zip(properties.OutputHits, detectors, strict=True):
+        cards = [model.card for region in _behind(detector, regions) for model in region.models]
         facts |= {
-            f"{hits}__{CELL_ID_ENCODING}": region.calorimeter.encoding.text,
+            f"{hits}__{CELL_ID_ENCODING}": detector.encoding.text,
             f"{hits}__ModelName": ",".join(card.name for card in cards),
             f"{hits}__ModelVersion": ",".join(card.version for card in cards),
             f"{hits}__ModelSHA256": ",".join(card.sha256 for card in cards),
         }
     facts[f"{properties.OutputHits[0]}__{FATE_NAMES}"] = ",".join(fate.name for fate in FATES)
     return facts
+
+
+def _behind(detector: Calorimeter, regions: Sequence[Region]) -> list[Region]:
+    """Regions whose showers can have hits in a calorimeter: its own first."""
+    own = [region for region in regions if region.calorimeter.name == detector.name]
+    others = [
+        region
+        for region in regions
+        if detector.name in [one.name for one in region.calorimeter.beyond]
+    ]
+    return own + others
 
 
 def output_fields(

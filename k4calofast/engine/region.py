@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from k4calofast.arrays import Columns, Floats, Indices, Ints, Mask
+from k4calofast.arrays import Columns, Floats, Floats32, Indices, Ints, Mask
 from k4calofast.detector import Calorimeter
 from k4calofast.events.columns import EventKeys
 from k4calofast.generator import Model, ShowerKeys, generate
@@ -16,6 +16,9 @@ from k4calofast.hits import Deposits
 from k4calofast.incidence import Arrivals
 
 NO_MODEL = -1
+
+_ELECTROMAGNETIC = (22, 11, -11)
+"""Kinds whose showers have all of their energy."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,15 @@ class Placed(Columns):
         (N,) whether the model holds the conditions.
     conditions
         (N, conditions) of the arrivals, moved to the edges of the model's range where it has one.
+    scale
+        (N,) what energies of the shower are multiplied with: showers of electrons and photons have
+        the energy of their particle, also where its momentum was moved to an edge.
     """
 
     model: Indices
     inside: Mask
     conditions: Floats
+    scale: Floats32
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,8 @@ class Region:
     def place(self, pdg: Ints, conditions: Floats) -> Placed:
         """Find the model of each of N arrivals.
 
-        Where none holds the conditions, it is the first that is for the kind.
+        Where none holds the conditions, it is the one for the kind whose range is nearest; the
+        first of those that are as near.
 
         Parameters
         ----------
@@ -112,18 +120,23 @@ class Region:
             (N,) kinds, and (N, conditions) in the order of the calorimeter's.
         """
         model = np.full(len(pdg), NO_MODEL)
-        inside = np.zeros(len(pdg), np.bool_)
+        away = np.full(len(pdg), np.inf)
         moved = conditions.copy()
         for number, simulator in enumerate(self.simulators):
             for kind in sorted(self.chosen.intersection(simulator.kinds)):
-                rows = np.flatnonzero((pdg == kind) & ~inside)
+                rows = np.flatnonzero((pdg == kind) & (away > 0))
                 card, told = simulator.model.card, simulator.model.columns
-                holds = card.holds(kind, conditions[rows][:, told])
-                rows, holds = (part[holds | (model[rows] == NO_MODEL)] for part in (rows, holds))
-                model[rows], inside[rows] = number, holds
+                here = card.away(kind, conditions[rows][:, told])
+                nearer = here < away[rows]
+                rows = rows[nearer]
+                model[rows], away[rows] = number, here[nearer]
                 clipped = np.clip(conditions[rows][:, told], *card.limits(kind))
+                moved[rows] = conditions[rows]
                 moved[rows[:, None], told] = clipped
-        return Placed(model, inside, moved)
+        momentum, known = conditions[:, 0], moved[:, 0]
+        scaled = np.isin(pdg, _ELECTROMAGNETIC) & (momentum != known)
+        scale = np.divide(momentum, known, out=np.ones_like(known), where=scaled)
+        return Placed(model, away == 0, moved, scale.astype(np.float32))
 
     def generate(
         self,
@@ -152,7 +165,9 @@ class Region:
                 )
                 conditions = placed.conditions[rows][:, model.columns]
                 generated = generate(model, pdg[rows], conditions, keys.take(rows), surroundings)
-                parts.append(Deposits.of(generated, surroundings).renamed(rows))
+                found = Deposits.of(generated, surroundings, after_light=model.after_light)
+                found = found.renamed(rows)
+                parts.append(replace(found, energy=found.energy * placed.scale[found.shower]))
         return Deposits.concatenate(parts).by_shower()
 
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
+from typing import Literal
 
 import numpy as np
 
 from k4calofast.arrays import Floats, Indices, Ints, Mask
 from k4calofast.engine.region import NO_MODEL, Placed, Region, Simulator, shower_keys
+from k4calofast.engine.sorting import sort, with_beyond
 from k4calofast.engine.summary import RegionSummary, RunSummary
 from k4calofast.events.columns import Contributions, EventKeys, Hits, Particles
 from k4calofast.events.edm4hep import FAST_SIMULATED_BIT
 from k4calofast.events.keys import unique
 from k4calofast.exceptions import InvalidEventError, ModelError, OutOfDomainError, SteeringError
 from k4calofast.generator import Model, sets
-from k4calofast.hits import assemble
+from k4calofast.hits import Deposits, assemble
 from k4calofast.incidence import (
     SMALLEST_MOMENTUM,
     Arrivals,
@@ -45,7 +47,7 @@ class Simulated:
     Attributes
     ----------
     regions
-        The hits of the events in each region, and their contributions.
+        The hits of the events in each of `FastSimulation.calorimeters`, and their contributions.
     fate
         (particles,) `Fate` of each particle.
     not_handled
@@ -65,15 +67,13 @@ class Simulated:
 
     @property
     def hits(self) -> Hits:
-        """The hits of a simulation of one region."""
-        ((hits, _),) = self.regions
-        return hits
+        """The hits in the first region."""
+        return self.regions[0][0]
 
     @property
     def contributions(self) -> Contributions:
-        """The contributions of a simulation of one region."""
-        ((_, contributions),) = self.regions
-        return contributions
+        """The contributions to the hits in the first region."""
+        return self.regions[0][1]
 
     def flagged(self, simulator_status: Ints) -> Ints:
         """(particles,) status with the bit of the fast simulation where a shower was made."""
@@ -99,6 +99,8 @@ class FastSimulation:
     ----------
     regions
         In the order of their first models.
+    calorimeters
+        Those of the regions, and after them those that showers go on into.
     summary
         What happened so far.
 
@@ -110,18 +112,19 @@ class FastSimulation:
 
     def __init__(self, properties: CaloFastSimProperties, load: Load = Model) -> None:
         self.properties = properties
-        self.regions = _regions(properties, load)
+        self.regions, of_set = _regions(properties, load)
+        said = properties.OutOfRange
+        self._out_of_range = of_set if said == "auto" else said
         self._check_kinds()
         self._warn_of_fields()
         self._warn_of_threshold()
+        self.calorimeters = with_beyond([region.calorimeter for region in self.regions])
+        models = [[model.card.name for model in region.models] for region in self.regions]
+        models += [[] for _ in self.calorimeters[len(self.regions) :]]
         self.summary = RunSummary(
             [
-                RegionSummary(
-                    region.calorimeter.name,
-                    [model.card.name for model in region.models],
-                    np.zeros(len(region.models), np.int64),
-                )
-                for region in self.regions
+                RegionSummary(calorimeter.name, names, np.zeros(len(names), np.int64))
+                for calorimeter, names in zip(self.calorimeters, models, strict=True)
             ]
         )
         self._known = set().union(*(region.known for region in self.regions))
@@ -218,35 +221,48 @@ class FastSimulation:
             keys, self.properties.RepeatedKeys, self.summary.keys, np.unique(np.concatenate(events))
         )
         clock.append(perf_counter())
-        pdgs, indices, deposits = [], [], []
-        for region, (part, placed), event in zip(self.regions, chosen, events, strict=True):
-            indices.append(part.particle - particles.offsets[event])
-            pdgs.append(particles.pdg[part.particle])
-            whose = shower_keys(region.calorimeter, keys, self.properties.Seed, event, indices[-1])
-            deposits.append(region.generate(part, placed, pdgs[-1], whose))
-        clock.append(perf_counter())
-        regions = []
-        for number, region in enumerate(self.regions):
-            part, placed = chosen[number]
-            hits, contributions, energy = assemble(
-                region.calorimeter,
-                part,
-                pdgs[number],
-                events[number],
-                indices[number],
-                len(keys),
-                deposits[number],
-                self.properties.HitThreshold * region.calorimeter.mip,
-            )
-            regions.append((hits, contributions))
-            summary = self.summary.regions[number]
-            summary.hits += len(hits.energy)
-            summary.energy += energy
+        deposits = []
+        for region, (part, placed), event, summary in zip(
+            self.regions, chosen, events, self.summary.regions, strict=False
+        ):
+            index = part.particle - particles.offsets[event]
+            whose = shower_keys(region.calorimeter, keys, self.properties.Seed, event, index)
+            pdg = particles.pdg[part.particle]
+            deposits.append(region.generate(part, placed, pdg, whose))
             summary.showers += np.bincount(placed.model, minlength=len(region.models))
+        clock.append(perf_counter())
+        regions = self._assembled(particles, [part for part, _ in chosen], deposits)
         clock.append(perf_counter())
         if of_subset or not particles.listed.all():
             census = census.of(particles.listed)
-        return self._counted(record, census, tuple(regions), clock)
+        return self._counted(record, census, regions, clock)
+
+    def _assembled(
+        self, particles: Particles, arrivals: Sequence[Arrivals], deposits: Sequence[Deposits]
+    ) -> tuple[tuple[Hits, Contributions], ...]:
+        """Hits in each calorimeter of what the showers of the regions left."""
+        found = sort(self.calorimeters, arrivals, deposits)
+        whose = found.arrivals.particle
+        event = particles.event_of(whose)
+        made = []
+        for number, calorimeter in enumerate(self.calorimeters):
+            hits, contributions, energy = assemble(
+                calorimeter,
+                found.arrivals,
+                particles.pdg[whose],
+                event,
+                whose - particles.offsets[event],
+                particles.n_events,
+                found.deposits[number],
+                self.properties.HitThreshold * calorimeter.mip,
+            )
+            made.append((hits, contributions))
+            summary = self.summary.regions[number]
+            summary.hits += len(hits.energy)
+            summary.energy += replace(
+                found.energy[number], written=energy.written, below=energy.below
+            )
+        return tuple(made)
 
     def _counted(
         self,
@@ -355,9 +371,9 @@ class FastSimulation:
             placed = region.place(particles.pdg[part.particle], part.conditions)
             chosen_here = placed.model != NO_MODEL
             outside = chosen_here & ~placed.inside
-            if self.properties.OutOfRange == "fail" and outside.any():
+            if self._out_of_range == "fail" and outside.any():
                 raise _out_of_range(keys, particles, region, part, placed, int(outside.argmax()))
-            clamps = self.properties.OutOfRange == "clamp"
+            clamps = self._out_of_range == "clamp"
             fate[part.particle[outside]] = Fate.CLAMPED if clamps else Fate.OUT_OF_RANGE
             rows = chosen_here if clamps else chosen_here & placed.inside
             simulated.append((part.take(rows), placed.take(rows)))
@@ -382,7 +398,7 @@ class FastSimulation:
         largest = np.abs(particles.momentum).max(1, initial=0.0)
         slow = (fate == Fate.BESIDE) & (largest > 0) & (largest <= SMALLEST_MOMENTUM)
         refused = slow & particles.listed
-        if self.properties.OutOfRange == "fail" and refused.any():
+        if self._out_of_range == "fail" and refused.any():
             bad = int(refused.argmax())
             raise OutOfDomainError(
                 f"{_where(keys, particles, bad)}: momentum {largest[bad]:.4g} GeV is outside the "
@@ -391,8 +407,17 @@ class FastSimulation:
         fate[slow] = Fate.OUT_OF_RANGE
 
 
-def _regions(properties: CaloFastSimProperties, load: Load) -> tuple[Region, ...]:
+def _regions(
+    properties: CaloFastSimProperties, load: Load
+) -> tuple[tuple[Region, ...], Literal["skip", "clamp"]]:
     """Load the models that the steering names, and sort them into regions.
+
+    Returns
+    -------
+    regions
+        In the order of their first models.
+    out_of_range
+        What to do with particles outside of all ranges, if the steering does not say.
 
     Raises
     ------
@@ -400,11 +425,11 @@ def _regions(properties: CaloFastSimProperties, load: Load) -> tuple[Region, ...
         If a model cannot be used.
     """
     try:
-        members = sets.find(properties.Model)
+        found = sets.find(properties.Model)
     except ModelError as error:
         raise ModelError(f"Model: {error}") from error
     simulators: dict[str, list[Simulator]] = {}
-    for folder, pdg in members:
+    for folder, pdg in found.members:
         model = load(folder, properties.Provider, properties.Threads, properties.InferenceTimeout)
         card = model.card
         missing = set(pdg) - set(card.kinds)
@@ -414,10 +439,11 @@ def _regions(properties: CaloFastSimProperties, load: Load) -> tuple[Region, ...
                 f"which simulates {', '.join(map(str, card.kinds))}"
             )
         simulators.setdefault(card.detector, []).append(Simulator(model, pdg or tuple(card.kinds)))
-    return tuple(
+    regions = tuple(
         Region(those[0].model.detector, those, properties.PDG, properties.BatchSize)
         for those in simulators.values()
     )
+    return regions, found.out_of_range
 
 
 def _models(*regions: Region) -> str:

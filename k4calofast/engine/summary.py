@@ -21,12 +21,12 @@ _MUCH_UNEXPLAINED = 0.01
 
 @dataclass
 class RegionSummary:
-    """What happened in a region.
+    """What happened in a calorimeter.
 
     Attributes
     ----------
     calorimeter, models
-        Their names.
+        Their names; without models, it has hits of showers that go on into it.
     showers
         (models,) number of showers that each has made.
     hits
@@ -58,7 +58,7 @@ class RunSummary:
     Attributes
     ----------
     regions
-        What happened in each region.
+        What happened in each region, and in calorimeters that showers go on into.
     events
         Number of events.
     numbers, energies
@@ -152,8 +152,9 @@ class RunSummary:
         """Lines for a person."""
         lines = said_of_fates(self.events, self.numbers, self.energies, self.incoming)
         lines.append(said_of_hits(self.hits, self.energy))
-        if len(self.regions) > 1 or any(len(region.models) > 1 for region in self.regions):
-            lines += [line for region in self.regions for line in region.lines()]
+        worth = [region for region in self.regions if region.models or region.hits]
+        if len(worth) > 1 or any(len(region.models) > 1 for region in worth):
+            lines += [line for region in worth for line in region.lines()]
         if self.wrong:
             lines.append(f"{self.wrong} particles with the charge and mass of their PDG numbers")
         return [*lines, *self.keys.lines()]
@@ -193,9 +194,15 @@ def said_of_fates(events: int, numbers: Indices, energies: Floats, incoming: flo
 
 def said_of_hits(hits: int, energy: EnergyBalance) -> str:
     """Say how many hits there are, and where energy went."""
+    crossed = ""
+    if energy.passed or energy.received:
+        crossed = (
+            f"{energy.passed:.6g} passed on to and {energy.received:.6g} received from other "
+            "calorimeters, "
+        )
     return (
         f"{hits} hits; energy (GeV): {energy.incident:.6g} incident, "
-        f"{energy.generated:.6g} generated, {energy.written:.6g} in hits, "
+        f"{energy.generated:.6g} generated, {crossed}{energy.written:.6g} in hits, "
         f"{energy.beyond:.6g} beyond the detector, {energy.below:.6g} below the threshold of "
         f"hits; closure {energy.closure:.1e}"
     )

@@ -182,6 +182,16 @@ class ModelCard(_Open):
         inside: Mask = fits.all(1)
         return inside
 
+    def away(self, pdg: int, conditions: Floats) -> Floats:
+        """How far (N,) conditions (N, conditions) are from the range of a kind, 0 inside.
+
+        It is counted in widths of the range of each condition, and added in quadrature.
+        """
+        low, high = self.limits(pdg)
+        beyond = np.maximum(np.maximum(low - conditions, conditions - high), 0.0) / (high - low)
+        away: Floats = np.sqrt((beyond**2).sum(1))
+        return away
+
     @model_validator(mode="before")
     @classmethod
     def _understood(cls, data: Any) -> Any:

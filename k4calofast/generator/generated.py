@@ -27,7 +27,8 @@ class Generated(Columns):
     energy
         (D,) GeV, above 0.
     delay
-        (D,) ns after light could have come straight from where the particle entered.
+        (D,) ns after light could have come straight from where the particle entered, or after the
+        particle entered: see `k4calofast.generator.Model.after_light`.
     """
 
     shower: Indices

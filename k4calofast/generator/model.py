@@ -126,6 +126,15 @@ class Model:
         names = [condition.name for condition in self.detector.conditions]
         return np.array([names.index(name) for name in self.card.conditions])
 
+    @property
+    def after_light(self) -> bool:
+        """What delays count from: when light could have come straight from the entry, or the entry.
+
+        Windows have no times of their own: their energies come with the light. Of hits, the
+        calorimeter says it.
+        """
+        return self.card.interface == "windows" or self.detector.delays_after_light
+
     def _check_graph(self, file: Path) -> list[str]:
         """Names of the inputs, after making sure that they are what the card says."""
         card = self.card

@@ -6,6 +6,7 @@ region that knows its kind and holds its conditions.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -51,6 +52,9 @@ class ModelSet(BaseModel):
     models
         In the order in which they are asked; the first model of a region says where it stands among
         the regions.
+    out_of_range
+        What to do with particles that are outside the ranges of all models for their kind, if a job
+        does not say: hand them on, or simulate them at the edge of the nearest range.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,6 +62,7 @@ class ModelSet(BaseModel):
     layout: Literal[1] = 1
     description: str = ""
     models: Annotated[tuple[Member, ...], Field(min_length=1, max_length=1000)]
+    out_of_range: Literal["skip", "clamp"] = "skip"
 
     @model_validator(mode="after")
     def _each_once(self) -> ModelSet:
@@ -68,8 +73,25 @@ class ModelSet(BaseModel):
         return self
 
 
-def find(name: str) -> list[tuple[Path, tuple[int, ...]]]:
-    """Folders of the models that a name stands for, and the kinds of particles each is for.
+@dataclass(frozen=True)
+class Found:
+    """What a name of models stands for.
+
+    Attributes
+    ----------
+    members
+        Folders of models, and the kinds of particles (PDG numbers) that each is for; without any,
+        all of its card's.
+    out_of_range
+        See `ModelSet`.
+    """
+
+    members: tuple[tuple[Path, tuple[int, ...]], ...]
+    out_of_range: Literal["skip", "clamp"] = "skip"
+
+
+def find(name: str) -> Found:
+    """Find the models that a name stands for.
 
     Parameters
     ----------
@@ -86,7 +108,7 @@ def find(name: str) -> list[tuple[Path, tuple[int, ...]]]:
     if file is None:
         raise missing(name)
     if file.name == CARD_FILE:
-        return [(file.parent, ())]
+        return Found(((file.parent, ()),))
     found = validated(ModelSet, read_yaml(file, ModelError), file, ModelError)
     members = []
     for member in found.models:
@@ -95,7 +117,7 @@ def find(name: str) -> list[tuple[Path, tuple[int, ...]]]:
         except ModelError as error:
             raise ModelError(f"{file}: {error}") from error
         members.append((folder, member.pdg))
-    return members
+    return Found(tuple(members), found.out_of_range)
 
 
 def _beside(file: Path, name: str) -> Path | None:

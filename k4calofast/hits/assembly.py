@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from k4calofast.arrays import Columns, Floats, Floats32, Indices, Ints
+from k4calofast.arrays import Columns, Floats, Floats32, Indices, Ints, Mask
 from k4calofast.detector import Calorimeter, Surroundings
 from k4calofast.events.columns import OWN_COLLECTION, Contributions, Hits
 from k4calofast.incidence import Arrivals
@@ -33,8 +33,12 @@ class EnergyBalance:
         Momenta of the particles that showered.
     generated
         Energies that the generator put into windows.
+    passed
+        The part of it in cells of other calorimeters.
+    received
+        Energies that showers of particles that entered other calorimeters left here.
     beyond
-        The part of it in places of a window where the detector has no cell.
+        The part of what was generated in places of a window where no detector has a cell.
     written
         Energies of the hits.
     below
@@ -43,6 +47,8 @@ class EnergyBalance:
 
     incident: float = 0.0
     generated: float = 0.0
+    passed: float = 0.0
+    received: float = 0.0
     beyond: float = 0.0
     written: float = 0.0
     below: float = 0.0
@@ -52,10 +58,11 @@ class EnergyBalance:
 
     @property
     def closure(self) -> float:
-        """Generated energy of which it is not known where it went, relative."""
-        if self.generated == 0:
+        """Energy of which it is not known where it went, relative."""
+        there = self.generated + self.received
+        if there == 0:
             return 0.0
-        return (self.generated - self.beyond - self.below - self.written) / self.generated
+        return (there - self.passed - self.beyond - self.below - self.written) / there
 
 
 _BITS = 63
@@ -75,25 +82,43 @@ class Deposits(Columns):
     energy
         (D,) GeV.
     delay
-        (D,) ns after light could have come straight from where the particle entered.
+        (D,) ns after the particle entered, or after light could have come straight from there.
+    after_light
+        (D,) which of the two.
     """
 
     shower: Indices
     cell: Indices
     energy: Floats32
     delay: Floats32
+    after_light: Mask
 
     @staticmethod
-    def of(generated: Generated, surroundings: Surroundings) -> Deposits:
-        """Return what was generated, in the cells around the particles."""
+    def of(
+        generated: Generated, surroundings: Surroundings, *, after_light: bool = True
+    ) -> Deposits:
+        """Return what was generated, in the cells around the particles.
+
+        Parameters
+        ----------
+        after_light
+            What delays count from: when light could have come, or when the particle entered.
+        """
         cell = surroundings.cells(generated.shower, generated.place)
-        return Deposits(generated.shower, cell, generated.energy, generated.delay)
+        from_light = np.full(len(cell), after_light)
+        return Deposits(generated.shower, cell, generated.energy, generated.delay, from_light)
 
     @staticmethod
     def none() -> Deposits:
         """No deposits."""
         nowhere, nothing = np.zeros(0, np.int64), np.zeros(0, np.float32)
-        return Deposits(nowhere, nowhere, nothing, nothing)
+        return Deposits(nowhere, nowhere, nothing, nothing, np.zeros(0, np.bool_))
+
+    def among(self, first: int, count: int) -> Deposits:
+        """Return those in so many cells, with the numbers that these have from the first one on."""
+        those = (self.cell >= first) & (self.cell < first + count)
+        inside = self if those.all() else self.take(those)
+        return replace(inside, cell=inside.cell - first) if first else inside
 
     def renamed(self, showers: Indices) -> Deposits:
         """Return the same with other numbers for showers: those in a table."""
@@ -125,7 +150,7 @@ def assemble(
     pdg, event, index_in_event
         (N,) PDG number, event (0 to n_events - 1) and index in it of their particles.
     deposits
-        Of these showers.
+        Of these showers. What is in no cell of the detector is counted as beyond it.
     threshold
         GeV; hits with less are left out, and counted.
     """
@@ -164,7 +189,7 @@ def assemble(
     for there, start in zip(centre.T, arrivals.position.T, strict=True):
         straight = there - start.take(shower)
         square += straight * straight
-    way: Floats = np.sqrt(square)
+    way: Floats = np.where(parts.after_light, np.sqrt(square), 0.0)
     contributions = Contributions(
         index_in_event.astype(np.int32).take(shower),
         np.full(len(shower), OWN_COLLECTION, np.uint32),
@@ -175,11 +200,11 @@ def assemble(
         np.zeros(len(shower), np.float32),
     )
     balance = EnergyBalance(
-        float(arrivals.conditions[:, 0].sum()),
-        float(deposits.energy.sum(dtype=np.float64)),
-        float(deposits.energy[~inside].sum(dtype=np.float64)),
-        float(hits.energy.sum(dtype=np.float64)),
-        lost,
+        incident=float(arrivals.conditions[:, 0].sum()),
+        generated=float(deposits.energy.sum(dtype=np.float64)),
+        beyond=float(deposits.energy[~inside].sum(dtype=np.float64)),
+        written=float(hits.energy.sum(dtype=np.float64)),
+        below=lost,
     )
     return hits, contributions, balance
 

@@ -58,7 +58,7 @@ def simulate(
     model: str | PathLike[str] = "besiii_emc_barrel/accurate",
     seed: int = 1,
     threshold: float = 0.0,
-    out_of_range: Literal["skip", "clamp", "fail"] = "skip",
+    out_of_range: Literal["skip", "clamp", "fail", "auto"] = "auto",
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto",
     threads: int = 1,
     **properties: Any,
@@ -106,8 +106,9 @@ def simulate(
         Smallest energy of a hit in a layered calorimeter, in units of what a minimum ionising
         particle leaves in a layer.
     out_of_range
-        What to do with particles outside the model's range: hand them on (``"skip"``), simulate
-        them at the edge of the range (``"clamp"``), or ``"fail"``.
+        What to do with particles outside the range of all models for their kind: hand them on
+        (``"skip"``), simulate them at the edge of the nearest range (``"clamp"``), or ``"fail"``;
+        ``"auto"`` is what a set of models says, and to hand them on if it says nothing.
     provider
         Where to run the model: ``"auto"`` is CUDA if it is there, else the CPU.
     threads

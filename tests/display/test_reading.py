@@ -152,7 +152,8 @@ def test_an_event_without_hits_is_refused_alone_and_shown_among_others(job, tmp_
     assert True in filled
     empty = filled.index(False)
     with pytest.raises(
-        InvalidEventError, match=f"no hits in event {empty}: EMCBarrelCollection is"
+        InvalidEventError,
+        match=f"no hits in event {empty}: EMCBarrelCollection, EMCEndcapCollection are",
     ):
         read(file, [empty])
     scene = read(file, range(6))

@@ -30,10 +30,30 @@ def test_hits_have_the_detectors_own_names():
     named = with_output_names(
         CaloFastSimProperties(), regions("BESIII_EMC_barrel", "CLD_ECAL_barrel")
     )
-    assert named.OutputHits == ["EMCBarrelCollection", "ECalBarrelCollection"]
-    assert named.OutputContributions == [
-        "EMCBarrelCollectionContributions",
-        "ECalBarrelCollectionContributions",
+    # Showers go on into BESIII's endcaps, which have no region.
+    assert named.OutputHits == [
+        "EMCBarrelCollection",
+        "ECalBarrelCollection",
+        "EMCEndcapCollection",
+    ]
+    assert named.OutputContributions == [f"{name}Contributions" for name in named.OutputHits]
+
+
+def test_the_collection_of_what_leaks_can_be_named_or_not():
+    barrel = regions("BESIII_EMC_barrel")
+    for given, wanted in (
+        (["A"], ["A", "A_EMCEndcapCollection"]),
+        (["EMCBarrelCollection"], ["EMCBarrelCollection", "EMCEndcapCollection"]),
+        (["A", "B"], ["A", "B"]),
+        ([], ["EMCBarrelCollection", "EMCEndcapCollection"]),
+    ):
+        named = with_output_names(CaloFastSimProperties(OutputHits=given), barrel)
+        assert named.OutputHits == wanted
+        assert len(named.OutputContributions) == 2
+    both = regions("BESIII_EMC_endcaps", "BESIII_EMC_barrel")
+    assert with_output_names(CaloFastSimProperties(), both).OutputHits == [
+        "EMCEndcapCollection",
+        "EMCBarrelCollection",
     ]
 
 
@@ -45,7 +65,8 @@ def test_names_that_are_given_stay():
 def test_one_name_for_two_regions_is_refused_with_both_lists_and_the_regions():
     sentence = (
         r"^OutputHits names 1 and OutputContributions names 0 collections; give one for each "
-        r"region \(BESIII_EMC_barrel, CLD_ECAL_barrel\), or none"
+        r"region \(BESIII_EMC_barrel, CLD_ECAL_barrel\), one more for each that showers go on into "
+        r"\(BESIII_EMC_endcaps\), or none"
     )
     with pytest.raises(SteeringError, match=sentence):
         with_output_names(
@@ -90,5 +111,9 @@ def test_each_collection_says_its_encoding_and_models_in_order_and_the_first_the
         "ECalBarrelCollection__ModelName": "m2",
         "ECalBarrelCollection__ModelVersion": "2.0",
         "ECalBarrelCollection__ModelSHA256": cards[2].sha256,
+        "EMCEndcapCollection__CellIDEncoding": both[0].calorimeter.encoding.text,
+        "EMCEndcapCollection__ModelName": "m0,m1",
+        "EMCEndcapCollection__ModelVersion": "0.0,1.0",
+        "EMCEndcapCollection__ModelSHA256": f"{cards[0].sha256},{cards[1].sha256}",
         "EMCBarrelCollection__FateNames": ",".join(fate.name for fate in FATES),
     }

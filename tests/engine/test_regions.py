@@ -259,7 +259,7 @@ def test_a_threshold_that_does_nothing_in_crystals_is_said_once(
     without = "HitThreshold does nothing in BESIII_EMC_barrel, which has no layers: "
     assert [one.partition("all hits")[0] for one in said] == [without] * (threshold > 0)
     # Its unit is that of the region: hits in crystals stay, those in layers are 0.25 MIP at least.
-    smallest = [result[0].energy.min() for result in first.regions]
+    smallest = [first.regions[number][0].energy.min() for number in (0, 1)]
     assert smallest[0] < 1e-3
     assert (smallest[1] >= 0.25 * job.regions[1].calorimeter.mip) == (threshold > 0)
     assert hits_of(first, 0) == hits_of(second, 0)

@@ -72,7 +72,12 @@ def test_hits_are_those_of_the_engine(particles):
 
 def test_types_and_shapes_are_those_that_cpp_reads(particles):
     arrays = create("CaloFastSim", {}).execute(buffers_of(particles, 0))
-    expected = {f"region0.{name}": (hits.dtype, hits.ndim) for name, hits in NO_HITS.items()} | {
+    # Those of the barrel, and of the endcaps that its showers go on into.
+    expected = {
+        f"region{number}.{name}": (hits.dtype, hits.ndim)
+        for number in (0, 1)
+        for name, hits in NO_HITS.items()
+    } | {
         "notHandled": (np.int32, 1),
         "simulatorStatus": (np.int32, 1),
         "fateNumbers": (np.int32, 1),
@@ -263,10 +268,11 @@ def test_flags_are_set_for_those_who_showered(particles):
         ({"OutOfRange": "perhaps"}, SteeringError, "^OutOfRange: "),
         ({"InputMCParticles": []}, SteeringError, "^InputMCParticles: .*at least 1 item"),
         (
-            {"OutputHits": ["A", "B"]},
+            {"OutputHits": ["A", "B", "C"]},
             SteeringError,
-            r"^OutputHits names 2 and OutputContributions names 0 collections; give one for each "
-            r"region \(BESIII_EMC_barrel\), or none",
+            r"^OutputHits names 3 and OutputContributions names 0 collections; give one for each "
+            r"region \(BESIII_EMC_barrel\), one more for each that showers go on into "
+            r"\(BESIII_EMC_endcaps\), or none",
         ),
         (
             {"OutputNotHandled": ["EMCBarrelCollection"]},

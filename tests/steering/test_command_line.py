@@ -60,7 +60,7 @@ def test_the_help_of_an_options_file_groups_its_properties(tmp_path):
     of_fastsim = said[said.index("properties of CaloFastSim:") :]
     for name in CaloFastSimProperties.model_fields:
         assert f"--CaloFastSim.{name}" in of_fastsim
-    assert "--CaloFastSim.OutOfRange {skip,clamp,fail}" in said
+    assert "--CaloFastSim.OutOfRange {skip,clamp,fail,auto}" in said
 
 
 def test_the_other_order_of_names_is_understood_as_well(tmp_path):
@@ -127,7 +127,7 @@ def test_messages_stand_above_the_bar_on_a_terminal(tmp_path):
         (["fastsim.py", "-n", "3", "dig"], ["digitise.py"]),
         (["fastsim.py", "--log-level", "W"], ["WARNING"]),
         (["fastsim.py", "--CaloFastSim.OutO"], ["--CaloFastSim.OutOfRange"]),
-        (["fastsim.py", "--CaloFastSim.OutOfRange", ""], ["clamp", "fail", "skip"]),
+        (["fastsim.py", "--CaloFastSim.OutOfRange", ""], ["auto", "clamp", "fail", "skip"]),
         (
             ["fastsim.py", "--CaloFastSim.Model", "besiii_emc_barrel/a"],
             ["besiii_emc_barrel/accurate"],

@@ -113,10 +113,17 @@ def test_no_events_make_a_file_without_events(particles, tmp_path):
 
 def test_collections_are_kept_and_dropped(particles, tmp_path):
     for commands, expected in (
-        (["drop *", "keep EMC*"], ["EMCBarrelCollection", "EMCBarrelCollectionContributions"]),
+        (
+            ["drop *", "keep EMC*"],
+            [
+                f"EMC{part}Collection{what}"
+                for what in ("", "Contributions")
+                for part in ("Barrel", "Endcap")
+            ],
+        ),
         (
             ["keep *", "drop type edm4hep::CaloHitContributionCollection", "drop *NotHandled"],
-            ["EventHeader", "MCParticles", "EMCBarrelCollection"],
+            ["EventHeader", "MCParticles", "EMCBarrelCollection", "EMCEndcapCollection"],
         ),
     ):
         steering = tmp_path / "more.py"
@@ -409,6 +416,7 @@ def test_the_models_of_all_passes_over_a_file_are_named(particles, tmp_path):
     said = metadata(tmp_path / "two.root")
     assert said["EMCBarrelCollection__ModelName"] == ["besiii_emc_barrel/accurate"]
     assert said["Second__ModelName"] == ["besiii_emc_barrel/fast"]
+    assert said["Second_EMCEndcapCollection__ModelName"] == ["besiii_emc_barrel/fast"]
     assert said["Second__CellIDEncoding"] == said["EMCBarrelCollection__CellIDEncoding"]
 
 
