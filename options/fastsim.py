@@ -17,8 +17,8 @@ io.Output = "fastsim.edm4hep.root"
 fastsim = CaloFastSim("CaloFastSim")
 fastsim.InputMCParticles = ["MCParticles"]
 fastsim.InputEventHeader = ["EventHeader"]
-# Hits have the detectors' own names, here EMCBarrelCollection, and EMCEndcapCollection for what leaks
-# into the endcaps, unless OutputHits and OutputContributions give others.
+# Hits have the detectors' own names, here EMCBarrelCollection, and EMCEndcapCollection for what
+# leaks into the endcaps, unless OutputHits and OutputContributions give others.
 # Particles that still need full simulation: other kinds, endcaps, out of range.
 fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
 # "besiii_emc_barrel/accurate" is nearest to Geant4, "besiii_emc_barrel/fast" takes a thirteenth

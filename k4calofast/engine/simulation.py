@@ -425,7 +425,7 @@ def _regions(
         If a model cannot be used.
     """
     try:
-        found = sets.find(properties.Model)
+        found = sets.found(properties.Model)
     except ModelError as error:
         raise ModelError(f"Model: {error}") from error
     simulators: dict[str, list[Simulator]] = {}

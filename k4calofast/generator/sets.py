@@ -90,7 +90,15 @@ class Found:
     out_of_range: Literal["skip", "clamp"] = "skip"
 
 
-def find(name: str) -> Found:
+def find(name: str) -> list[tuple[Path, tuple[int, ...]]]:
+    """Folders of the models that a name stands for, and the kinds of particles each is for.
+
+    See `found`.
+    """
+    return [*found(name).members]
+
+
+def found(name: str) -> Found:
     """Find the models that a name stands for.
 
     Parameters
@@ -109,15 +117,15 @@ def find(name: str) -> Found:
         raise missing(name)
     if file.name == CARD_FILE:
         return Found(((file.parent, ()),))
-    found = validated(ModelSet, read_yaml(file, ModelError), file, ModelError)
+    wanted = validated(ModelSet, read_yaml(file, ModelError), file, ModelError)
     members = []
-    for member in found.models:
+    for member in wanted.models:
         try:
             folder = _beside(file, member.model) or find_model(member.model)
         except ModelError as error:
             raise ModelError(f"{file}: {error}") from error
         members.append((folder, member.pdg))
-    return Found(tuple(members), found.out_of_range)
+    return Found(tuple(members), wanted.out_of_range)
 
 
 def _beside(file: Path, name: str) -> Path | None:

@@ -73,7 +73,7 @@ def test_a_model_that_is_fetched_from_a_folder_runs_by_its_name(cache, wanted):
     folder = fetching.fetch(wanted, come.append)
     assert come[-1] == wanted.size
     assert folder == cache / NAME == find_model(NAME)
-    assert sets.find(NAME).members == ((folder, ()),)
+    assert sets.find(NAME) == [(folder, ())]
     assert fetching.is_here(wanted)
     assert _left(cache) == WHOLE
     assert Model(folder, "cpu").card.name == NAME
