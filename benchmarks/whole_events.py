@@ -176,14 +176,13 @@ def _fully(task: tuple[Path, int, Path, int]) -> Path:
 
 def geant4(found: Particles, seed: int) -> dict:
     """Hits and contributions by Geant4, by calorimeter."""
-    from k4calofast.fullsim.crystals import besiii
+    from k4calofast.fullsim.crystals.emc import WholeEMC
     from k4calofast.fullsim.events import simulate_events
     from k4calofast.fullsim.physics_data import find_or_make
 
     # Geant4's banners are not part of the tables.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    result = simulate_events(found, find_or_make(besiii.sector().elements), seed)
-    return {"BESIII_EMC_barrel": (result.hits, result.contributions)}
+    return simulate_events(found, find_or_make(WholeEMC().elements, hadronic=True), seed).regions
 
 
 def only(found: Particles, kinds: tuple[int, ...], others: bool = False) -> Particles:

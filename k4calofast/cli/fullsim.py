@@ -19,11 +19,40 @@ class Particle(StrEnum):
     PHOTON = "gamma"
     ELECTRON = "e-"
     POSITRON = "e+"
+    MUON = "mu-"
+    ANTIMUON = "mu+"
+    PI_MINUS = "pi-"
+    PI_PLUS = "pi+"
+    K_MINUS = "kaon-"
+    K_PLUS = "kaon+"
+    K_LONG = "kaon0L"
+    PROTON = "proton"
+    ANTIPROTON = "anti_proton"
+    NEUTRON = "neutron"
+    ANTINEUTRON = "anti_neutron"
 
     @property
     def pdg(self) -> int:
         """PDG number."""
-        return {"gamma": 22, "e-": 11, "e+": -11}[self.value]
+        return _PDG[self.value]
+
+
+_PDG = {
+    "gamma": 22,
+    "e-": 11,
+    "e+": -11,
+    "mu-": 13,
+    "mu+": -13,
+    "pi-": -211,
+    "pi+": 211,
+    "kaon-": -321,
+    "kaon+": 321,
+    "kaon0L": 130,
+    "proton": 2212,
+    "anti_proton": -2212,
+    "neutron": 2112,
+    "anti_neutron": -2112,
+}
 
 
 def fullsim(
@@ -55,7 +84,7 @@ def fullsim(
         tuple[float, float] | None,
         typer.Option(
             help="Without --momentum: range in GeV, uniform in the logarithm; by default 0.02 to "
-            "3 in crystals, 1 to 125 in layers."
+            "3 in crystals, from 0.05 for muons and hadrons, and 1 to 125 in layers."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of particles and Geant4.")] = 1,
@@ -103,8 +132,21 @@ def fullsim(
         float | None,
         typer.Option(help="In layers: fixed angle to the module's normal in rad, along the beam."),
     ] = None,
+    timed: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="In crystals: share of the showers whose times are recorded, which takes longer; "
+            "by default 0.25.",
+        ),
+    ] = None,
+    bare: Annotated[
+        bool,
+        typer.Option("--bare", help="In crystals: without wrapping and the plates behind."),
+    ] = False,
 ) -> None:
-    """Simulate single particles in a barrel with Geant4: BESIII's crystals, or layers."""
+    """Simulate single particles with Geant4 in BESIII's crystals, or in a barrel of layers."""
     from k4calofast.detector import load
     from k4calofast.fullsim import production
     from k4calofast.fullsim.kinds import setup_of
@@ -119,6 +161,8 @@ def fullsim(
         "angle-t": angle_t,
         "angle-t-range": angle_t_range,
         "angle-z": angle_z,
+        "timed": timed,
+        "bare": bare or None,
     }
     setup = setup_of(load(detector), options)
     chunks = production.asked(

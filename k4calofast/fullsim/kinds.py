@@ -37,6 +37,10 @@ class Setup(Protocol):
     def elements(self) -> tuple[int, ...]:
         """Atomic numbers of all materials."""
 
+    @property
+    def physics(self) -> tuple[str, ...]:
+        """Names of Geant4's constructors of physics."""
+
     def simulate(
         self,
         chunk: Chunk,

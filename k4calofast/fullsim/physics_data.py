@@ -4,7 +4,8 @@ Geant4's electromagnetic models read cross sections from files (G4EMLOW). Where 
 environment already points at an official installation, as on every Key4hep stack, that is
 used. Elsewhere the few files that `G4EmStandardPhysics` opens are derived here, for the
 elements in use, from the PENELOPE-2018 database of the PyPI package `pypenred`:
-Seltzer-Berger bremsstrahlung, photoelectric and Rayleigh cross sections.
+Seltzer-Berger bremsstrahlung, photoelectric and Rayleigh cross sections. Those of hadronic physics
+(G4PARTICLEXS) are made by formulas: `k4calofast.fullsim.nuclear_data`.
 
 File formats: G4SeltzerBergerModel, G4LivermorePhotoElectricModel, G4LivermoreRayleighModel
 of Geant4 11. Energies in MeV.
@@ -23,6 +24,7 @@ import numpy as np
 from k4calofast import output
 from k4calofast.arrays import Floats
 from k4calofast.exceptions import FullSimulationError, require
+from k4calofast.fullsim import nuclear_data
 from k4calofast.locks import locked
 
 _VARIABLES = {
@@ -52,7 +54,9 @@ class PhysicsData:
     description: str
 
 
-def find_or_make(elements: tuple[int, ...], folder: Path | None = None) -> PhysicsData:
+def find_or_make(
+    elements: tuple[int, ...], folder: Path | None = None, hadronic: bool = False
+) -> PhysicsData:
     """Locate official Geant4 data, or write a small directory for some elements.
 
     Parameters
@@ -61,6 +65,8 @@ def find_or_make(elements: tuple[int, ...], folder: Path | None = None) -> Physi
         Atomic numbers in use; hydrogen, which G4_Galactic is made of, is added.
     folder
         Where to write, by default ``$XDG_CACHE_HOME/k4calofast/geant4-data``.
+    hadronic
+        Whether there are nuclear reactions.
 
     Raises
     ------
@@ -83,13 +89,18 @@ def find_or_make(elements: tuple[int, ...], folder: Path | None = None) -> Physi
         with locked(folder / "lock", wait=True):
             for atomic_number in sorted({1, *elements}):
                 _write_element(folder / _VARIABLES["G4LEDATA"], atomic_number)
+            if hadronic:
+                nuclear_data.write(folder / _VARIABLES["G4PARTICLEXSDATA"])
             _write_ground_states(folder / _VARIABLES["G4ENSDFSTATEDATA"] / "ENSDFSTATE.dat")
     except OSError as error:
         raise FullSimulationError(f"cannot write Geant4 data to {folder}: {error}") from error
     environment = {name: str(folder.resolve() / sub) for name, sub in _VARIABLES.items()}
     # Set, this keeps geant4_pybind from asking on standard input whether to download data.
     environment["GEANT4_DATA_DIR"] = str(folder.resolve())
-    return PhysicsData(environment, "EM data re-derived from PENELOPE-2018")
+    description = "EM data re-derived from PENELOPE-2018"
+    if hadronic:
+        description += ", cross sections of neutrons below 20 MeV and of nuclei by formulas"
+    return PhysicsData(environment, description)
 
 
 def _write_element(low_energy: Path, z: int) -> None:

@@ -30,7 +30,7 @@ from k4calofast.fullsim.kinds import Setup
 from k4calofast.fullsim.physics_data import PhysicsData, find_or_make
 from k4calofast.fullsim.request import Request
 from k4calofast.fullsim.sampling import Chunk, refuse_beyond
-from k4calofast.fullsim.simulation import PHYSICS, RANGE_CUT, require_packages
+from k4calofast.fullsim.simulation import RANGE_CUT, require_packages
 
 _LONGEST_WORDS = 300
 
@@ -62,6 +62,8 @@ def asked(
     FileFormatError
         If there is a request that says nothing of a kind.
     """
+    if unknown := [Particle.from_pdgid(pdg).name for pdg in kinds if pdg not in setup.coverage]:
+        raise SteeringError(f"{', '.join(unknown)}: not simulated in {setup.detector}")
     if request is not None:
         if fixed:
             raise SteeringError(
@@ -69,7 +71,7 @@ def asked(
             )
         request.refuse_unfit(setup.detector, setup.coverage[kinds[0]])
     ranges = tuple((p, p) for p in fixed) or (momenta or setup.usual_momenta,)
-    for pdg in kinds:
+    for pdg in kinds if fixed or momenta else ():
         for limits in ranges:
             name = Particle.from_pdgid(pdg).name
             refuse_beyond(f"momenta of {name}", "GeV", setup.coverage[pdg]["momentum"], limits)
@@ -144,7 +146,7 @@ def produce(
     """
     output.check(file)
     require_packages()
-    data = find_or_make(setup.elements, data_folder)
+    data = find_or_make(setup.elements, data_folder, len(setup.physics) > 1)
     failures: list[str] = []
     results = _in_order(_simulated(setup, chunks, seed, processes, data, progress, failures))
     early: list[Any] = []
@@ -156,7 +158,7 @@ def produce(
         early.append(first)
         return {
             "simulation": version,
-            "physics": PHYSICS,
+            "physics": ", ".join(setup.physics),
             "physics_data": data.description,
             "range_cut": RANGE_CUT,
             "seed": seed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -12,10 +13,25 @@ import numpy as np
 from k4calofast.arrays import Floats, Indices, Ints
 from k4calofast.exceptions import require
 from k4calofast.fullsim.physics_data import PhysicsData
+from k4calofast.incidence.transport import velocity
 
 Result = TypeVar("Result", covariant=True)
 
-PHYSICS = "G4EmStandardPhysics"
+ELECTROMAGNETIC = ("G4EmStandardPhysics",)
+"""Geant4's constructors of electromagnetic physics."""
+
+HADRONIC = (
+    *ELECTROMAGNETIC,
+    "G4EmExtraPhysics",
+    "G4DecayPhysics",
+    "G4HadronElasticPhysics",
+    "G4HadronPhysicsFTFP_BERT",
+    "G4StoppingPhysics",
+    "G4IonPhysics",
+    "G4NeutronTrackingCut",
+)
+"""Those of the list FTFP_BERT: photonuclear reactions, decays and hadrons, too."""
+
 RANGE_CUT = 0.7
 """mm, Geant4's default."""
 
@@ -48,10 +64,22 @@ class World:
         self._kept += [solid, material, made]
         return made
 
-    def place(self, volume: Any, *where: Any, copy: int = 0) -> None:
-        """Place a volume by a transformation, or by a rotation (None for none) and a position."""
-        name = volume.GetName()
-        placed = self.g4.G4PVPlacement(*where, volume, name, self._volume, False, copy, False)
+    def mixture(self, name: str, density: float, parts: dict[Any, float]) -> Any:
+        """Make a material of g/cm3 out of others; the numbers are their shares of the mass."""
+        unit = self.g4.g / self.g4.cm3
+        made = self.g4.G4Material(name, density * unit, len(parts))
+        for part, share in parts.items():
+            made.AddMaterial(part, share / sum(parts.values()))
+        self._kept += [made, *parts]
+        return made
+
+    def place(self, volume: Any, *where: Any, copy: int = 0, inside: Any = None) -> None:
+        """Place a volume by a transformation, or by a rotation (None for none) and a position.
+
+        It is placed inside of another one, by default in the world.
+        """
+        name, mother = volume.GetName(), self._volume if inside is None else inside
+        placed = self.g4.G4PVPlacement(*where, volume, name, mother, False, copy, False)
         self._kept.append(placed)
 
 
@@ -115,8 +143,10 @@ class Geant4:
         Same seed, same particles: same result, bit for bit.
     action
         Makes the user action that watches, given the module `geant4_pybind`.
-    sensor
-        Makes the sensitive detector, if there are sensitive volumes.
+    sensors
+        Makes the sensitive detectors, if there are sensitive volumes.
+    physics
+        Names of Geant4's constructors.
     """
 
     def __init__(
@@ -125,7 +155,8 @@ class Geant4:
         data: PhysicsData,
         seed: int,
         action: Callable[[Any], Any],
-        sensor: Callable[[Any], Any] | None = None,
+        sensors: Callable[[Any], list[Any]] | None = None,
+        physics: tuple[str, ...] = ELECTROMAGNETIC,
     ) -> None:
         g4 = load_geant4(data)
         self._events: Iterator[list[Primary]] = iter(())
@@ -133,8 +164,8 @@ class Geant4:
         g4.G4Random.setTheEngine(g4.MixMaxRng())
         ui = g4.G4UImanager.GetUIpointer()
         parts = [
-            _construction(g4, volumes, sensor),
-            _physics_list(g4),
+            _construction(g4, volumes, sensors),
+            _physics_list(g4, physics),
             _actions(g4, lambda: next(self._events), action),
         ]
         for part in parts:
@@ -149,21 +180,27 @@ class Geant4:
         manager.Initialize()
         first, second = np.random.SeedSequence(seed).generate_state(2)
         ui.ApplyCommand(f"/random/setSeeds {first % 900_000_000} {second % 900_000_000}")
-        self._kept = [ui, *parts]
+        self._g4, self._kept = g4, [ui, *parts]
         self._manager = manager
         self.version = str(g4.G4Version).replace("$Name:", "").strip(" $")
+
+    def mass(self, pdg: int) -> float:
+        """Mass (GeV) of a kind of particle."""
+        particle = self._g4.G4ParticleTable.GetParticleTable().FindParticle(pdg)
+        return float(particle.GetPDGMass() / self._g4.GeV)
 
     def shoot(self, *events: list[Primary]) -> None:
         """Simulate events, each of which starts with some particles."""
         self._events = iter(events)
-        self._manager.BeamOn(len(events))
+        if events:
+            self._manager.BeamOn(len(events))
 
 
 class Scoring(Protocol[Result]):
     """What is kept of the events of a batch."""
 
-    def sensor(self, g4: Any) -> Any:
-        """Make the sensitive detector."""
+    def sensors(self, g4: Any) -> list[Any]:
+        """Make the sensitive detectors: all see all sensitive volumes."""
 
     def clear(self) -> None:
         """Begin a batch."""
@@ -184,13 +221,20 @@ class Simulation(Generic[Result]):
         See `Geant4`.
     scoring
         What is kept.
+    physics
+        See `Geant4`.
     """
 
     def __init__(
-        self, volumes: Volumes, data: PhysicsData, seed: int, scoring: Scoring[Result]
+        self,
+        volumes: Volumes,
+        data: PhysicsData,
+        seed: int,
+        scoring: Scoring[Result],
+        physics: tuple[str, ...] = ELECTROMAGNETIC,
     ) -> None:
         self._scoring = scoring
-        self._geant4 = Geant4(volumes, data, seed, self._event_action, scoring.sensor)
+        self._geant4 = Geant4(volumes, data, seed, self._event_action, scoring.sensors, physics)
         self.version = self._geant4.version
 
     def run(
@@ -217,6 +261,12 @@ class Simulation(Generic[Result]):
         self._geant4.shoot(*([Primary(*row)] for row in rows))
         return self._scoring.result()
 
+    def speed(self, pdg: Ints, momentum: Floats) -> Floats:
+        """Speed (N,) in mm/ns of particles with momenta (N, 3) in GeV, with Geant4's masses."""
+        kinds, which = np.unique(pdg, return_inverse=True)
+        masses = np.array([self._geant4.mass(kind) for kind in kinds.tolist()])
+        return velocity(momentum, masses[which])
+
     def _event_action(self, g4: Any) -> Any:
         class EventAction(g4.G4UserEventAction):  # type: ignore[misc]
             def EndOfEventAction(_, event: Any) -> None:  # noqa: N802, N805 - Geant4's name
@@ -238,55 +288,114 @@ class CellEnergies:
         (rows,) number of the event in its batch, copy number of the cell.
     energy
         (rows,) GeV.
+    time
+        (rows,) ns from the start of the event to the energy-weighted mean time of the deposits; NaN
+        where it was not recorded.
     """
 
     event: Indices
     cell: Indices
     energy: Floats
+    time: Floats
 
 
 class EnergyPerCell:
-    """Energies by the copy numbers of the sensitive volumes: a `Scoring` that stays in C++.
+    """Energies, and times if asked for, by the copy numbers of the sensitive volumes: a `Scoring`.
 
-    Python is entered once per event.
+    Energies stay in C++: for them, Python is entered once per event. No scorer of Geant4 keeps
+    times, so a second sensitive detector calls Python at every step while `timed` is True. That
+    changes no bit of the showers.
     """
 
-    def sensor(self, g4: Any) -> Any:
-        """Make the sensitive detector."""
+    def __init__(self, timed: bool = False) -> None:
+        self._timed = timed
+        self._watch: Any = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether times of what is simulated next are recorded."""
+        return self._timed
+
+    @timed.setter
+    def timed(self, timed: bool) -> None:
+        self._timed = timed
+        if self._watch is not None:
+            self._watch.Activate(timed)
+
+    def sensors(self, g4: Any) -> list[Any]:
+        """Make the sensitive detectors."""
         detector = g4.G4MultiFunctionalDetector("calorimeter")
         self._scorer = g4.G4PSEnergyDeposit("energy", 0)
         detector.RegisterPrimitive(self._scorer)
-        return detector
+        self._steps = array("d")
+        self._watch = _watch(g4, self._steps.extend)
+        self._watch.Activate(self._timed)
+        return [detector, self._watch]
 
     def clear(self) -> None:
         """Begin a batch."""
         self._events: list[dict[int, float]] = []
+        self._times: list[Floats] = []
 
     def end_event(self, g4: Any, event: Any) -> None:
         """Take over the sums of an event."""
         number = g4.G4SDManager.GetSDMpointer().GetCollectionID("calorimeter/energy")
-        self._events.append(dict(event.GetHCofThisEvent().GetHC(number)))
+        energies = dict(event.GetHCofThisEvent().GetHC(number))
+        self._events.append(energies)
+        times = np.full(len(energies), np.nan)
+        if self._steps and energies:
+            cell, energy, time = np.array(self._steps).reshape(-1, 3).T
+            # A G4THitsMap is in the order of its keys.
+            row = np.searchsorted(np.fromiter(energies, np.float64), cell)
+            moments = np.bincount(row, energy * time, len(energies))
+            times = moments / np.bincount(row, energy, len(energies))
+        del self._steps[:]
+        self._times.append(times)
 
     def result(self) -> CellEnergies:
         """Return the energies of the batch."""
         counts = [len(event) for event in self._events]
         cell = np.array([cell for event in self._events for cell in event], np.int64)
         mev = np.array([mev for event in self._events for mev in event.values()], np.float64)
-        return CellEnergies(np.repeat(np.arange(len(counts)), counts), cell, mev * 1e-3)
+        time = np.concatenate([np.zeros(0), *self._times])
+        return CellEnergies(np.repeat(np.arange(len(counts)), counts), cell, mev * 1e-3, time)
 
 
-def _construction(g4: Any, volumes: Volumes, sensor: Callable[[Any], Any] | None) -> Any:
+def _watch(g4: Any, note: Callable[[tuple[float, float, float]], None]) -> Any:
+    """Note cell, energy (MeV) and time (ns) of each step with a deposit, as fast as Python can.
+
+    The time is that of the step's end: steps are so short that it is the deposit's to some ps.
+    """
+    deposit, track = g4.G4Step.GetTotalEnergyDeposit, g4.G4Step.GetTrack
+    volume, time = g4.G4Track.GetVolume, g4.G4Track.GetGlobalTime
+    number = g4.G4VPhysicalVolume.GetCopyNo
+
+    class Watch(g4.G4VSensitiveDetector):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__("times")
+
+        def ProcessHits(self, step: Any, _: Any) -> bool:  # noqa: N802 - Geant4's name
+            energy = deposit(step)
+            if energy:
+                moving = track(step)
+                note((number(volume(moving)), energy, time(moving)))
+            return True
+
+    return Watch()
+
+
+def _construction(g4: Any, volumes: Volumes, sensors: Callable[[Any], list[Any]] | None) -> Any:
     class Construction(g4.G4VUserDetectorConstruction):  # type: ignore[misc]
         def Construct(self) -> Any:  # noqa: N802 - Geant4's name
             self.world, self.sensitive = volumes.construct(g4)
             return self.world.placed
 
         def ConstructSDandField(self) -> None:  # noqa: N802
-            if sensor is not None:
-                self.sensor = sensor(g4)
-                g4.G4SDManager.GetSDMpointer().AddNewDetector(self.sensor)
+            self.sensors = [] if sensors is None else sensors(g4)
+            for sensor in self.sensors:
+                g4.G4SDManager.GetSDMpointer().AddNewDetector(sensor)
                 for volume in self.sensitive:
-                    self.SetSensitiveDetector(volume, self.sensor)
+                    self.SetSensitiveDetector(volume, sensor)
             along_z = g4.G4ThreeVector(0, 0, volumes.magnetic_field * g4.tesla)
             self.field = g4.G4UniformMagField(along_z)
             self.manager = g4.G4TransportationManager.GetTransportationManager().GetFieldManager()
@@ -296,12 +405,13 @@ def _construction(g4: Any, volumes: Volumes, sensor: Callable[[Any], Any] | None
     return Construction()
 
 
-def _physics_list(g4: Any) -> Any:
+def _physics_list(g4: Any, physics: tuple[str, ...]) -> Any:
     class PhysicsList(g4.G4VModularPhysicsList):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.constructor = getattr(g4, PHYSICS)()
-            self.RegisterPhysics(self.constructor)
+            self.constructors = [getattr(g4, name)() for name in physics]
+            for constructor in self.constructors:
+                self.RegisterPhysics(constructor)
 
     return PhysicsList()
 

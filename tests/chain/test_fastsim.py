@@ -21,7 +21,7 @@ from k4calofast.events.frames import EVENTS, CollectionInfo
 from k4calofast.events.layout import read_parameters
 from k4calofast.events.reading import EventFile, EventSource
 from k4calofast.events.typed import particles
-from k4calofast.fullsim.crystals import besiii
+from k4calofast.fullsim.crystals.emc import WholeEMC
 from k4calofast.fullsim.events import simulate_events
 from k4calofast.fullsim.physics_data import find_or_make
 
@@ -80,7 +80,7 @@ def geant4_again(file: Path) -> tuple[np.ndarray, np.ndarray]:
             if column.name not in ("offsets", "parent", "child")
         },
     )
-    simulated = simulate_events(alone, find_or_make(besiii.sector().elements), 1)
+    simulated = simulate_events(alone, find_or_make(WholeEMC().elements, hadronic=True), 1)
     ends = simulated.hits.contributions[simulated.hits.offsets]
     energy = np.add.reduceat(np.append(simulated.contributions.energy, 0), ends[:-1])
     energy = np.where(np.diff(ends) > 0, energy, 0.0).reshape(REPEATED, len(photons))

@@ -1,4 +1,4 @@
-"""What is BESIII's own in its full simulation: the crystals' material, and where showers start."""
+"""Particles that are shot at BESIII's EMC: kinds, how they come in, and ranges that they fill."""
 
 from __future__ import annotations
 
@@ -6,51 +6,85 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from particle import Particle
 
-from k4calofast.arrays import Floats
+from k4calofast.arrays import Floats, Indices, Mask
 from k4calofast.detector import besiii
-from k4calofast.detector.crystals import CONDITIONS
+from k4calofast.detector.crystals import (
+    BARREL_CONDITIONS,
+    ENDCAP_CONDITIONS,
+    CrystalCalorimeter,
+)
+from k4calofast.detector.face import Cylinder
 from k4calofast.fullsim import sampling
-from k4calofast.fullsim.crystals.sector import CrystalSector
 from k4calofast.fullsim.sampling import Coverage
-from k4calofast.incidence.transport import first_hits
-
-_AIR = (6, 7, 8, 18)
+from k4calofast.incidence.transport import Hits, curvature_of, first_hits
 
 WINDOW = (11, 11)
-SECTOR_COLUMNS = 17
-"""Columns simulated around the hit crystal; docs/fullsim.md has the measured leakage."""
+"""Rows and columns of the windows that are derived from all crystals."""
 
-START_GAP = 0.01
-"""Particles start this far (mm) in front of the crystal that they enter."""
+SHOWERING = (22, 11, -11)
+"""Photons, electrons and positrons."""
 
-CHARGE = {22: 0.0, 11: -1.0, -11: 1.0}
-"""The kinds of particles, by PDG number, with their charge."""
+OTHERS = (13, -13, 211, -211, 321, -321, 130, 2212, -2212, 2112, -2112)
+"""Muons and hadrons that live long enough to reach the calorimeter."""
+
+KINDS = (*SHOWERING, *OTHERS)
 
 MOMENTA = (0.02, 3.0)
-"""GeV."""
+"""GeV, of all kinds together."""
 
-_WIDE = {22: 0.35, 11: 1.0, -11: 1.0}
-COVERAGE: dict[int, Coverage] = {
-    pdg: {
-        "momentum": MOMENTA,
-        "delta_theta_mom": (-0.35, 0.35),
-        "delta_phi_mom": (-wide, wide),
-        "delta_z_pos": (-40.0, 40.0),
-        "delta_phi_pos": (-0.027, 0.027),
-        "z": (-1378.0, 1378.0),
-    }
-    for pdg, wide in _WIDE.items()
+LEAST_OF_OTHERS = 0.05
+"""GeV, of muons and hadrons."""
+
+CHARGE = {pdg: float(Particle.from_pdgid(pdg).charge or 0) for pdg in KINDS}
+
+_ANGLES: Coverage = {"delta_theta_mom": (-1.6, 1.6), "delta_phi_mom": (-1.7, 1.7)}
+_PLACES: dict[str, Coverage] = {
+    besiii.BARREL: {
+        "delta_z_pos": (-270.0, 270.0),
+        "delta_phi_pos": (-0.03, 0.03),
+        "z": (-1630.0, 1630.0),
+        "depth": (-0.5, 285.0),
+    },
+    besiii.ENDCAPS: {
+        "delta_r_pos": (-80.0, 160.0),
+        "delta_phi_pos": (-0.07, 0.07),
+        "r": (480.0, 1030.0),
+        "depth": (-0.5, 285.0),
+    },
 }
-"""Ranges that the conditions fill, by kind. Charged particles come in at all angles down to
-transverse momenta that barely reach the calorimeter."""
+
+
+def coverage(name: str) -> dict[int, Coverage]:
+    """Ranges that the conditions may fill in the calorimeter of this name, by kind.
+
+    Particles come in at all angles, up to grazing ones, and through sides of crystals.
+    """
+    ranges = _ANGLES | _PLACES[name]
+    return {
+        pdg: {"momentum": (MOMENTA[0] if pdg in SHOWERING else LEAST_OF_OTHERS, MOMENTA[1])}
+        | ranges
+        for pdg in KINDS
+    }
+
 
 SAMPLING = (
-    "z at the face uniform; 3 in 5 particles from a vertex (4 in 5 of them within 5 mm of the "
-    "axis and 30 mm of the centre, the others up to 300 mm away) along a helix, 2 in 5 at the "
-    "face with angles uniform over the coverage; charged particles too soft to come from a "
-    "vertex all at the face"
+    "what enters this calorimeter first, of particles which are for 11 in 20 from within 5 mm of "
+    "the axis and 30 mm of the centre, for 1 in 20 from up to 300 mm away, and for 1 in 5 from "
+    "anywhere within 800 mm of the axis, along a helix to a place of the face that is near to "
+    "uniform; for 1 in 5 at the face, with directions half uniform in angle and half in the solid "
+    "angle's projection, up to grazing; those too soft to come from a vertex are from the other "
+    "sources"
 )
+
+_SOURCES = np.array([0.55, 0.05, 0.2, 0.2])
+_NEAR, _AWAY, _DISPLACED, _AT_FACE = range(4)
+_FARTHEST = 800.0  # mm
+_DEEPEST = 1.5
+"""Radians to the normal, of what comes in at the face."""
+_ROUNDS = 20
+"""After so many, what is still missing comes in at the face."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +94,7 @@ class Drawn(sampling.Drawn):
     Attributes
     ----------
     conditions
-        (N, 6) in the order and units of `k4calofast.detector.crystals.CONDITIONS`.
+        (N, C) in the order and units of the calorimeter's conditions.
     cell
         (N,) cell that is entered.
     position, momentum
@@ -71,92 +105,149 @@ class Drawn(sampling.Drawn):
     position: Floats
     momentum: Floats
 
-    names = tuple(condition.name for condition in CONDITIONS)
+
+class DrawnInBarrel(Drawn):
+    """Those in the barrel."""
+
+    names = tuple(condition.name for condition in BARREL_CONDITIONS)
 
 
-def sector() -> CrystalSector:
-    """Return the crystals that are simulated: CsI without its 0.1 % of thallium."""
-    return CrystalSector(besiii.barrel(), SECTOR_COLUMNS, "G4_CESIUM_IODIDE", (53, 55, *_AIR))
+class DrawnInEndcaps(Drawn):
+    """Those in an endcap."""
+
+    names = tuple(condition.name for condition in ENDCAP_CONDITIONS)
 
 
-def draw(rng: np.random.Generator, pdg: int, momentum: Floats) -> Drawn:
-    """Draw incidences of one kind of particle on the barrel.
+def draw(
+    rng: np.random.Generator, calorimeter: CrystalCalorimeter, pdg: int, momentum: Floats
+) -> Drawn:
+    """Draw incidences of one kind of particle.
 
     Parameters
     ----------
+    calorimeter
+        Barrel or endcaps.
     momentum
         (N,) magnitude at the face (GeV).
 
     Returns
     -------
     Drawn
-        N of them; each is inside `COVERAGE` and enters a crystal.
+        N of them; each is inside `coverage` and enters a crystal of this calorimeter first.
     """
-    barrel, n = besiii.barrel(), len(momentum)
+    n, count = len(momentum), len(calorimeter.conditions)
     cell = np.full(n, -1, np.int64)
-    position, direction = np.zeros((n, 3)), np.zeros((n, 3))
-    conditions = np.zeros((n, len(CONDITIONS)))
-    limits = np.array([COVERAGE[pdg][condition.name] for condition in CONDITIONS])
+    position, direction, conditions = np.zeros((n, 3)), np.zeros((n, 3)), np.zeros((n, count))
+    ranges = coverage(calorimeter.name)[pdg]
+    limits = np.array([ranges[condition.name] for condition in calorimeter.conditions])
+    source = rng.choice(len(_SOURCES), n, p=_SOURCES)
+    rounds = 0
     while (missing := np.flatnonzero(cell < 0)).size:
-        p = momentum[missing]
-        at_face = rng.random(len(p)) < 0.4
-        start, vector = _from_vertex(rng, p)
-        face_start, face_vector = _at_face(rng, p, _WIDE[pdg])
-        start[at_face], vector[at_face] = face_start[at_face], face_vector[at_face]
-        hits = first_hits(barrel, start, vector, np.full(len(p), CHARGE[pdg]))
+        if rounds == _ROUNDS:
+            source[missing] = _AT_FACE
+        rounds += 1
+        p, charge = momentum[missing], np.full(len(missing), CHARGE[pdg])
+        start, vector = _from(rng, calorimeter, source[missing], p)
+        reaches = _reaches(calorimeter, start, vector, charge)
+        source[missing[~reaches]] = _AT_FACE
+        missing = missing[reaches]
+        hits = _first(calorimeter, start[reaches], vector[reaches], charge[reaches])
         found = np.flatnonzero(hits.cell >= 0)
-        drawn = barrel.conditions_at(hits.cell[found], hits.position[found], hits.momentum[found])
-        drawn = drawn[:, : len(CONDITIONS)]
+        drawn = calorimeter.conditions_at(
+            hits.cell[found], hits.position[found], hits.momentum[found]
+        )
         # The momentum's range is for the caller to keep.
         inside = ((drawn >= limits[:, 0]) & (drawn <= limits[:, 1]))[:, 1:].all(1)
         found, drawn = found[inside], drawn[inside]
         rows = missing[found]
         cell[rows], conditions[rows] = hits.cell[found], drawn
         position[rows], direction[rows] = hits.position[found], hits.momentum[found]
-    return Drawn(conditions, cell, position, direction)
+    kind = DrawnInBarrel if calorimeter.name == besiii.BARREL else DrawnInEndcaps
+    return kind(conditions, cell, position, direction)
 
 
-def _from_vertex(rng: np.random.Generator, p: Floats) -> tuple[Floats, Floats]:
-    """Vertices, and momenta that reach the face at a z near to uniform."""
-    n, barrel = len(p), besiii.barrel()
-    near = rng.random(n) < 0.8
-    distance = np.where(near, rng.uniform(0, 5, n), rng.exponential(60, n).clip(0, 300))
-    phi_vertex = rng.uniform(-np.pi, np.pi, n)
-    vertex = np.stack(
-        [
-            distance * np.cos(phi_vertex),
-            distance * np.sin(phi_vertex),
-            np.where(near, rng.normal(0, 15, n).clip(-30, 30), rng.uniform(-300, 300, n)),
-        ],
-        axis=1,
+def _first(
+    calorimeter: CrystalCalorimeter, start: Floats, momentum: Floats, charge: Floats
+) -> Hits:
+    """Where particles enter the calorimeter; no cell for those that enter another one before."""
+    hits = first_hits(calorimeter, start, momentum, charge)
+    for other in calorimeter.beyond:
+        rows = np.flatnonzero(hits.cell >= 0)
+        before = first_hits(other, start[rows], momentum[rows], charge[rows])
+        late = (before.cell >= 0) & (before.path < hits.path[rows])
+        hits.cell[rows[late]] = -1
+    return hits
+
+
+def _reaches(
+    calorimeter: CrystalCalorimeter, start: Floats, momentum: Floats, charge: Floats
+) -> Mask:
+    """Whether particles (N,) come as far from the axis as the innermost crystals."""
+    curvature = curvature_of(momentum, charge, calorimeter.magnetic_field)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Turned by 90 degrees and as long as the radius, the direction leads to the helix' axis.
+        to_axis = np.stack([-momentum[:, 1], momentum[:, 0]], axis=1)
+        to_axis /= (np.linalg.norm(momentum, axis=1) * curvature)[:, None]
+        farthest = np.linalg.norm(start[:, :2] + to_axis, axis=1) + np.linalg.norm(to_axis, axis=1)
+    face = calorimeter.face
+    least = face.radius if isinstance(face, Cylinder) else face.inner_radius
+    return np.asarray((charge == 0) | (farthest > least))
+
+
+def _from(
+    rng: np.random.Generator, calorimeter: CrystalCalorimeter, source: Indices, p: Floats
+) -> tuple[Floats, Floats]:
+    """Starts (mm) and momenta (GeV), (N, 3) each, that aim at the calorimeter."""
+    n = len(p)
+    target, inward = _on_face(rng, calorimeter, n)
+    distance = np.select(
+        [source == _NEAR, source == _AWAY],
+        [rng.uniform(0, 5, n), rng.exponential(60, n).clip(0, 300)],
+        _FARTHEST * np.sqrt(rng.random(n)),
     )
-    z = rng.uniform(-barrel.half_length, barrel.half_length, n)
-    cot = (z - vertex[:, 2]) / barrel.face.radius
     phi = rng.uniform(-np.pi, np.pi, n)
-    transverse = p / np.hypot(1, cot)
-    momentum = np.stack(
-        [transverse * np.cos(phi), transverse * np.sin(phi), transverse * cot], axis=1
+    z = np.select(
+        [source == _NEAR, source == _AWAY],
+        [rng.normal(0, 15, n).clip(-30, 30), rng.uniform(-300, 300, n)],
+        rng.uniform(-1300, 1300, n),
     )
-    return vertex, momentum
+    start = np.stack([distance * np.cos(phi), distance * np.sin(phi), z], axis=1)
+    way = target - start
+    at_face = source == _AT_FACE
+    start[at_face] = (target - 1e-3 * inward)[at_face]
+    way[at_face] = _directions(rng, -inward)[at_face]
+    return start, p[:, None] * way / np.linalg.norm(way, axis=1)[:, None]
 
 
-def _at_face(rng: np.random.Generator, p: Floats, wide: float) -> tuple[Floats, Floats]:
-    """Points in front of the face, and momenta at wide angles to the way from the centre."""
-    n, barrel = len(p), besiii.barrel()
+def _on_face(
+    rng: np.random.Generator, calorimeter: CrystalCalorimeter, n: int
+) -> tuple[Floats, Floats]:
+    """Points (mm) in front of the crystals, and unit vectors back to the beam, (N, 3) each."""
     phi = rng.uniform(-np.pi, np.pi, n)
-    z = rng.uniform(-barrel.half_length, barrel.half_length, n)
-    point = np.stack(
-        [barrel.face.radius * np.cos(phi), barrel.face.radius * np.sin(phi), z], axis=1
+    around = np.stack([np.cos(phi), np.sin(phi), np.zeros(n)], axis=1)
+    face = calorimeter.face
+    along = np.array([0.0, 0.0, 1.0])
+    if isinstance(face, Cylinder):
+        z = rng.uniform(-1.02, 1.02, n) * face.half_length
+        return face.radius * around + z[:, None] * along, -around
+    end = np.where(rng.random(n) < 0.5, 1.0, -1.0)[:, None]
+    radius = rng.uniform(0.96 * face.inner_radius, 1.06 * face.outer_radius, n)
+    return radius[:, None] * around + face.distance * end * along, -end * along
+
+
+def _directions(rng: np.random.Generator, normal: Floats) -> Floats:
+    """Unit vectors (N, 3) within `_DEEPEST` of normals: at wide angles."""
+    n = len(normal)
+    uniform = rng.uniform(0, _DEEPEST, n)
+    projected = np.arcsin(np.sqrt(rng.random(n)) * np.sin(_DEEPEST))
+    theta = np.where(rng.random(n) < 0.5, uniform, projected)
+    phi = rng.uniform(-np.pi, np.pi, n)
+    # Any two unit vectors across the normal, which is along z or across it.
+    across = np.where(np.abs(normal[:, 2:]) > 0.5, [1.0, 0.0, 0.0], [0.0, 0.0, 1.0])
+    other = np.cross(normal, across)
+    directions: Floats = (
+        np.cos(theta)[:, None] * normal
+        + (np.sin(theta) * np.cos(phi))[:, None] * across
+        + (np.sin(theta) * np.sin(phi))[:, None] * other
     )
-    # A little wider than the coverage, whose axes do not all point to the centre.
-    theta = np.arctan2(barrel.face.radius, z) + rng.uniform(-0.45, 0.45, n)
-    phi += rng.uniform(-wide - 0.1, wide + 0.1, n)
-    momentum = np.stack(
-        [
-            p * np.sin(theta) * np.cos(phi),
-            p * np.sin(theta) * np.sin(phi),
-            p * np.cos(theta),
-        ],
-        axis=1,
-    )
-    return point, momentum
+    return directions

@@ -18,7 +18,7 @@ from k4calofast.fullsim import sampling
 from k4calofast.fullsim.layers.stack import HALF_WIDTH, LayerStack, Silicon
 from k4calofast.fullsim.physics_data import PhysicsData
 from k4calofast.fullsim.sampling import Chunk, Coverage, log_uniform, on_request, refuse_beyond
-from k4calofast.fullsim.simulation import Simulation
+from k4calofast.fullsim.simulation import ELECTROMAGNETIC, Simulation
 from k4calofast.incidence.transport import LIGHT_SPEED
 from k4calofast.showers.layers import PIXELS_PER_CELL, LayerProvenance, LayerShowers, write
 
@@ -87,6 +87,7 @@ class LayerStacks:
     angle_t_range: tuple[float, float] | None = None
 
     usual_momenta, usual_chunk = USUAL_MOMENTA, 200
+    physics = ELECTROMAGNETIC
 
     @property
     def detector(self) -> str:
@@ -231,8 +232,11 @@ def setup(calorimeter: Calorimeter, options: Mapping[str, Any]) -> LayerStacks:
     Raises
     ------
     SteeringError
-        If an angle is beyond what is covered, or fixed and in a range.
+        If an angle is beyond what is covered, or fixed and in a range, or for a crystals' option.
     """
+    for name in options:
+        if name in ("timed", "bare"):
+            raise SteeringError(f"--{name} makes no sense for {calorimeter.name}: it has layers")
     assert isinstance(calorimeter, LayeredBarrel)  # noqa: S101 - for the type checker
     asked = {name.replace("-", "_"): value for name, value in options.items()}
     made = LayerStacks(calorimeter.description, **asked)

@@ -167,7 +167,7 @@ class Silicon:
         self._pitch = stack.pitch
         self._borders = (stack.depths[1:] + stack.depths[:-1]) / 2
 
-    def sensor(self, g4: Any) -> Any:
+    def sensors(self, g4: Any) -> list[Any]:
         """Make the sensitive detector."""
         keep_step = self._steps.extend
 
@@ -189,7 +189,7 @@ class Silicon:
                     )
                 return True
 
-        return Sensor("silicon")
+        return [Sensor("silicon")]
 
     def clear(self) -> None:
         """Begin a batch."""

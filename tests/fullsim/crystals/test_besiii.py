@@ -14,11 +14,9 @@ import pytest
 
 from k4calofast.exceptions import FullSimulationError
 from k4calofast.fullsim import production
-from k4calofast.fullsim.crystals.setup import CrystalWindows
+from k4calofast.fullsim.crystals.setup import CrystalSetup
 from k4calofast.showers import crystals
-from k4calofast.validation.crystals.observables import observables
 
-GEANT4 = Path(__file__).resolve().parents[2] / "data" / "geant4_showers.h5"
 K4CALOFAST = Path(sys.executable).with_name("k4calofast")
 
 
@@ -39,28 +37,6 @@ def few(tmp_path_factory):
     return folder / "a.h5"
 
 
-def test_showers_leave_most_of_their_energy_in_the_crystals(tmp_path):
-    done = fullsim(tmp_path, "sample.h5", "-n", 60, "--momentum", 0.1)
-    assert done.returncode == 0, done.stderr
-    showers, provenance = crystals.read(tmp_path / "sample.h5")
-    assert len(showers) == 180
-    assert set(showers.pdg) == {22, 11, -11}
-    np.testing.assert_allclose(showers.momentum, 0.1)
-    values = observables(showers)
-    there, _ = crystals.read(GEANT4)
-    expected = observables(there)
-    for pdg in (22, 11, -11):
-        here = showers.pdg == pdg
-        known = (there.pdg == pdg) & (np.abs(there.momentum - 0.1) < 1e-3)
-        for name in ("response", "e1_e9", "e9_e25"):
-            one, other = values[name][here], expected[name][known]
-            error = np.hypot(one.std() / len(one) ** 0.5, other.std() / len(other) ** 0.5)
-            assert abs(one.mean() - other.mean()) < 4.5 * error
-    # 28 cm of CsI hold it: hardly anything is beside 11 x 11 crystals.
-    assert showers.beside.sum() < 0.02 * showers.energies.sum()
-    assert "geant4" in provenance.simulation.lower()
-
-
 def test_the_same_seed_gives_the_same_showers_whatever_the_processes(few):
     again = few.with_name("b.h5")
     assert fullsim(few.parent, again.name, *FEW, "-j", 1).returncode == 0
@@ -79,24 +55,38 @@ def test_a_repetition_has_the_same_particles_and_other_showers(few):
     assert (one.energies != other.energies).any((1, 2)).all()
 
 
-def test_a_sample_that_lacks_a_chunk_does_not_look_finished(tmp_path, monkeypatch):
-    showers, provenance = crystals.read(GEANT4)
-    chunks = production.plan((22, 11), ((0.1, 0.1),), 30, 30)
+def test_times_cost_nothing_but_time(few):
+    again = few.with_name("d.h5")
+    assert fullsim(few.parent, again.name, *FEW, "--timed", 1).returncode == 0
+    one, other = crystals.read(few)[0].hits(), crystals.read(again)[0].hits()
+    np.testing.assert_array_equal(one.crystal, other.crystal)
+    np.testing.assert_array_equal(one.energy, other.energy)
+    assert not np.isnan(other.time).any()
+    known = ~np.isnan(one.time)
+    # The first of three showers of a chunk.
+    assert (known == np.isin(one.shower, [0, 3])).all()
+    np.testing.assert_array_equal(one.time[known], other.time[known])
+
+
+def test_a_sample_that_lacks_a_chunk_does_not_look_finished(few, tmp_path, monkeypatch):
+    showers, provenance = crystals.read(few)
+    hits = showers.hits()
+    chunks = production.plan((22, 11), ((0.1, 0.1),), 3, 3)
 
     def one_of_two(*arguments):
-        yield 0, (showers.take(slice(0, 30)), provenance.simulation)
-        arguments[-1].append("chunk 1 (30 showers of PDG 11) failed with code 139")
+        yield 0, (hits.take(slice(0, 3)), provenance.simulation)
+        arguments[-1].append("chunk 1 (3 showers of PDG 11) failed with code 139")
         yield 1, None
 
     monkeypatch.setattr(production, "_simulated", one_of_two)
     file = tmp_path / "sample.h5"
     missing = "1 of 2 chunks are missing: .* 139; .*"
     with pytest.raises(FullSimulationError, match=missing) as error:
-        production.produce(file, CrystalWindows(), chunks, 1, 1)
+        production.produce(file, CrystalSetup(), chunks, 1, 1)
     (unfinished,) = tmp_path.iterdir()
     assert unfinished.match("sample.h5.*.part")
     assert str(unfinished) in str(error.value)
-    assert len(crystals.read(unfinished)[0]) == 30
+    assert len(crystals.read(unfinished)[0]) == 3
 
 
 def test_a_killed_worker_is_an_error_and_a_second_run_into_its_file_another(tmp_path):
@@ -128,4 +118,22 @@ def test_momenta_that_are_not_covered_are_refused(tmp_path):
     done = fullsim(tmp_path, "x.h5", "-n", 1, "--momentum", 5)
     assert done.returncode == 1
     assert "must lie between 0.02 and 3.0 GeV" in done.stderr
+    done = fullsim(tmp_path, "x.h5", "-n", 1, "--momentum", 0.03, "-p", "pi+")
+    assert done.returncode == 1
+    assert "momenta of pi+ must lie between 0.05 and 3.0 GeV" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--pitch", 1), "--pitch makes no sense for BESIII_EMC_barrel: it has no layers"),
+        (("--detector", "CLD_ECAL_barrel", "--bare"), "--bare makes no sense for CLD_ECAL_barrel"),
+        (("--detector", "CLD_ECAL_barrel", "-p", "pi-"), "pi-: not simulated in CLD_ECAL_barrel"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, sentence, tmp_path):
+    done = fullsim(tmp_path, "x.h5", "-n", 1, *options)
+    assert done.returncode == 1
+    assert sentence in done.stderr
     assert not list(tmp_path.iterdir())
