@@ -22,7 +22,6 @@ from k4calofast.fullsim.physics_data import PhysicsData
 from k4calofast.fullsim.simulation import HADRONIC, CellEnergies, EnergyPerCell, Simulation
 from k4calofast.hits import Deposits, EnergyBalance, assemble
 from k4calofast.incidence import Arrivals, Fate, Fates, Record, follow
-from k4calofast.incidence.transport import LIGHT_SPEED
 
 
 @dataclass(frozen=True)
@@ -141,11 +140,8 @@ def _in(
     cell = numbers_of(calorimeter)[number]
     own = cell < calorimeter.n_cells
     event, cell, energy, time = event[own], cell[own], energy[own], time[own]
-    way = np.linalg.norm(calorimeter.centre(cell) - whose.position[event], axis=1)
+    after_light = np.zeros(len(cell), np.bool_)
     deposits = Deposits(
-        rank[event],
-        cell,
-        energy.astype(np.float32),
-        (time - way / LIGHT_SPEED).astype(np.float32),
+        rank[event], cell, energy.astype(np.float32), time.astype(np.float32), after_light
     )
     return whose.take(order), deposits.by_shower()
