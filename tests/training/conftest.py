@@ -68,7 +68,6 @@ SMALL = {
         "post_steps": 10,
         "post_batch": 32,
         "response_width": 32,
-        "ionised": 16,
         "interacted": 32,
         "response_steps": 30,
         "response_batch": 64,

@@ -22,6 +22,15 @@ _WAVES = {
 }
 """Frequencies of the Fourier features: positions matter on the scale of a crystal."""
 
+_WIDE = {
+    "delta_theta_mom": 0.5,
+    "delta_phi_mom": 0.5,
+    "delta_z_pos": 30.0,
+    "delta_r_pos": 30.0,
+}
+"""Conditions whose range may be much wider than where most showers are, and where these are: there
+the scale is linear, beyond it is logarithmic."""
+
 _SHALLOW = 10.0
 """mm: depths of entries are told apart on this scale and above."""
 
@@ -37,7 +46,8 @@ class Features(nn.Module):
     kinds
         PDG numbers.
     ranges
-        Range of each condition; momenta and depths are taken in the logarithm.
+        Range of each condition; momenta and depths are taken in the logarithm, and what is far
+        from the middle of a wide range.
     names
         Of the conditions, in their order.
     """
@@ -51,6 +61,7 @@ class Features(nn.Module):
         self.names = tuple(names)
         self.register_buffer("kinds", torch.tensor(kinds))
         bounds = [_bounds(name, ranges[name]) for name in names]
+        self.wide = {name for name in names if _is_wide(name, ranges[name])}
         self.register_buffer("low", torch.tensor([low for low, _ in bounds]))
         self.register_buffer("high", torch.tensor([high for _, high in bounds]))
         waves = sum(len(_WAVES.get(name, ())) for name in names)
@@ -73,10 +84,12 @@ class Features(nn.Module):
         return torch.cat(columns, 1)
 
     def scaled(self, conditions: Tensor) -> Tensor:
-        """Conditions (N, conditions) scaled to -1 to 1."""
+        """Conditions (N, conditions) scaled to about -1 to 1."""
         columns = [conditions[:, :1].log()]
         for index, name in enumerate(self.names[1:], 1):
             column = conditions[:, index : index + 1]
+            if name in self.wide:
+                column = _compressed(column, _WIDE[name])
             columns.append(_logarithmic(column) if name == "depth" else column)
         return 2 * (torch.cat(columns, 1) - self.low) / (self.high - self.low) - 1
 
@@ -86,11 +99,23 @@ def _logarithmic(depth: Tensor) -> Tensor:
     return (1 + depth.clamp(min=0.0) / _SHALLOW).log()
 
 
+def _compressed(values: Tensor, middle: float) -> Tensor:
+    """Values as they are in the middle of their range, and logarithms beyond."""
+    beyond = middle * (1 + (values.abs() / middle).clamp(min=1.0).log())
+    return torch.where(values.abs() > middle, values.sign() * beyond, values)
+
+
+def _is_wide(name: str, bounds: Range) -> bool:
+    return name in _WIDE and max(map(abs, bounds)) > 2.5 * _WIDE[name]
+
+
 def _bounds(name: str, bounds: Range) -> Range:
     low, high = bounds
     if name == "depth":
         # Something wide enough, also where all showers enter at the front.
         return 0.0, math.log1p(max(high, _SHALLOW) / _SHALLOW)
+    if _is_wide(name, bounds):
+        return -_WIDE[name], _WIDE[name]
     if name == "momentum":
         return math.log(low), math.log(high)
     if name == "z":

@@ -13,6 +13,7 @@ more is found outside than is missing; if need be, the pattern's energies are sc
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -127,6 +128,7 @@ class Halo(OfSample):
             depth = int(math.log2(max(min(fewest, room) / bin_size, 1)))
             count = (min(fewest, max(room, 1)) >> depth) << depth
         chosen = np.concatenate([rows[:count] for rows in of_kinds])
+        outside = replace(outside, delay=_with_delays(outside, pdg, random))
         few, kept = sample.take(torch.from_numpy(chosen)), outside.take(chosen)
         missing = self.missing_share(few.energies, few.available)
         seen = np.bincount(kept.shower, kept.energy, len(few)) / few.available.double().numpy()
@@ -149,7 +151,7 @@ class Halo(OfSample):
         self.starts = torch.from_numpy(np.append(0, counts.cumsum()).astype(np.int32))
         self.places = _of_16_bits(kept.place[order])
         self.energies = _coded(kept.energy[order], _FIRST_ENERGY, _ENERGIES)
-        self.delays = _coded(np.nan_to_num(kept.delay[order]), _FIRST_DELAY, _DELAYS)
+        self.delays = _coded(kept.delay[order], _FIRST_DELAY, _DELAYS)
         if not len(order):
             self.places, self.energies, self.delays = (torch.zeros(1, dtype=torch.int16),) * 3
         self.numbers = torch.arange(max(int(counts.max(initial=0)), 1))
@@ -196,6 +198,22 @@ class Halo(OfSample):
         energy = torch.where(energy > self.threshold, energy, torch.zeros_like(energy))
         delay = (self.delays[number].to(torch.float32) / _DELAYS + _FIRST_DELAY).exp()
         return Found(self.places[number].to(torch.int64), energy, delay)
+
+
+def _with_delays(deposits: Deposits, pdg: Indices, random: np.random.Generator) -> Floats32:
+    """Delays (D,) where those that are not known are those of others, of like kind and energy."""
+    delay = deposits.delay.copy()
+    kind, shower = np.unique(pdg, return_inverse=True)[1], deposits.shower
+    level = np.floor(2 * np.log(deposits.energy)).astype(np.int64)
+    of = kind[shower] * 1000 + level
+    known = np.isfinite(delay)
+    for one in np.unique(of[~known]).tolist():
+        wanted = np.flatnonzero((of == one) & ~known)
+        there = np.flatnonzero((of == one) & known)
+        if not len(there):
+            there = np.flatnonzero(known)
+        delay[wanted] = delay[random.choice(there, len(wanted))] if len(there) else 0.0
+    return delay
 
 
 def _of_16_bits(values: Indices | Floats) -> Tensor:

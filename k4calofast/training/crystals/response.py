@@ -7,7 +7,7 @@ probabilities, so that shares of outcomes and spectra within them have an explic
 - nothing: one step;
 - ionised: steps of the energy over that which is expected of ionisation, so that the minimum
   ionising peak, or the kinetic energy where a particle ranges out, is at the same place for all
-  kinds and conditions, and sharp;
+  kinds and conditions; the steps are finest where the peak of those that stop is;
 - interacted: steps of a root of the energy over the available one.
 
 Within a step, energies are spread evenly. Logarithms of probabilities are interpolated between
@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
@@ -38,8 +39,18 @@ _ROOT = 3.0
 
 _LEAST = 1e-6
 
-_KNOTS = 40
-"""Of either outcome."""
+_STEPS = (
+    (_LOW, 0.97, 34),
+    (0.97, 0.99, 20),
+    (0.99, 1.002, 24),
+    (1.002, 1.01, 8),
+    (1.01, _HIGH, 48),
+)
+"""Of the energy over that expected of ionisation: bounds, and number. Protons that stop leave their
+kinetic energy but for what is lost in wrappings, to a per mille."""
+
+_KNOTS = 20
+"""Among the steps of one part."""
 
 _WAVES = (0.5, 1, 2, 4)
 """Frequencies of the momentum's features."""
@@ -67,8 +78,8 @@ class Response(nn.Module):
         That it is told; see `Told`.
     width
         Of the network.
-    ionised, interacted
-        Steps of the two outcomes.
+    interacted
+        Steps of that outcome.
 
     Attributes
     ----------
@@ -79,12 +90,18 @@ class Response(nn.Module):
     size = 6
 
     knots: Tensor
+    edges: Tensor
 
-    def __init__(self, features: int, width: int, ionised: int, interacted: int) -> None:
+    def __init__(self, features: int, width: int, interacted: int) -> None:
         super().__init__()
-        self.ionised, self.interacted = ionised, interacted
-        self.count = 1 + ionised + interacted
-        of_ionised, of_interacted = _between(ionised), _between(interacted)
+        edges = [np.linspace(low, high, count, False) for low, high, count in _STEPS]
+        edges = torch.from_numpy(np.append(np.concatenate(edges), _HIGH)).float()
+        self.register_buffer("edges", edges)
+        self.ionised, self.interacted = len(edges) - 1, interacted
+        self.count = 1 + self.ionised + interacted
+        ionised, parts = self.ionised, [_between(count) for _, _, count in _STEPS]
+        of_ionised = torch.block_diag(*parts)  # type: ignore[no-untyped-call]
+        of_interacted = _between(interacted, 2 * _KNOTS)
         knots = torch.zeros(1 + len(of_ionised) + len(of_interacted), self.count)
         knots[0, 0] = 1.0
         knots[1 : 1 + len(of_ionised), 1 : 1 + ionised] = of_ionised
@@ -101,16 +118,17 @@ class Response(nn.Module):
         """Steps (N,) that energies (N,) in GeV lie in."""
         ratio = energy / of.expected.clamp(min=_LEAST)
         ionised = (ratio > _LOW) & (ratio < _HIGH) & (of.expected > 0)
-        within = (ratio - _LOW) / (_HIGH - _LOW) * self.ionised
+        within = (ratio[:, None] >= self.edges[1:]).to(torch.int64).sum(1)
         root = (energy / of.available).clamp(0.0, 1.0) ** (1 / _ROOT) * self.interacted
-        first = 1 + within.floor().clamp(0, self.ionised - 1)
+        first = 1 + within.clamp(0, self.ionised - 1).to(root.dtype)
         last = 1 + self.ionised + root.floor().clamp(0, self.interacted - 1)
         steps = torch.where(ionised, first, last)
         return torch.where(energy > 0, steps, torch.zeros_like(steps)).long()
 
     def energy(self, steps: Tensor, places: Tensor, of: Energies) -> Tensor:
         """Energies (N,) in GeV at places (N,), 0 to 1, within steps (N,)."""
-        ratio = _LOW + (steps - 1 + places) * ((_HIGH - _LOW) / self.ionised)
+        step = (steps - 1).clamp(0, self.ionised - 1).long()
+        ratio = self.edges[step] + places * (self.edges[step + 1] - self.edges[step])
         root = ((steps - 1 - self.ionised + places) / self.interacted).clamp(min=0.0)
         energy = torch.where(steps > self.ionised, root**_ROOT * of.available, ratio * of.expected)
         return torch.where(steps > 0, energy, torch.zeros_like(energy))
@@ -173,9 +191,9 @@ class Told(nn.Module):
         return torch.cat(columns, 1)
 
 
-def _between(steps: int) -> Tensor:
+def _between(steps: int, most: int = _KNOTS) -> Tensor:
     """Matrix (knots, steps) that interpolates between knots."""
-    count = min(steps, _KNOTS)
+    count = max(min(steps, most), 2) if steps > 1 else 1
     place = torch.linspace(0, count - 1, steps)
     return (1 - (place - torch.arange(count)[:, None]).abs()).clamp(min=0.0)
 

@@ -54,7 +54,7 @@ def test_energies_come_back_from_their_steps(pdg, conditions):
     of = Energies(
         Ionisation(KINDS, NAMES)(pdg, conditions)[1], available_energy(pdg, conditions[:, 0])
     )
-    response = Response(10, 8, 64, 200)
+    response = Response(10, 8, 200)
     energy = of.available * torch.rand(len(pdg)) ** 2
     energy[::7] = 0
     ionised = torch.arange(len(pdg)) % 3 == 0
@@ -65,7 +65,7 @@ def test_energies_come_back_from_their_steps(pdg, conditions):
     assert (energy >= low * (1 - 1e-4)).all()
     assert (energy <= high * (1 + 1e-4)).all()
     # Fine where the peak is.
-    narrow = (steps > 0) & (steps <= 64)
+    narrow = (steps > 0) & (steps <= response.ionised)
     assert ((high - low)[narrow] < 0.01 * of.expected[narrow]).all()
     # The outcome that is told is that of the definition, but on its edges.
     told = response.told(steps, energy, of)
@@ -75,12 +75,12 @@ def test_energies_come_back_from_their_steps(pdg, conditions):
 
 def test_steps_are_drawn_with_their_probabilities():
     torch.manual_seed(1)
-    response = Response(3, 8, 3, 4).eval()
+    response = Response(3, 8, 4).eval()
     given = torch.randn(1, 3).expand(100_000, -1)
     with torch.no_grad():
         drawn = response.draw(given, torch.rand(len(given)))
         wanted = response(given[:1]).softmax(1)[0]
-    share = torch.bincount(drawn.long(), minlength=8) / len(given)
+    share = torch.bincount(drawn.long(), minlength=response.count) / len(given)
     torch.testing.assert_close(share, wanted, atol=0.006, rtol=0)
 
 

@@ -42,8 +42,8 @@ class HadronSettings(VAESettings):
     ----------
     response_width
         Of the network for the energy that is seen.
-    ionised, interacted
-        Steps of that energy, of the two outcomes.
+    interacted
+        Steps of that energy, of particles that interact.
     response_steps, response_rate, response_batch
         Of its training.
     """
@@ -57,7 +57,6 @@ class HadronSettings(VAESettings):
     steps: int = Field(default=12_000, ge=1)
     post_steps: int = Field(default=0, ge=0)
     response_width: int = Field(default=96, ge=8)
-    ionised: int = Field(default=128, ge=1)
     interacted: int = Field(default=192, ge=1)
     response_steps: int = Field(default=1_000, ge=1)
     response_rate: float = Field(default=3e-3, gt=0)
@@ -79,9 +78,7 @@ class Hadrons(VAE):
         self.spectra = Spectra(shape.window)
         told = self.features.size + Response.size
         self.known = Told(self.features, self.ionisation)
-        self.response = Response(
-            self.known.size, settings.response_width, settings.ionised, settings.interacted
-        )
+        self.response = Response(self.known.size, settings.response_width, settings.interacted)
         self.autoencoder = Autoencoder(settings, told, shape.cells)
         self.post = PostProcessor(shape.cells, told)
         self.noise = settings.latent + 2 * self.variables.dimension
