@@ -95,9 +95,9 @@ class Response(nn.Module):
     def __init__(self, features: int, width: int, interacted: int) -> None:
         super().__init__()
         edges = [np.linspace(low, high, count, False) for low, high, count in _STEPS]
-        edges = torch.from_numpy(np.append(np.concatenate(edges), _HIGH)).float()
-        self.register_buffer("edges", edges)
-        self.ionised, self.interacted = len(edges) - 1, interacted
+        self.register_buffer("edges", torch.from_numpy(np.append(np.concatenate(edges), _HIGH)))
+        self.edges = self.edges.float()
+        self.ionised, self.interacted = len(self.edges) - 1, interacted
         self.count = 1 + self.ionised + interacted
         ionised, parts = self.ionised, [_between(count) for _, _, count in _STEPS]
         of_ionised = torch.block_diag(*parts)  # type: ignore[no-untyped-call]
