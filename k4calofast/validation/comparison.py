@@ -36,8 +36,9 @@ Progress = Callable[[str], None]
 _MOST_CLASSIFIED = 40_000
 """Showers of each sample that a classifier gets, at most."""
 
-_LEAST_CLASSIFIED = 50
-"""And at least, of one kind of particles: with fewer, there is nothing to learn from."""
+_LEAST_CLASSIFIED, _MOST_OF_A_KIND = 50, 15_000
+"""And of one kind of particles, for a classifier of its own: with fewer, there is nothing to learn
+from."""
 
 _NEAR = 1e-3
 """Momenta that differ by less than this, relatively, are one."""
@@ -115,7 +116,7 @@ def compare(
             )
         found, parts = [], []
         for pdg, rows in first.kinds.items():
-            chosen = evenly(np.flatnonzero(rows), _MOST_CLASSIFIED)
+            chosen = evenly(np.flatnonzero(rows), _MOST_OF_A_KIND)
             if not classifier.kinds(pdg) or len(chosen) < _LEAST_CLASSIFIED:
                 continue
             area = separation(*(side[chosen] for side in sides), method=classifier.method)

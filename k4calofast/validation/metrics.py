@@ -47,12 +47,16 @@ def mean_of(values: Floats) -> Value:
 
 
 def relative(reference: Value, generated: Value) -> Value:
-    """Relative difference of two independent values; 0 ± 1 without a reference."""
+    """Relative difference of two independent values; 0 ± 1 without a reference.
+
+    Where the generated value is the smaller one, the error is not smaller than if both were alike:
+    of what is dominated by few showers, errors are as wrong as the values.
+    """
     if reference.value == 0:
         return Value(0.0, 1.0)
     ratio = generated.value / reference.value
-    error = float(np.hypot(ratio * reference.error, generated.error)) / abs(reference.value)
-    return Value(ratio - 1, error)
+    error = float(np.hypot(max(ratio, 1.0) * reference.error, generated.error))
+    return Value(ratio - 1, error / abs(reference.value))
 
 
 _PARTS = 40

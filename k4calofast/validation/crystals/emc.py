@@ -132,8 +132,11 @@ _ENERGIES = (SEEN, 1e-2, 0.1)
 _PEAK = 0.12
 """Half width of what counts as the peak, of its position."""
 
-_LEAST = 20
-"""Showers, or hits, of which a mean is taken."""
+_LEAST, _LEAST_TIMES = 20, 50
+"""Showers, and crystals' times, of which a mean is taken."""
+
+_UNKNOWN = Value(0.0, 1.0)
+"""Relative difference of what one of the samples has too little of."""
 
 
 def electromagnetic(pdg: int) -> bool:
@@ -150,13 +153,13 @@ class Times:
     hits
         How many.
     mean, spread, late
-        ns of those up to `_LATE`, and the share of those above.
+        ns of those up to `_LATE`, and the share of those above; None of too few.
     """
 
     hits: int
-    mean: Value
-    spread: Value
-    late: Value
+    mean: Value | None
+    spread: Value | None
+    late: Value | None
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,11 @@ class RowOfCrystals(Row):
             where: {
                 side: {
                     "hits": found.hits,
-                    **{name: vars(getattr(found, name)) for name in ("mean", "spread", "late")},
+                    **{
+                        name: None if value is None else vars(value)
+                        for name in _OF_TIMES.values()
+                        for value in (getattr(found, name),)
+                    },
                 }
                 for side, found in zip(sides, both, strict=True)
             }
@@ -251,13 +258,18 @@ def _of_others(expected: Sample, found: Sample) -> dict[str, Value]:
         "second_moment": [lateral_width(side.observables) ** 2 for side in (expected, found)],
     }
     for name, sides in shapes.items():
-        figures[name] = relative(
-            *(_mean(values[of]) for values, of in zip(sides, lit, strict=True))
-        )
-    figures["peak"] = relative(
-        *(peak(values[of == IONISED]) for values, of in zip(energies, done, strict=True))
-    )
-    return {"energy_width": Value(0.0, 1.0)} | figures
+        first, second = (_mean(values[of]) for values, of in zip(sides, lit, strict=True))
+        figures[name] = _known(first, second)
+    first, second = (peak(values[of == IONISED]) for values, of in zip(energies, done, strict=True))
+    figures["peak"] = _known(first, second)
+    return {"energy_width": _UNKNOWN} | figures
+
+
+def _known(reference: Value | None, generated: Value | None) -> Value:
+    """As `relative`, of what both samples have enough of."""
+    if reference is None or generated is None:
+        return _UNKNOWN
+    return relative(reference, generated)
 
 
 def _relative(reference: Value, generated: Value) -> Value:
@@ -271,19 +283,19 @@ def _quantile(values: Floats, share: float) -> Value:
     return Value(float(np.quantile(values, share)), quantile_error(values, share))
 
 
-def _mean(values: Floats) -> Value:
-    """Mean of a few values, and 0 of fewer."""
-    return mean_of(values) if len(values) >= _LEAST else Value(0.0, 1.0)
+def _mean(values: Floats) -> Value | None:
+    """Mean of values (N,); None of too few."""
+    return mean_of(values) if len(values) >= _LEAST else None
 
 
-def peak(energies: Floats) -> Value:
+def peak(energies: Floats) -> Value | None:
     """Position of the peak of energies (N,): where it is the mean of what is around it.
 
     That is the fixed point of the mean shift (K. Fukunaga and L. Hostetler, IEEE Trans. Inf. Theory
-    21 (1975) 32), from the median on. 0 of a few showers.
+    21 (1975) 32), from the median on. None of too few showers.
     """
     if len(energies) < _LEAST:
-        return Value(0.0, 1.0)
+        return None
 
     def position(chosen: Mask) -> float:
         values = np.sort(energies[chosen])
@@ -328,15 +340,18 @@ def _times(expected: Sample, found: Sample) -> dict[str, tuple[Times, Times]]:
 def times_of(hits: Hits, showers: int) -> Times:
     """Times of hits of so many showers, where they are known."""
     hits = hits.take(np.isfinite(hits.time))
-    if not len(hits.time):
-        return Times(0, Value(0.0, 1.0), Value(0.0, 1.0), Value(0.0, 1.0))
+    count = len(hits.time)
+    if count < _LEAST_TIMES:
+        return Times(count, None, None, None)
     late = hits.time > _LATE
     share = mean_in_showers(late.astype(np.float64), hits.shower, showers)
     prompt = hits.take(~late)
-    if len(prompt.time) < _LEAST:
-        return Times(len(hits.time), Value(0.0, 1.0), Value(0.0, 1.0), share)
-    mean = mean_in_showers(prompt.time, prompt.shower, showers)
-    return Times(len(hits.time), mean, width_in_showers(prompt.time, prompt.shower, showers), share)
+    if len(prompt.time) < _LEAST_TIMES:
+        return Times(count, None, None, share)
+    mean, spread = (
+        of(prompt.time, prompt.shower, showers) for of in (mean_in_showers, width_in_showers)
+    )
+    return Times(count, mean, spread, share)
 
 
 def checks_of(
@@ -380,20 +395,24 @@ def _of_classifiers(found: Distances, gates: Mapping[str, float]) -> list[Check]
 
 
 def _of_times(rows: Sequence[RowOfCrystals], gates: Mapping[str, float]) -> list[Check]:
-    figures: dict[str, dict[str, Value]] = {"time_mean": {}, "time_spread": {}, "time_late": {}}
-    showers = {}
+    figures: dict[str, dict[str, Value]] = {gate: {} for gate in _OF_TIMES}
+    showers: dict[str, dict[str, int]] = {gate: {} for gate in _OF_TIMES}
     for row in rows:
         for where, (expected, other) in row.times.items():
             at = f"{row.group.where}, {where}"
-            showers[at] = row.showers
-            figures["time_mean"][at] = relative(expected.mean, other.mean)
-            figures["time_spread"][at] = relative(expected.spread, other.spread)
-            late = float(np.hypot(expected.late.error, other.late.error))
-            figures["time_late"][at] = Value(other.late.value - expected.late.value, late)
+            for gate, name in _OF_TIMES.items():
+                first, second = (getattr(side, name) for side in (expected, other))
+                known = first is not None and second is not None
+                # Nobody knows what more showers would tell of what is hardly ever there.
+                showers[gate][at] = row.showers if known else 0
+                figures[gate][at] = _known(first, second)
+                if name == "late" and known:
+                    error = float(np.hypot(first.error, second.error))
+                    figures[gate][at] = Value(second.value - first.value, error)
     return [
         check
         for gate, values in figures.items()
-        for check in checked(gate, gates[gate], values, showers=showers)
+        for check in checked(gate, gates[gate], values, showers=showers[gate])
     ]
 
 
@@ -421,6 +440,9 @@ def tables(comparison: Comparison) -> list[Table]:
     return [*found, Table("Times of crystals", titles, times)]
 
 
+_OF_TIMES = {"time_mean": "mean", "time_spread": "spread", "time_late": "late"}
+"""Gates of times, and the figures that they are of."""
+
 SIDES = ("reference", "generator")
 
 _PARTS_SHOWN = {
@@ -445,6 +467,10 @@ def _numbers_of(both: Sequence[Times]) -> list[str]:
     return [
         text for side in both for text in (str(side.hits), f"{side.mean:.3f}", f"{side.spread:.3f}")
     ]
+
+
+def _text(value: Value | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def spectra(sample: Sample) -> dict[str, Floats]:

@@ -223,6 +223,7 @@ def test_late_hits_are_counted_and_do_not_make_the_mean():
     found = times_of(hits, count)
     assert (found.hits, found.mean.value) == (980, 2.0)
     assert found.late.value == pytest.approx(100 / 980)
+    assert times_of(hits.take(slice(0, 120)), count).mean is None
 
 
 def test_what_is_needed_to_resolve_a_gate_resolves_it():
@@ -241,6 +242,13 @@ def test_what_is_needed_to_resolve_a_gate_resolves_it():
 
 def test_without_a_reference_nothing_is_known():
     assert relative(Value(0.0, 0.1), Value(1.0, 0.1)) == Value(0.0, 1.0)
+
+
+def test_a_difference_is_no_surer_for_being_large():
+    """A mean that one shower makes in the reference is as unsure where the other has none."""
+    missing = relative(Value(10.0, 8.0), Value(1.0, 0.1))
+    assert missing.value == pytest.approx(-0.9)
+    assert missing.error == pytest.approx(0.8, rel=0.01)
 
 
 def test_the_threshold_is_applied_to_all_crystals(barrel, particles_at, toys):
