@@ -506,6 +506,8 @@ class CrystalEndcaps(CrystalCalorimeter):
     def face(self) -> Discs:
         """The discs that no crystal reaches through, from the fronts' smallest to largest radius.
 
+        Their holes end where the crystals do.
+
         A front is nearer to the beam's axis along its edges than at its corners.
         """
         front = self.blocks.corners[:, : self.blocks.most_sides, :2]
@@ -515,7 +517,7 @@ class CrystalEndcaps(CrystalCalorimeter):
         inner = np.linalg.norm(start + t[..., None] * along, axis=-1).min()
         outer = np.linalg.norm(front, axis=-1).max()
         distance = np.abs(self._front_corners[:, 2]).min()
-        return Discs(float(distance), float(inner), float(outer))
+        return Discs(float(distance), self.half_length, float(inner), float(outer))
 
     @cached_property
     def outline(self) -> tuple[Floats, ...]:

@@ -8,6 +8,9 @@ from typing import Protocol
 import numpy as np
 
 from k4calofast.arrays import Floats, Mask
+from k4calofast.detector.helix import advance, path_to_radius
+
+_ROUNDING = 1e-6  # mm
 
 
 class Face(Protocol):
@@ -57,7 +60,7 @@ class Cylinder:
 
     def path_to(self, position: Floats, momentum: Floats, curvature: Floats) -> Floats:
         """Path from inside the cylinder, however long, to it; see `Face`."""
-        path = _path_through(position, momentum, curvature, self.radius)
+        path = path_to_radius(position, momentum, curvature, self.radius)
         path[(position[:, :2] ** 2).sum(1) >= self.radius**2] = 0.0
         return path
 
@@ -66,7 +69,7 @@ class Cylinder:
     ) -> Floats:
         """Path from outside the cylinder back to one that is so much smaller; see `Face`."""
         radius = self.radius - clearance
-        path = _path_through(position, -momentum, -curvature, radius)
+        path = path_to_radius(position, -momentum, -curvature, radius)
         return np.where(np.hypot(position[:, 0], position[:, 1]) > radius, path, np.inf)
 
     def within(self, points: Floats) -> Mask:
@@ -80,24 +83,38 @@ class Cylinder:
 
 @dataclass(frozen=True)
 class Discs:
-    """Two discs with holes around z, at both ends of what lies between them.
+    """Two discs around z, at both ends of what lies between them, and the sides of their holes.
+
+    The sides go on from the discs, away from what is between them.
 
     Attributes
     ----------
-    distance
-        mm from the origin, along z.
+    distance, end
+        mm from the origin, along z, of the discs and of the sides' ends.
     inner_radius, outer_radius
-        mm.
+        mm, of the discs.
     """
 
     distance: float
+    end: float
     inner_radius: float
     outer_radius: float
 
-    def path_to(self, position: Floats, momentum: Floats, _curvature: Floats) -> Floats:
-        """Path from between the discs to the plane of one of them; see `Face`."""
-        between = np.abs(position[:, 2]) < self.distance
-        return np.where(between, self._path(position, momentum, self.distance), 0.0)
+    def path_to(self, position: Floats, momentum: Floats, curvature: Floats) -> Floats:
+        """Path from between the discs to one of them, or to its plane outside; see `Face`.
+
+        What flies into a hole has come to the face where it comes to its side.
+        """
+        path = np.where(np.abs(position[:, 2]) < self.distance, self._path(position, momentum), 0.0)
+        rows = np.flatnonzero(np.isfinite(path))
+        at, way = advance(position[rows], momentum[rows], curvature[rows], path[rows])
+        inside = np.hypot(at[:, 0], at[:, 1]) < self.inner_radius
+        rows, at, way = rows[inside], at[inside], way[inside]
+        more = path_to_radius(at, way, curvature[rows], self.inner_radius)
+        with np.errstate(invalid="ignore"):
+            steps = more * way[:, 2] / np.linalg.norm(way, axis=1)
+            path[rows] += np.where(np.abs(at[:, 2] + steps) < self.end, more, np.inf)
+        return path
 
     def path_back(
         self, position: Floats, momentum: Floats, _curvature: Floats, clearance: float
@@ -111,17 +128,17 @@ class Discs:
             path = way * np.linalg.norm(momentum, axis=1)
         return np.where(behind & came, path, np.inf)
 
-    def _path(self, position: Floats, momentum: Floats, distance: float) -> Floats:
-        """Path to the plane at this |z| that a particle between the planes flies to."""
+    def _path(self, position: Floats, momentum: Floats) -> Floats:
+        """Path to the plane of the disc that a particle between them flies to."""
         z, pz = position[:, 2], momentum[:, 2]
         with np.errstate(divide="ignore", invalid="ignore"):
-            way = (np.copysign(distance, pz) - z) / pz
+            way = (np.copysign(self.distance, pz) - z) / pz
         return np.where(pz == 0, np.inf, way * np.linalg.norm(momentum, axis=1))
 
     def within(self, points: Floats) -> Mask:
-        """See `Face`: between the discs' radii."""
+        """See `Face`: between the discs' radii, or on the side of a hole."""
         radius = np.hypot(points[:, 0], points[:, 1])
-        return (radius > self.inner_radius) & (radius < self.outer_radius)
+        return (radius > self.inner_radius - _ROUNDING) & (radius < self.outer_radius)
 
 
 def crossings(speed: Floats, gap: Floats) -> tuple[Floats, Floats]:
@@ -145,29 +162,3 @@ def crossings(speed: Floats, gap: Floats) -> tuple[Floats, Floats]:
     # A line parallel to a face is outside for good if it is on the face's outer side.
     outside = ((speed == 0) & (gap < 0)).any(-1)
     return np.where(outside | (entered >= left), np.inf, entered), left
-
-
-def _path_through(position: Floats, momentum: Floats, curvature: Floats, radius: float) -> Floats:
-    """Path (N,) in mm to a cylinder around z, from either side; infinite if never reached."""
-    p = np.linalg.norm(momentum, axis=1)
-    pt = np.hypot(momentum[:, 0], momentum[:, 1])
-    room = radius**2 - (position[:, :2] ** 2).sum(1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ux, uy = momentum[:, 0] / pt, momentum[:, 1] / pt
-        along = position[:, 0] * ux + position[:, 1] * uy
-        across = position[:, 1] * ux - position[:, 0] * uy
-        # After turning by the angle a the distance r from z is, with k the curvature of the
-        # transverse path and (along, across) the start in the frame of its direction,
-        #   r^2 = r0^2 + 2 along sin(a) / k + 2 (across / k + 1 / k^2) (1 - cos(a)),
-        # a quadratic equation in tan(a / 2), solved without cancellation.
-        k = curvature * p / pt
-        linear, square = along * np.abs(k), across * k + 1
-        constant = room * k**2 / 2
-        q = linear + np.copysign(np.sqrt(linear**2 + constant * (2 * square - constant)), linear)
-        roots = np.stack([constant / q, -q / (2 * square - constant)])
-        turn = (2 * np.arctan(roots) % (2 * np.pi)).min(0)
-        root = np.sqrt(along**2 + room)
-        straight = np.where(room > 0, room / (along + root), room / (along - root))
-        straight[straight < 0] = np.nan
-        path = np.where(k == 0, straight, turn / np.abs(k)) * p / pt
-    return np.where(np.isnan(path), np.inf, path)

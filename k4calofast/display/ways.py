@@ -9,10 +9,11 @@ import numpy as np
 
 from k4calofast.arrays import Floats, Indices, Mask
 from k4calofast.detector import Calorimeter
+from k4calofast.detector.helix import advance
 from k4calofast.events.columns import Particles
 from k4calofast.incidence import Record
 from k4calofast.incidence.start import set_out
-from k4calofast.incidence.transport import advance, curvature_of, first_hits, turn_to
+from k4calofast.incidence.transport import curvature_of, first_hits, turn_to
 
 _LARGEST_ENERGY = 1e6
 """GeV; a record with more is damaged."""

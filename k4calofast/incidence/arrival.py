@@ -83,12 +83,14 @@ def follow(record: Record) -> tuple[tuple[Arrivals, ...], Census]:
         Fates of all particles; `Fate.SHOWERED` for the arrivals.
     """
     starts, census = set_out(record)
-    hits = [
-        first_hits(calorimeter, starts.position, starts.momentum, starts.charge)
-        for calorimeter in record.calorimeters
-    ]
-    way = np.stack([np.where(found.cell >= 0, found.path, np.inf) for found in hits])
-    nearest = np.where(np.isfinite(way.min(0)), way.argmin(0), _NOWHERE)
+    hits = []
+    nearest = np.full(len(starts.particle), _NOWHERE)
+    way = np.full(len(nearest), np.inf)
+    for number, calorimeter in enumerate(record.calorimeters):
+        found = first_hits(calorimeter, starts.position, starts.momentum, starts.charge, way)
+        nearer = (found.cell >= 0) & (found.path < way)
+        nearest[nearer], way[nearer] = number, found.path[nearer]
+        hits.append(found)
     reached = np.any([found.reached for found in hits], axis=0)
     census.fate[starts.particle[nearest >= 0]] = Fate.SHOWERED
     census.fate[starts.particle[reached & (nearest < 0)]] = Fate.GAP

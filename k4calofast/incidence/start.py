@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from k4calofast.arrays import Columns, Floats, Indices, Mask, ranks
+from k4calofast.detector.helix import advance, turned
 from k4calofast.events.columns import Particles
 from k4calofast.events.edm4hep import (
     DECAYED_IN_CALORIMETER_BIT,
@@ -38,10 +39,8 @@ from k4calofast.incidence.fate import Census, Fate
 from k4calofast.incidence.kinds import NEUTRINOS
 from k4calofast.incidence.record import SMALLEST_MOMENTUM, Record, in_front, sums
 from k4calofast.incidence.transport import (
-    advance,
     curvature_of,
     turn_to,
-    turned,
     velocity,
 )
 

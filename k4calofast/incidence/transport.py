@@ -13,6 +13,7 @@ import numpy as np
 
 from k4calofast.arrays import Floats, Indices, Mask
 from k4calofast.detector import Calorimeter
+from k4calofast.detector.helix import advance
 
 LIGHT_SPEED = 299.792458
 """mm / ns"""
@@ -25,6 +26,7 @@ _CURVATURE = 1e-6 * LIGHT_SPEED
 # the rest.
 _SAGITTA = 0.05  # mm
 _ON_SURFACE = 1e-7  # mm
+_SHORTEST_WAY = 1.0  # mm
 _MOST_STEPS = 400
 
 
@@ -59,41 +61,6 @@ def velocity(momentum: Floats, mass: Floats) -> Floats:
     return speed
 
 
-def advance(
-    position: Floats, momentum: Floats, curvature: Floats, path: Floats
-) -> tuple[Floats, Floats]:
-    """Move particles along their helices.
-
-    Parameters
-    ----------
-    position, momentum
-        (N, 3) mm and GeV.
-    curvature
-        (N,) rad per mm of path, positive towards larger phi; 0 for straight lines.
-    path
-        (N,) mm, may be negative.
-
-    Returns
-    -------
-    position, momentum
-        (N, 3) at the end of the path.
-    """
-    turn = curvature * path
-    p = np.linalg.norm(momentum, axis=1)
-    # The chord of an arc: shorter than it by sinc(turn / 2), turned by half its angle.
-    chord = path * np.sinc(turn / (2 * np.pi)) / p
-    step = turned(momentum, turn / 2) * chord[:, None]
-    step[:, 2] = momentum[:, 2] * path / p
-    return position + step, turned(momentum, turn)
-
-
-def turned(vectors: Floats, angle: Floats) -> Floats:
-    """Vectors (N, 3) turned around z by angles (N,) in rad."""
-    cos, sin = np.cos(angle), np.sin(angle)
-    x, y, z = vectors.T
-    return np.stack([cos * x - sin * y, sin * x + cos * y, z], axis=1)
-
-
 def curvature_of(momentum: Floats, charge: Floats, field: float) -> Floats:
     """Turn in phi per mm of path (N,) of momenta (N, 3) in GeV, charges in e, field in T."""
     p = np.linalg.norm(momentum, axis=1)
@@ -124,7 +91,13 @@ def turn_to(
     return 2 * half, np.hypot(chord / np.sinc(half / np.pi), way[:, 2])
 
 
-def first_hits(detector: Calorimeter, position: Floats, momentum: Floats, charge: Floats) -> Hits:
+def first_hits(
+    detector: Calorimeter,
+    position: Floats,
+    momentum: Floats,
+    charge: Floats,
+    farthest: Floats | None = None,
+) -> Hits:
     """Follow particles to the first cell that each of them enters.
 
     Parameters
@@ -133,6 +106,8 @@ def first_hits(detector: Calorimeter, position: Floats, momentum: Floats, charge
         (N, 3) mm and GeV, in front of the calorimeter; momenta not zero.
     charge
         (N,) e.
+    farthest
+        (N,) mm of path after which particles are not followed: they are in another calorimeter.
     """
     curvature = curvature_of(momentum, charge, detector.magnetic_field)
     path = detector.face.path_to(position, momentum, curvature)
@@ -146,6 +121,8 @@ def first_hits(detector: Calorimeter, position: Floats, momentum: Floats, charge
     reached[rows] = detector.face.within(at[rows])
     # What passes the end of the face can still enter the outermost cells from the side.
     rows = rows[detector.encloses(at[rows])]
+    if farthest is not None:
+        rows = rows[path[rows] < farthest[rows]]
     with np.errstate(divide="ignore"):
         longest = np.sqrt(2 * _SAGITTA / np.abs(curvature))
     for _ in range(_MOST_STEPS):
@@ -155,6 +132,9 @@ def first_hits(detector: Calorimeter, position: Floats, momentum: Floats, charge
         entry = detector.first_cell(at[rows], tangent)
         # A straight line is followed to its end at once.
         ahead = np.minimum(entry.distance, longest[rows])
+        # What is in front again, as in the hole of an endcap, meets no cell before the face.
+        again = detector.face.path_to(at[rows], direction[rows], curvature[rows])
+        ahead = np.where((curvature[rows] != 0) & (again > _SHORTEST_WAY), again, ahead)
         done = (curvature[rows] == 0) | (np.abs(entry.distance) < _ON_SURFACE)
         cell[rows[done]] = entry.cell[done]
         moves = np.isfinite(ahead)
@@ -163,5 +143,7 @@ def first_hits(detector: Calorimeter, position: Floats, momentum: Floats, charge
             at[moving], direction[moving], curvature[moving], ahead
         )
         path[moving] += ahead
-        rows = rows[~done & detector.encloses(at[rows])]
+        rows = rows[~done & moves & detector.encloses(at[rows])]
+        if farthest is not None:
+            rows = rows[path[rows] < farthest[rows]]
     return Hits(cell, at, direction, path, reached)

@@ -115,7 +115,10 @@ def test_lines_from_the_centre_enter_a_crystal_or_a_gap(seed):
     cosine, radius = abs(direction[0, 2]), np.hypot(*direction[0, :2])
     found = []
     for one in (besiii.barrel(), besiii.endcaps()):
-        start = one.face.path_to(np.zeros((1, 3)), direction, np.zeros(1))[0] * direction
+        path = one.face.path_to(np.zeros((1, 3)), direction, np.zeros(1))[0]
+        if np.isinf(path):
+            continue
+        start = path * direction
         entry = one.first_cell(start, direction)
         if entry.cell[0] >= 0 and one.encloses(start).all():
             at = start + entry.distance[0] * direction

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from k4calofast.detector.helix import advance
 from k4calofast.events.columns import Particles
 from k4calofast.incidence import Fate, Record, arrive
 from k4calofast.incidence.start import set_out
-from k4calofast.incidence.transport import advance, curvature_of
+from k4calofast.incidence.transport import curvature_of
 
 CREATED_IN_SIMULATION = 1 << 30
 DECAYED_IN_TRACKER = 1 << 27

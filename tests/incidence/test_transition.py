@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from k4calofast.detector import besiii
+from k4calofast.detector.helix import advance
 from k4calofast.events.columns import Particles
 from k4calofast.incidence import Fate, Record, follow
-from k4calofast.incidence.transport import advance, curvature_of
+from k4calofast.incidence.transport import curvature_of
 
 BARREL, ENDCAPS = 0, 1
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k4calofast.detector.face import Cylinder
+from k4calofast.detector.helix import advance
 from k4calofast.incidence.transport import (
     LIGHT_SPEED,
-    advance,
     curvature_of,
     first_hits,
     velocity,
