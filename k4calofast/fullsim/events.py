@@ -98,9 +98,9 @@ def simulate_events(
             deposits,
         )
         regions[calorimeter.name] = hits, contributions
-        energy += EnergyBalance(0.0, balance.generated, balance.beyond, balance.written)
+        energy += replace(balance, incident=0.0)
     incident = sum(float(part.conditions[:, 0].sum()) for part in arrivals)
-    energy += EnergyBalance(incident)
+    energy = replace(energy, incident=incident)
     return FullySimulated(regions, census.fate, energy)
 
 
