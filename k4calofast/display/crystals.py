@@ -15,12 +15,24 @@ _DECADES = 5.5
 _SIZE = (16.0, 7.5)
 
 
+_MOST_SHOWN = 21
+"""Rows and columns around the crystal that is hit, of models that know more."""
+
+
+def _middle(shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Which places of a window are drawn."""
+    shown = [min(size, _MOST_SHOWN) for size in shape]
+    return tuple(
+        slice((size - n) // 2, (size + n) // 2) for size, n in zip(shape, shown, strict=True)
+    )
+
+
 def draw(plt: Any, shower: MeanShower) -> Any:
     """Draw the mean energy of each crystal, and the spectrum of all showers."""
     from matplotlib.colors import LogNorm
 
     figure, (left, right) = plt.subplots(1, 2, figsize=_SIZE, width_ratios=(1.15, 1))
-    energies = 1e3 * shower.mean
+    energies = 1e3 * shower.mean[_middle(shower.mean.shape)]
     rows, columns = energies.shape
     high = energies.max()
     low = high * 10.0**-_DECADES

@@ -90,7 +90,9 @@ def mean_shower(
     shot = gun.shoot(np.arange(count, dtype=np.uint64))
     particles = Particles.of_members(np.arange(count + 1), shot.__getitem__)
     arrivals, _ = arrive(particles, calorimeter)
-    arrivals = arrivals.take(in_range(card, particles.pdg[arrivals.particle], arrivals.conditions))
+    told = arrivals.conditions[:, model.columns]
+    inside = in_range(card, particles.pdg[arrivals.particle], told)
+    arrivals, told = arrivals.take(inside), told[inside]
     if not len(arrivals):
         raise OutOfDomainError(
             f"no PDG {pdg} of {momentum:g} GeV at theta {theta:g}, phi {phi:g} degrees meets a "
@@ -105,7 +107,7 @@ def mean_shower(
             some.cell, some.position, some.momentum, card.window
         )
         pdgs = particles.pdg[some.particle]
-        found = generate(model, pdgs, some.conditions, keys.take(rows), surroundings)
+        found = generate(model, pdgs, told[rows], keys.take(rows), surroundings)
         energies = found.in_windows(len(some), card.window).astype(np.float64)
         total += energies.sum(0)
         deposited.append(energies.reshape(len(some), -1).sum(1))

@@ -18,8 +18,9 @@ _SHOWERS = 256
 _MOST_ENERGY = 2.0
 """Energy of a shower over that of its particle, at most: fluctuations of generators included."""
 
-_MASSES = 2 * 0.000511
-"""GeV that a positron has beside its momentum."""
+_ELECTROMAGNETIC = (22, 11, -11)
+_MASSES, _HADRONS = 2 * 0.000511, 2 * 0.9396
+"""GeV that a positron has beside its momentum, and what an antineutron has at most."""
 
 
 def faults(folder: Path) -> list[str]:
@@ -74,7 +75,8 @@ def _faults_of(model: Model, pdg: int) -> list[str]:
             found.append(f"kind {pdg}, {where} its ranges: {error}")
             continue
         total = np.bincount(showers.shower, showers.energy, _SHOWERS)
-        most = _MOST_ENERGY * (conditions[:, _momentum(card)] + _MASSES)
+        masses = _MASSES if pdg in _ELECTROMAGNETIC else _HADRONS
+        most = _MOST_ENERGY * (conditions[:, _momentum(card)] + masses)
         if (total > most).any():
             worst = int(np.argmax(total / most))
             found.append(

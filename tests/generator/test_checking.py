@@ -55,3 +55,16 @@ def test_what_a_graph_does_wrong_is_found_by_trying_it(toy, old, new, sentence):
 def test_a_folder_without_a_card_is_said_to_be_no_model(tmp_path):
     (fault,) = faults(tmp_path)
     assert "no model here" in fault
+
+
+def test_an_antineutron_has_the_energy_of_what_it_annihilates_with(toy):
+    """At rest 1.88 GeV; a photon of .02 to .05 GeV has no more than that."""
+    graph = GRAPH.replace(
+        "flat = Mul (shares, momentum)",
+        "rest = Constant <value = float[1] {1.8}> ()  all = Add (momentum, rest)"
+        "  flat = Mul (shares, all)",
+    )
+    slow = RANGES | {"momentum": [0.02, 0.05]}
+    assert faults(toy(graph, kinds={-2112: slow, 2112: slow})) == []
+    found = faults(toy(graph, kinds={22: slow, 11: slow}))
+    assert any("GeV from a particle of" in fault for fault in found)
