@@ -43,17 +43,14 @@ class Found(NamedTuple):
 
     Attributes
     ----------
-    place
-        In `WHOLE`, mirrored.
+    number
+        Of the deposit, among all that are kept; see `Halo.places_of` and `Halo.delays_of`.
     energy
         GeV; 0 where there is none.
-    delay
-        ns.
     """
 
-    place: Tensor
+    number: Tensor
     energy: Tensor
-    delay: Tensor
 
 
 class Halo(OfSample):
@@ -196,8 +193,15 @@ class Halo(OfSample):
         scale = (left / sums(energy).clamp(min=1e-9)).clamp(max=1.0)
         energy = energy * scale[:, None]
         energy = torch.where(energy > self.threshold, energy, torch.zeros_like(energy))
-        delay = (self.delays[number].to(torch.float32) / _DELAYS + _FIRST_DELAY).exp()
-        return Found(self.places[number].to(torch.int64), energy, delay)
+        return Found(number, energy)
+
+    def places_of(self, number: Tensor) -> Tensor:
+        """Places (D,) in `WHOLE`, mirrored, of deposits (D,)."""
+        return self.places[number].to(torch.int64)
+
+    def delays_of(self, number: Tensor) -> Tensor:
+        """Delays (D,) in ns of deposits (D,)."""
+        return (self.delays[number].to(torch.float32) / _DELAYS + _FIRST_DELAY).exp()
 
 
 def _with_delays(deposits: Deposits, pdg: Indices, random: np.random.Generator) -> Floats32:

@@ -17,7 +17,10 @@ ELECTRON_MASS = 0.51099895e-3
 """GeV."""
 
 _CAPTURE = 0.02
-"""GeV: more than what nuclei give that take up a nucleon and what it knocks out."""
+"""GeV: more than what nuclei give that take up a hadron, and what it knocks out."""
+
+
+_MUON = 13
 
 
 def _rest_energy() -> dict[int, tuple[float, float]]:
@@ -30,8 +33,9 @@ def _rest_energy() -> dict[int, tuple[float, float]]:
     decaying = (13, -13, 211, -211, 321, -321, 130)
     kinds = (*decaying, 2212, 2112, -2212, -2112)
     for kind, mass in zip(kinds, nominal(np.array(kinds))[1].tolist(), strict=True):
-        of_baryons = _CAPTURE - mass if kind > 0 else _CAPTURE + mass
-        result[kind] = (mass, 0.0 if kind in decaying else of_baryons)
+        taken_up = 0.0 if abs(kind) == _MUON else _CAPTURE
+        of_baryons = -mass if kind > 0 else mass
+        result[kind] = (mass, taken_up + (0.0 if kind in decaying else of_baryons))
     return result
 
 

@@ -18,7 +18,7 @@ from k4calofast.training.crystals.deposits import Deposits, place_in_whole
 from k4calofast.training.crystals.family import uniform_of
 from k4calofast.training.crystals.ionisation import number_of
 from k4calofast.training.crystals.sample import Sample
-from k4calofast.training.crystals.tables import OfSample, read
+from k4calofast.training.crystals.tables import OfSample
 
 _MOMENTA = 6
 """Points of momentum, at equal distances in its logarithm."""
@@ -26,7 +26,9 @@ _MOMENTA = 6
 _ENERGIES = (2e-4, 6e-4, 2e-3, 6e-3, 2e-2, 6e-2, 2e-1, 6e-1)
 """GeV: borders of classes of energy."""
 
-_QUANTILES = 33
+_QUANTILES, _FARTHEST = 17, 3.0
+"""Quantiles are those at normal numbers from -3 to 3 in equal steps: tails are long."""
+
 _LEAST = 60
 """Deposits from which a table is worth more than one of fewer conditions."""
 
@@ -80,27 +82,41 @@ class Times(OfSample):
         self.register_buffer("step", torch.ones(()))
         self.register_buffer("borders", torch.tensor(_ENERGIES))
 
-    def forward(self, noise: Tensor, pdg: Tensor, momentum: Tensor, energies: Tensor) -> Tensor:
-        """Delays (N, cells) in ns.
+    def forward(
+        self,
+        noise: Tensor,
+        pdg: Tensor,
+        momentum: Tensor,
+        of: tuple[Tensor, Tensor, Tensor],
+    ) -> Tensor:
+        """Delays (D,) in ns of crystals.
 
         Parameters
         ----------
         noise
-            (N, noise) standard normal numbers.
+            (N, noise) standard normal numbers of showers.
         pdg, momentum
-            (N,) kinds, and GeV.
-        energies
-            (N, cells) GeV.
+            (N,) kinds, and GeV, of showers.
+        of
+            (D,) shower, cell and energy (GeV) of each crystal.
         """
+        shower, cell, energy = of
         point = (momentum.log() - self.first) / self.step
         # Chance takes one of the two points around: what changes with the momentum has no steps.
         point = (point + uniform_of(noise[:, 0])).floor().clamp(0, _MOMENTA - 1).long()
-        of = number_of(pdg, self.kinds) * _MOMENTA + point
-        energy = (energies[:, :, None] >= self.borders).to(torch.int64).sum(2)
-        row = (of[:, None] * self.rings + self.ring) * self.energies + energy
-        common = self.common[self.ring]
-        normal = common * noise[:, 1:2] + (1 - common**2).sqrt() * noise[:, 2:]
-        return read(self.table, uniform_of(normal) * (_QUANTILES - 1), row).exp()
+        table = (number_of(pdg, self.kinds) * _MOMENTA + point)[shower]
+        ring = self.ring[cell]
+        level = (energy[:, None] >= self.borders).to(torch.int64).sum(1)
+        first = ((table * self.rings + ring) * self.energies + level) * _QUANTILES
+        common = self.common[ring]
+        own = noise.flatten()[shower * self.noise + 2 + cell]
+        normal = common * noise[:, 1][shower] + (1 - common**2).sqrt() * own
+        place = (normal + _FARTHEST) * ((_QUANTILES - 1) / (2 * _FARTHEST))
+        place = place.clamp(0.0, _QUANTILES - 1 - 1e-3)
+        below = place.floor()
+        values, index = self.table.flatten(), first + below.long()
+        low, high = values[index], values[index + 1]
+        return (low + (place - below) * (high - low)).exp()
 
     def fit(self, sample: Sample, inside: Deposits) -> None:
         """Take the delays of a sample.
@@ -138,12 +154,19 @@ class Times(OfSample):
         self.common = torch.from_numpy(common.astype(np.float32))
 
 
+def _levels() -> Floats:
+    """Probabilities (quantiles,) of the quantiles."""
+    normal = torch.linspace(-_FARTHEST, _FARTHEST, _QUANTILES, dtype=torch.float64)
+    levels: Floats = uniform_of(normal).numpy()
+    return levels
+
+
 def _quantiles(values: Floats, classes: tuple[Indices, ...], sizes: tuple[int, ...]) -> Floats:
     """Quantiles (*sizes, quantiles) of values (D,) in classes.
 
     Where there are too few, of all energies of the same distance, then all kinds, then all momenta.
     """
-    levels = np.linspace(0, 1, _QUANTILES)
+    levels = _levels()
     found = np.full((*sizes, _QUANTILES), np.nan)
     # What is left out, one after the other: energy; kind; kind and momentum; all but distance.
     for kept in ((2,), (2, 3), (1, 2, 3), (0, 1, 2, 3)):
@@ -167,7 +190,7 @@ def _common(
     tables: Floats, row: Indices, values: Floats, shower: Indices, ring: Indices, rings: int
 ) -> Floats:
     """Weights (rings,) of what deposits of one shower have in common."""
-    levels = np.linspace(0, 1, _QUANTILES)
+    levels = _levels()
     # Places in the tables, row by row: rows are apart by more than any of them spans.
     low, span = tables.min(), tables.max() - tables.min() + 1.0
     whole = (tables - low + span * np.arange(len(tables))[:, None]).ravel()

@@ -22,7 +22,7 @@ from k4calofast.training.crystals.sample import Sample, mirrored
 from k4calofast.training.crystals.times import Times
 from k4calofast.training.family import Family, Range, Signature, Stage
 
-HALO, BIN = 400_000, 64
+HALO, BIN = 350_000, 64
 """Deposits of the halo that are kept, at most, and patterns in a bin, at least."""
 
 _AT_ONCE = 1024
@@ -85,19 +85,22 @@ class Whole(Family):
         conditions, other = mirrored(conditions, generator.conditions)
         first, last = generator.noise, generator.noise + self.times.noise
         window = generator.generate(noise[:, :first], pdg, conditions)
-        delays = self.times(noise[:, first:last], pdg, conditions[:, 0], window)
         available = generator.available(pdg, conditions)
         halo = self.halo(uniform_of(noise[:, last]), pdg, conditions, window, available)
-        places = torch.cat([self.place + torch.zeros_like(window).long(), halo.place], 1)
-        if other is not None:
-            row = places.div(WHOLE[1], rounding_mode="floor")
-            opposite = places + (WHOLE[0] - 1 - 2 * row) * WHOLE[1]
-            places = torch.where(other[:, None], opposite, places)
         energies = torch.cat([window, halo.energy], 1)
         shower, number = (energies > 0).nonzero().unbind(1)
-        at = shower * energies.shape[1] + number
-        columns = (places, energies, torch.cat([delays, halo.delay], 1))
-        place, energy, delay = (column.flatten()[at] for column in columns)
+        energy = energies.flatten()[shower * energies.shape[1] + number]
+        inside = number < window.shape[1]
+        cell = number.clamp(max=window.shape[1] - 1)
+        outside = (number - window.shape[1]).clamp(min=0)
+        kept = halo.number.flatten()[shower * halo.number.shape[1] + outside]
+        place = torch.where(inside, self.place[cell], self.halo.places_of(kept))
+        delays = self.times(noise[:, first:last], pdg, conditions[:, 0], (shower, cell, energy))
+        delay = torch.where(inside, delays, self.halo.delays_of(kept))
+        if other is not None:
+            row = place.div(WHOLE[1], rounding_mode="floor")
+            opposite = place + (WHOLE[0] - 1 - 2 * row) * WHOLE[1]
+            place = torch.where(other[shower], opposite, place)
         return shower, place, energy, delay
 
     def signature(self, count: int) -> Signature:

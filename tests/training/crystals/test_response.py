@@ -91,6 +91,7 @@ def test_what_is_available_is_more_than_kinetic_energy(pdg):
     kinetic = (momentum**2 + mass**2).sqrt() - mass
     more = (available_energy(torch.tensor([pdg]), momentum) - kinetic).double()
     # Decays and captures give a meson's mass; annihilation two, but of antibaryons.
-    most = {-11: 2 * mass, 2212: 0.02, 2112: 0.02, -2212: 2 * mass + 0.02, -2112: 2 * mass + 0.02}
-    wanted = 0.0 if pdg in (11, 22) else most.get(pdg, mass)
+    masses = {22: 0, 11: 0, -11: 2, 2212: 0, 2112: 0, -2212: 2, -2112: 2}
+    # Nuclei that take up a hadron give some more.
+    wanted = masses.get(pdg, 1) * mass + (0.02 if abs(pdg) > 22 else 0.0)
     np.testing.assert_allclose(more, wanted, atol=1e-6)
