@@ -6,8 +6,9 @@ of places to learn. So patterns of the sample's showers are kept, place by place
 and conditions (`k4calofast.training.crystals.bins`).
 
 A shower gets the pattern of a shower of its bin which misses as large a share of the available
-energy in the window: what is missing there, and what of it is found outside, belong together. No
-more is found outside than is missing; if need be, the pattern's energies are scaled down.
+energy in the window: what is missing there, and what of it is found outside, belong together. Large
+energies are scaled by what is missing, over what was missing with the pattern. No more is found
+outside than is missing; if need be, all of the pattern's energies are scaled down.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from k4calofast.training.crystals.bins import Bins
 from k4calofast.training.crystals.deposits import Deposits
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.tables import OfSample
+from k4calofast.training.crystals.variables import EDGE
 from k4calofast.training.sums import sums
 
 _AROUND = 2
@@ -67,6 +69,8 @@ class Halo(OfSample):
     ----------
     missing
         (bins, patterns) share of the available energy that is missing in the window, ascending.
+    lost
+        (bins * patterns,) the same in GeV.
     starts
         (bins * patterns + 1,) where the deposits of a pattern start.
     places, energies, delays
@@ -74,6 +78,7 @@ class Halo(OfSample):
     """
 
     missing: Tensor
+    lost: Tensor
     starts: Tensor
     places: Tensor
     energies: Tensor
@@ -86,6 +91,7 @@ class Halo(OfSample):
         self.bins = Bins(kinds, 0)
         for name, dtype in (
             ("missing", torch.float32),
+            ("lost", torch.float32),
             ("starts", torch.int32),
             ("places", torch.int16),
             ("energies", torch.int16),
@@ -137,6 +143,7 @@ class Halo(OfSample):
         rank = missing[order].argsort(dim=1, stable=True)
         order = order.gather(1, rank)
         self.missing = missing[order]
+        self.lost = (missing * few.available)[order].flatten().clamp(min=0.0)
         self._store(kept.take(order.flatten().numpy()))
 
     def _store(self, kept: Deposits) -> None:
@@ -190,6 +197,9 @@ class Halo(OfSample):
         energy = (self.energies[number].to(torch.float32) / _ENERGIES + _FIRST_ENERGY).exp()
         energy = torch.where(there, energy, torch.zeros_like(energy))
         left = (share * available).clamp(min=0.0)
+        # Lines in the spectrum of small energies stay where they are.
+        ratio = (left / self.lost[pattern].clamp(min=1e-6)).clamp(0.5, 2.0)
+        energy = torch.where(energy > EDGE, energy * ratio[:, None], energy)
         scale = (left / sums(energy).clamp(min=1e-9)).clamp(max=1.0)
         energy = energy * scale[:, None]
         energy = torch.where(energy > self.threshold, energy, torch.zeros_like(energy))

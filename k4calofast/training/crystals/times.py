@@ -20,7 +20,7 @@ from k4calofast.training.crystals.ionisation import number_of
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.tables import OfSample
 
-_MOMENTA = 6
+_MOMENTA = 9
 """Points of momentum, at equal distances in its logarithm."""
 
 _ENERGIES = (2e-4, 6e-4, 2e-3, 6e-3, 2e-2, 6e-2, 2e-1, 6e-1)

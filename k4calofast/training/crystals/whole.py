@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from k4calofast import detector
 from k4calofast.showers.crystals import CrystalShowers
@@ -27,6 +27,59 @@ HALO, BIN = 350_000, 64
 
 _AT_ONCE = 1024
 """Showers whose places are looked up together."""
+
+
+class Existing(nn.Module):
+    """Places where there is a crystal, for those of showers that entered elsewhere.
+
+    A pattern of a shower that entered another row may have places beyond the last row, or further
+    around than there are crystals in a row. They go to the last row, and on around.
+
+    Parameters
+    ----------
+    generator
+        Whose calorimeter it is, and which conditions there are.
+
+    Attributes
+    ----------
+    middles
+        (rows - 1,) of z, or of r, between the fronts of neighbouring rows of the calorimeter.
+    sizes
+        (rows,) crystals in each row, of all that windows go on to.
+    """
+
+    middles: Tensor
+    sizes: Tensor
+
+    def __init__(self, generator: CrystalFamily) -> None:
+        super().__init__()
+        calorimeter: Any = detector.load(generator.shape.detector)
+        names = generator.conditions
+        at, off = ("z", "delta_z_pos") if "z" in names else ("r", "delta_r_pos")
+        self.at, self.off = names.index(at), names.index(off)
+        sizes = calorimeter.rows.sizes
+        rows, first = np.unique(calorimeter.rows.row[calorimeter.own], return_index=True)
+        # Rows that lie one behind the other: of the endcaps, those of the first.
+        count = int(np.append(np.flatnonzero(np.diff(rows) > 1) + 1, len(rows))[0])
+        fronts = calorimeter.front_centre(first[:count])
+        values = fronts[:, 2] if "z" in names else np.hypot(fronts[:, 0], fronts[:, 1])
+        self.first, self.rising = int(rows[0]), bool(values[-1] > values[0])
+        middles = torch.from_numpy((values[1:] + values[:-1]) / 2).float()
+        self.register_buffer("middles", middles)
+        self.register_buffer("sizes", torch.from_numpy(np.asarray(sizes)))
+
+    def forward(self, place: Tensor, conditions: Tensor, shower: Tensor) -> Tensor:
+        """Return existing places (D,) in `WHOLE` for places (D,) of showers (D,)."""
+        value = (conditions[:, self.at] - conditions[:, self.off])[:, None]
+        beyond = value > self.middles if self.rising else value < self.middles
+        entered = (self.first + beyond.to(torch.int64).sum(1))[shower]
+        down = place.div(WHOLE[1], rounding_mode="floor")
+        across = place - down * WHOLE[1] - WHOLE[1] // 2
+        row = (entered + down - WHOLE[0] // 2).clamp(0, len(self.sizes) - 1)
+        size = self.sizes[row]
+        half = size.div(2, rounding_mode="floor")
+        across = across - (across + half).div(size, rounding_mode="floor") * size
+        return (row - entered + WHOLE[0] // 2) * WHOLE[1] + across + WHOLE[1] // 2
 
 
 class Whole(Family):
@@ -47,6 +100,7 @@ class Whole(Family):
         kinds = generator.features.kinds
         self.halo = Halo(kinds, generator.threshold)
         self.times = Times(kinds, generator.window)
+        self.existing = Existing(generator)
         self.register_buffer("place", torch.from_numpy(place_in_whole(generator.window)))
         self.noise = generator.noise + self.times.noise + 1
 
@@ -94,7 +148,8 @@ class Whole(Family):
         cell = number.clamp(max=window.shape[1] - 1)
         outside = (number - window.shape[1]).clamp(min=0)
         kept = halo.number.flatten()[shower * halo.number.shape[1] + outside]
-        place = torch.where(inside, self.place[cell], self.halo.places_of(kept))
+        away = self.existing(self.halo.places_of(kept), conditions, shower)
+        place = torch.where(inside, self.place[cell], away)
         delays = self.times(noise[:, first:last], pdg, conditions[:, 0], (shower, cell, energy))
         delay = torch.where(inside, delays, self.halo.delays_of(kept))
         if other is not None:

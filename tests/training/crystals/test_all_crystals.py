@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from k4calofast import detector
 from k4calofast.generator import Model
@@ -12,6 +13,7 @@ from k4calofast.showers import crystals
 from k4calofast.showers.crystals.windows import AllHits
 from k4calofast.training import recipe
 from k4calofast.training.crystals.deposits import WHOLE
+from k4calofast.training.crystals.whole import Existing
 from k4calofast.training.families import settings_of
 from k4calofast.training.precision import Reduced
 from k4calofast.training.recipe import Product, Task
@@ -152,3 +154,31 @@ def test_half_precision_does_not_move_a_hit(made, tmp_path):
     assert totals[1].sum() == pytest.approx(totals[0].sum(), rel=0.01)
     far = [np.bincount(one.shower, one.energy * (one.delay > 1)).mean() for one in (before, after)]
     assert far[1] == pytest.approx(far[0], rel=0.02)
+
+
+def test_patterns_of_other_rows_stay_in_the_calorimeter(made):
+    """Whatever place a pattern has, there is a crystal where it goes; places that exist stay."""
+    sample, showers, _, work = made
+    provenance = crystals.read(sample)[1]
+    family = recipe.trained(work, provenance)[1]
+    existing = Existing(family)
+    calorimeter = detector.load(provenance.detector)
+    columns = torch.from_numpy(showers.conditions).float()
+    # Positions that fit the cells: centres of fronts.
+    front = calorimeter.front_centre(showers.cell.astype(np.int64))
+    at = np.abs(front[:, 2]) if "z" in family.conditions else np.hypot(front[:, 0], front[:, 1])
+    columns[:, existing.at] = torch.from_numpy(at).float()
+    columns[:, existing.off] = 0.0
+    upwards = torch.from_numpy(front[:, 2] >= 0) if "z" in family.conditions else None
+    random = np.random.default_rng(3)
+    shower = np.arange(len(showers)).repeat(20)
+    place = random.integers(0, WHOLE[0] * WHOLE[1], len(shower))
+    found = existing(torch.from_numpy(place), columns, torch.from_numpy(shower)).numpy()
+    entered = showers.cell[shower].astype(np.int64)
+    rows = np.full(len(shower), True) if upwards is None else upwards.numpy()[shower]
+    before, after = (
+        calorimeter.cell_in(entered[rows], places[rows], WHOLE) for places in (place, found)
+    )
+    assert (after >= 0).all()
+    assert (found[rows][before >= 0] == place[rows][before >= 0]).all()
+    assert (before < 0).mean() > 0.1
