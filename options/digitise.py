@@ -19,7 +19,8 @@ io.Input = [str(Path(__file__).parent / "input" / "fullsim.edm4hep.root")]
 io.Output = "digitised.edm4hep.root"
 
 digitiser = CaloDigitiser("CaloDigitiser")
-# One collection or more; the others name as many.
+# One collection or more, as EMCBarrelCollection and EMCEndcapCollection of the fast simulation; the
+# other lists of names, and Detectors, are as long.
 digitiser.InputHits = ["EMCBarrelCollectionFull"]
 digitiser.InputEventHeader = ["EventHeader"]
 digitiser.OutputHits = ["EMCBarrelDigis"]

@@ -157,6 +157,36 @@ def test_a_chain_of_options_files_is_one_job(tmp_path):
     assert len(cells) > 100
 
 
+def test_barrel_and_endcaps_are_digitised_by_one_component(tmp_path):
+    more = tmp_path / "and_digitise.py"
+    more.write_text(
+        "from Configurables import CaloDigitiser\n"
+        "from k4FWCore import ApplicationMgr\n"
+        "digitiser = CaloDigitiser('CaloDigitiser')\n"
+        "digitiser.InputHits = ['EMCBarrelCollection', 'EMCEndcapCollection']\n"
+        "digitiser.OutputHits = ['EMCBarrelDigis', 'EMCEndcapDigis']\n"
+        "digitiser.OutputLinks = ['EMCBarrelDigiLinks', 'EMCEndcapDigiLinks']\n"
+        "digitiser.Detectors = ['BESIII_EMC_barrel', 'BESIII_EMC_endcaps']\n"
+        "digitiser.DeadCells = ['part=0,theta=5']\n"
+        "ApplicationMgr().TopAlg += [digitiser]\n"
+    )
+    given = ["--CaloFastSim.Model", "besiii_emc/fast"]
+    done = k4run(tmp_path, "fastsim.py", str(more), "-n", "20", *given)
+    frames, infos = everything(tmp_path / "fastsim.edm4hep.root")
+    for name, calorimeter in (("Barrel", besiii.barrel()), ("Endcap", besiii.endcaps())):
+        digits = frames.array(f"EMC{name}Digis")
+        cells = np.asarray(digits["cellID"].layout.to_packed().content.data)
+        assert (calorimeter.cell_of(cells) >= 0).all()
+        hits, _ = sim_hits(frames, f"EMC{name}Collection", infos)
+        linked = sum(len(event) for event in frames.array(f"_EMC{name}DigiLinks_to"))
+        assert 0 < len(cells) - linked < 20 * 0.06 * calorimeter.n_cells
+        assert linked <= len(hits.energy)
+        assert f"EMC{name}Collection: {len(hits.energy)} simulated hits" in done.stdout
+    part, theta = (besiii.ENCODING.decode(cells, field) for field in ("part", "theta"))
+    assert set(part.tolist()) == {0, 2}
+    assert not ((part == 0) & (theta == 5)).any()
+
+
 def test_hits_without_an_encoding_are_refused_before_the_first_event(tmp_path):
     """Rule 6 of digitisers: the encoding comes before the events."""
     command = [sys.executable, "-m", "k4calofast.steering.k4run", "--embedded"]
