@@ -616,7 +616,7 @@ class CrystalEndcaps(CrystalCalorimeter):
         # In the hole, which is a cone: the same, better at each step.
         rows = np.flatnonzero(radius < inner)
         start, way = at[rows], directions[rows]
-        for _ in range(_CONE_STEPS):
+        for _ in range(_CONE_STEPS if rows.size else 0):
             there = inner + self._inner_slope * (np.abs(at[rows, 2]) - distance)
             at[rows] = start + _to_radius(start, way, there)[:, None] * way
         phi = np.arctan2(at[:, 1], at[:, 0]) % (2 * np.pi)

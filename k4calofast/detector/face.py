@@ -136,9 +136,10 @@ class Discs:
         return np.where(pz == 0, np.inf, way * np.linalg.norm(momentum, axis=1))
 
     def within(self, points: Floats) -> Mask:
-        """See `Face`: between the discs' radii, or on the side of a hole."""
+        """See `Face`: between the discs' radii, and not farther from their middle."""
         radius = np.hypot(points[:, 0], points[:, 1])
-        return (radius > self.inner_radius - _ROUNDING) & (radius < self.outer_radius)
+        on_discs = np.abs(points[:, 2]) < self.distance + _ROUNDING
+        return on_discs & (radius > self.inner_radius) & (radius < self.outer_radius)
 
 
 def crossings(speed: Floats, gap: Floats) -> tuple[Floats, Floats]:

@@ -97,7 +97,8 @@ def test_the_path_to_discs_ends_on_the_plane_of_one(p, phi, eta, charge, start):
     else:
         assert radius == pytest.approx(508.0, rel=1e-6)
         assert 1384.0 < abs(end[0, 2]) < 1668.0
-    assert DISCS.within(end).all() == (radius < 880)
+    # Who comes to the side of a hole may pass by, and has not come through a gap then.
+    assert DISCS.within(end).all() == (508.001 < radius < 880)
     beyond, direction = advance(end, direction, curvature, np.array([30.0]))
     back = DISCS.path_back(beyond, direction, curvature, 1.0)
     again, _ = advance(beyond, direction, curvature, -back)

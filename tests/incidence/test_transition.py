@@ -126,6 +126,18 @@ def test_what_passes_between_barrel_and_endcap_enters_their_sides(shot):
     assert len(arrivals[BARREL]) > 100
 
 
+def test_what_flies_through_a_hole_passes_beside_and_through_no_gap(shot):
+    rng, count = np.random.default_rng(6), 500
+    cosine = rng.uniform(0.935, 0.999, count) * rng.choice([-1, 1], count)
+    photons = directions(np.arccos(cosine), rng.uniform(-np.pi, np.pi, count))
+    arrivals, census = followed(of(shot(1), 22, np.zeros((count, 3)), photons))
+    entered = np.abs(cosine[arrivals[ENDCAPS].particle])
+    # The hole widens along the crystals of the innermost ring, which point elsewhere.
+    assert entered.max(initial=0.0) < 0.945
+    outside = np.abs(cosine) > 0.945
+    assert (census.fate[outside] == Fate.BESIDE).all()
+
+
 def test_both_ends_are_entered_alike(shot):
     """A mirror image in z of particles has the same conditions, up to the ends' own gaps in phi."""
     rng, count = np.random.default_rng(5), 2000
