@@ -8,7 +8,8 @@ probabilities, so that shares of outcomes and spectra within them have an explic
 - ionised: steps of the energy over that which is expected of ionisation, so that the minimum
   ionising peak, or the kinetic energy where a particle ranges out, is at the same place for all
   kinds and conditions; the steps are finest where the peak of those that stop is;
-- interacted: steps of a root of the energy over the available one.
+- interacted: steps of a root of the energy over the available one, without those of the outcome
+  before.
 
 Within a step, energies are spread evenly. Logarithms of probabilities are interpolated between
 fewer knots than there are steps, and what the network is told is chosen so that a few thousand
@@ -119,7 +120,10 @@ class Response(nn.Module):
         ratio = energy / of.expected.clamp(min=_LEAST)
         ionised = (ratio > _LOW) & (ratio < _HIGH) & (of.expected > 0)
         within = (ratio[:, None] >= self.edges[1:]).to(torch.int64).sum(1)
-        root = (energy / of.available).clamp(0.0, 1.0) ** (1 / _ROOT) * self.interacted
+        low, gap = _gap(of)
+        root = (energy / of.available).clamp(0.0, 1.0) ** (1 / _ROOT)
+        root = torch.where(root > low, torch.maximum(root - gap, low), root)
+        root = root / (1 - gap) * self.interacted
         first = 1 + within.clamp(0, self.ionised - 1).to(root.dtype)
         last = 1 + self.ionised + root.floor().clamp(0, self.interacted - 1)
         steps = torch.where(ionised, first, last)
@@ -129,7 +133,9 @@ class Response(nn.Module):
         """Energies (N,) in GeV at places (N,), 0 to 1, within steps (N,)."""
         step = (steps - 1).clamp(0, self.ionised - 1).long()
         ratio = self.edges[step] + places * (self.edges[step + 1] - self.edges[step])
-        root = ((steps - 1 - self.ionised + places) / self.interacted).clamp(min=0.0)
+        low, gap = _gap(of)
+        root = ((steps - 1 - self.ionised + places) / self.interacted).clamp(min=0.0) * (1 - gap)
+        root = torch.where(root > low, root + gap, root)
         energy = torch.where(steps > self.ionised, root**_ROOT * of.available, ratio * of.expected)
         return torch.where(steps > 0, energy, torch.zeros_like(energy))
 
@@ -189,6 +195,13 @@ class Told(nn.Module):
             others**2 - 1 / 3,
         ]
         return torch.cat(columns, 1)
+
+
+def _gap(of: Energies) -> tuple[Tensor, Tensor]:
+    """Where roots (N,) of ionising particles begin, and the length of where they are."""
+    share = of.expected / of.available
+    low, high = ((end * share).clamp(max=1.0) ** (1 / _ROOT) for end in IONISED_WITHIN)
+    return low, high - low
 
 
 def _between(steps: int, most: int = _KNOTS) -> Tensor:

@@ -73,6 +73,21 @@ def test_energies_come_back_from_their_steps(pdg, conditions):
     assert ((told[:, 1] > 0).numpy() == (outcome == outcomes.IONISED)).mean() > 0.999
 
 
+def test_what_interacts_does_not_look_ionised(pdg, conditions):
+    """Whatever step and place are drawn, the outcome is the step's."""
+    of = Energies(
+        Ionisation(KINDS, NAMES)(pdg, conditions)[1], available_energy(pdg, conditions[:, 0])
+    )
+    response = Response(10, 8, 50)
+    steps = 1 + response.ionised + torch.randint(50, (len(pdg),), dtype=torch.float32)
+    places = 0.001 + 0.998 * torch.rand(len(pdg))
+    energy = response.energy(steps, places, of)
+    outcome = outcomes.outcomes(energy.double().numpy(), of.expected.double().numpy())
+    assert (outcome == outcomes.INTERACTED).mean() > 0.9995
+    back = response.steps(energy, of)
+    assert ((back - steps).abs() <= 1).all()
+
+
 def test_steps_are_drawn_with_their_probabilities():
     torch.manual_seed(1)
     response = Response(3, 8, 4).eval()
