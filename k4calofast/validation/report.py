@@ -34,6 +34,10 @@ PAGE, NUMBERS, TABLES = "index.html", "report.json", "report.md"
 """Files of a report: the page, all numbers, and the tables alone."""
 
 
+_MOST = 10_000_000
+"""Showers of a kind and momentum that nobody will simulate."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """What is validated, and with what.
@@ -290,7 +294,9 @@ class Report:
 
 
 def _rounded(number: int) -> str:
-    """Two digits of a number that is known to some tens of per cent."""
+    """Two digits of a number that is known to some tens of per cent, if anybody could make it."""
+    if number > _MOST:
+        return f"> {_MOST:,}"
     return f"{float(f'{number:.2g}'):,.0f}"
 
 

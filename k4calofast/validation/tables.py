@@ -54,34 +54,42 @@ class Column:
 def of_groups(
     title: str, rows: Sequence[Row], columns: Mapping[str, Column], gates: Mapping[str, float]
 ) -> list[Table]:
-    """Return the figures of groups: a table for those that have the same ones."""
+    """Return the figures of groups: a table for those that have the same ones, or some of them."""
 
     def cell(row: Row, name: str, percent: bool) -> Cell:
         if name in row.others:
             number = row.others[name]
             return Cell("-" if number is None else f"{number:.2f}")
-        value = row.figures[name]
+        value = row.figures.get(name)
+        if value is None:
+            return Cell("-")
         text = in_percent(value) if percent else f"{value:.2f}"
         return Cell(text, abs(value.value) > gates[name])
 
-    parts: dict[tuple[str, ...], list[Row]] = {}
+    parts: list[tuple[set[str], list[Row]]] = []
     for row in rows:
-        there = tuple(name for name in columns if name in row.figures or name in row.others)
-        parts.setdefault(there, []).append(row)
+        there = {name for name in columns if name in row.figures or name in row.others}
+        for names, alike in parts:
+            if there <= names or names <= there:
+                names |= there
+                alike.append(row)
+                break
+        else:
+            parts.append((there, [row]))
     return [
         Table(
             title,
-            ["group", "showers", *(columns[name].title for name in names)],
+            ["group", "showers", *(columns[name].title for name in columns if name in names)],
             [
                 [
                     row.group.where,
                     str(row.showers),
-                    *(cell(row, name, columns[name].percent) for name in names),
+                    *(cell(row, name, columns[name].percent) for name in columns if name in names),
                 ]
                 for row in alike
             ],
         )
-        for names, alike in parts.items()
+        for names, alike in parts
     ]
 
 
