@@ -49,11 +49,13 @@ _ODD = ("delta_theta_mom", "delta_z_pos", "z")
 
 def available_energy(pdg: Tensor, momentum: Tensor) -> Tensor:
     """Energy (GeV) that particles of these kinds and momenta (N,) can deposit at most."""
-    available = torch.zeros_like(momentum)
-    for kind, (mass, extra) in REST_ENERGY.items():
-        energy = torch.sqrt(momentum**2 + mass**2) + extra
-        available = torch.where(pdg == kind, energy, available)
-    return available
+    numbers, device = torch.arange(len(REST_ENERGY), device=pdg.device), pdg.device
+    kinds = torch.tensor(list(REST_ENERGY), device=device)
+    values = [(mass**2, extra) for mass, extra in REST_ENERGY.values()]
+    rest = torch.tensor(values, dtype=momentum.dtype, device=device)
+    number = torch.where(pdg[:, None] == kinds, numbers, 0).amax(1)
+    squared, extra = rest[:, 0][number], rest[:, 1][number]
+    return torch.sqrt(momentum**2 + squared) + extra
 
 
 def mirrored(conditions: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor | None]:
