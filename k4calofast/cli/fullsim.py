@@ -145,6 +145,14 @@ def fullsim(
         bool,
         typer.Option("--bare", help="In crystals: without wrapping and the plates behind."),
     ] = False,
+    front: Annotated[
+        bool,
+        typer.Option(
+            "--front",
+            help="In crystals: with beam pipe, drift chamber and time of flight counters, which "
+            "what leaves through the fronts can meet; particles start behind them.",
+        ),
+    ] = False,
 ) -> None:
     """Simulate single particles with Geant4 in BESIII's crystals, or in a barrel of layers."""
     from k4calofast.detector import load
@@ -163,6 +171,7 @@ def fullsim(
         "angle-z": angle_z,
         "timed": timed,
         "bare": bare or None,
+        "front": front or None,
     }
     setup = setup_of(load(detector), options)
     chunks = production.asked(

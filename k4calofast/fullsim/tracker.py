@@ -35,7 +35,7 @@ _ON_WORLD = 1.0  # mm
 
 @dataclass(frozen=True)
 class Layer:
-    """A cylinder of material around z: name, NIST material, radii and half length (mm)."""
+    """A cylinder of material around z: name, NIST material, radii, half length, middle (mm)."""
 
     name: str
     material: str
@@ -44,6 +44,7 @@ class Layer:
     half_length: float
     density: float | None = None
     """mg/cm3, where it is not the material's own."""
+    middle: float = 0.0
 
 
 BESIII = (
@@ -57,6 +58,12 @@ BESIII = (
 """What BESIII has between the beam and its calorimeter, in cylinders: about 0.4 radiation lengths.
 See M. Ablikim et al., Nucl. Instrum. Meth. A 614 (2010) 345; the mixture of helium and propane
 is propane of the mixture's density."""
+
+BESIII_ENDS = tuple(
+    Layer("tof_end", "G4_PLASTIC_SC_VINYLTOLUENE", 410.0, 890.0, 24.0, middle=middle)
+    for middle in (-1354.0, 1354.0)
+)
+"""Its time of flight counters in front of the endcaps, 48 mm thick."""
 
 ELEMENTS = (1, 4, 6, 7, 8, 18)
 WORLD = 1500.0
@@ -190,6 +197,21 @@ def _watch(g4: Any, tracks: dict[int, Track]) -> Any:
     return Tracking()
 
 
+def place_layers(world: World, layers: tuple[Layer, ...]) -> None:
+    """Place layers in a world."""
+    g4 = world.g4
+    for layer in layers:
+        material = world.nist.FindOrBuildMaterial(layer.material)
+        if layer.density is not None:
+            density = layer.density * g4.mg / g4.cm3
+            own = (layer.name, layer.material, density)
+            material = world.nist.BuildMaterialWithNewDensity(*own)
+        size = (layer.inner, layer.outer, layer.half_length)
+        tube = g4.G4Tubs(layer.name, *size, 0, 2 * np.pi)
+        where = g4.G4ThreeVector(0.0, 0.0, layer.middle)
+        world.place(world.volume(tube, material), None, where)
+
+
 @dataclass(frozen=True)
 class _Cylinders:
     """Layers in BESIII's field, a `k4calofast.fullsim.simulation.Volumes`."""
@@ -199,13 +221,5 @@ class _Cylinders:
 
     def construct(self, g4: Any) -> tuple[World, list[Any]]:
         world = World(g4, WORLD, WORLD, WORLD)
-        for layer in self.layers:
-            material = world.nist.FindOrBuildMaterial(layer.material)
-            if layer.density is not None:
-                density = layer.density * g4.mg / g4.cm3
-                own = (layer.name, layer.material, density)
-                material = world.nist.BuildMaterialWithNewDensity(*own)
-            size = (layer.inner, layer.outer, layer.half_length)
-            tube = g4.G4Tubs(layer.name, *size, 0, 2 * np.pi)
-            world.place(world.volume(tube, material), None, g4.G4ThreeVector())
+        place_layers(world, self.layers)
         return world, []

@@ -20,6 +20,7 @@ import numpy as np
 from k4calofast.arrays import Floats, Indices
 from k4calofast.detector import besiii
 from k4calofast.detector.crystals import CrystalCalorimeter
+from k4calofast.fullsim import tracker
 from k4calofast.fullsim.crystals.blocks import Block
 from k4calofast.fullsim.simulation import World
 
@@ -57,17 +58,25 @@ class WholeEMC:
     ----------
     dressed
         Whether crystals have their wrapping and the plate behind them.
+    front
+        Whether beam pipe, drift chamber and time of flight counters are there: they take and send
+        back some of what leaves through the fronts. Particles start behind them all the same.
     """
 
     dressed: bool = True
+    front: bool = False
 
     magnetic_field = besiii.MAGNETIC_FIELD
 
     @property
     def elements(self) -> tuple[int, ...]:
         """Atomic numbers of all materials."""
-        of_crystals_and_air = (6, 7, 8, 18, 53, 55)
-        return (1, 13, *of_crystals_and_air) if self.dressed else of_crystals_and_air
+        elements = {6, 7, 8, 18, 53, 55}
+        if self.dressed:
+            elements |= {1, 13}
+        if self.front:
+            elements |= set(tracker.ELEMENTS)
+        return tuple(sorted(elements))
 
     @property
     def described(self) -> str:
@@ -77,7 +86,9 @@ class WholeEMC:
             if self.dressed
             else "bare"
         )
-        return f"all {besiii.rows().row.size} crystals of barrel and endcaps, {CRYSTAL}, {around}"
+        before = ", beam pipe, drift chamber and time of flight counters" if self.front else ""
+        crystals = f"all {besiii.rows().row.size} crystals of barrel and endcaps"
+        return f"{crystals}, {CRYSTAL}, {around}{before}"
 
     @cached_property
     def calorimeters(self) -> tuple[CrystalCalorimeter, CrystalCalorimeter]:
@@ -90,6 +101,8 @@ class WholeEMC:
         side = barrel.outer_radius + 50.0
         length = float(np.abs(endcaps.blocks.corners[..., 2]).max()) + 50.0
         world = World(g4, side, side, length)
+        if self.front:
+            tracker.place_layers(world, (*tracker.BESIII, *tracker.BESIII_ENDS))
         made = _Made(world, self.dressed)
         sensitive = [
             volume

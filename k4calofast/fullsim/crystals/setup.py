@@ -25,6 +25,9 @@ USUAL_TIMED = 0.25
 """Share of a chunk's showers, its first, whose times are recorded."""
 
 
+_OPTIONS = ("bare", "front", "timed")
+
+
 @dataclass(frozen=True)
 class CrystalSetup:
     """Showers that begin in one calorimeter of BESIII's EMC; a `k4calofast.fullsim.kinds.Setup`.
@@ -147,11 +150,11 @@ def setup(calorimeter: Calorimeter, options: Mapping[str, Any]) -> CrystalSetup:
         )
     made = CrystalSetup(
         calorimeter.name,
-        WholeEMC(dressed=not options.get("bare", False)),
+        WholeEMC(not options.get("bare", False), options.get("front", False)),
         options.get("timed", USUAL_TIMED),
     )
     for name in options:
-        if name not in ("bare", "timed"):
+        if name not in _OPTIONS:
             raise SteeringError(f"--{name} makes no sense for {calorimeter.name}: it has no layers")
     return made
 

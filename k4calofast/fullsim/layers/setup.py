@@ -235,7 +235,7 @@ def setup(calorimeter: Calorimeter, options: Mapping[str, Any]) -> LayerStacks:
         If an angle is beyond what is covered, or fixed and in a range, or for a crystals' option.
     """
     for name in options:
-        if name in ("timed", "bare"):
+        if name in ("bare", "front", "timed"):
             raise SteeringError(f"--{name} makes no sense for {calorimeter.name}: it has layers")
     assert isinstance(calorimeter, LayeredBarrel)  # noqa: S101 - for the type checker
     asked = {name.replace("-", "_"): value for name, value in options.items()}

@@ -43,8 +43,7 @@ class Sample:
     time: np.ndarray
 
 
-def simulate(particles: Particles, dressed: bool) -> FullySimulated:
-    emc = WholeEMC(dressed)
+def simulate(particles: Particles, emc: WholeEMC) -> FullySimulated:
     return simulate_events(particles, find_or_make(emc.elements, hadronic=True), 1, emc)
 
 
@@ -63,15 +62,15 @@ def together(shot, names) -> Particles:
     return Particles(offsets=np.arange(sum(map(len, parts)) + 1), **columns)
 
 
-def in_a_process(particles: Particles, dressed: bool) -> FullySimulated:
+def in_a_process(particles: Particles, emc: WholeEMC) -> FullySimulated:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(simulate, particles, dressed).result()
+        return pool.submit(simulate, particles, emc).result()
 
 
 @pytest.fixture(scope="module")
 def samples(shot) -> dict[str, Sample]:
     particles = together(shot, SAMPLES)
-    result = in_a_process(particles, True)
+    result = in_a_process(particles, WholeEMC())
     assert abs(result.energy.closure) < 1e-6
     regions = [hits for hits, _ in result.regions.values()]
     event, energy, position = (
@@ -108,7 +107,7 @@ def test_photons_leave_most_of_their_energy_and_never_more(samples):
 def test_wrapping_and_plates_lower_the_response(samples, shot):
     """By 0.6 %, as an independent Geant4 found, most of it lost in the gaps."""
     particles = together(shot, ["soft photons"])
-    bare = in_a_process(particles, False)
+    bare = in_a_process(particles, WholeEMC(dressed=False))
     total = np.bincount(bare.hits.event, bare.hits.energy, len(particles))
     lost = (total - samples["soft photons"].total) / 0.1
     error = lost.std() / len(lost) ** 0.5
@@ -142,16 +141,29 @@ def test_antiprotons_leave_more_than_they_bring(samples):
     assert total.max() < kinetic + 2 * mass
 
 
+def share_away(event: np.ndarray, energy: np.ndarray, position: np.ndarray) -> float:
+    """Share of the energy that is more than 90 degrees in phi away from the hottest crystal."""
+    phi = np.arctan2(position[:, 1], position[:, 0])
+    hottest = np.zeros(event.max() + 1)
+    order = np.argsort(energy)
+    hottest[event[order]] = phi[order]
+    away = np.cos(phi - hottest[event]) < 0
+    return energy[away].sum() / energy.sum()
+
+
 def test_some_energy_crosses_the_barrel(samples):
     """Albedo: what leaves through the front comes back on the other side."""
     photons = samples["photons"]
-    phi = np.arctan2(photons.position[:, 1], photons.position[:, 0])
-    hottest = np.zeros(len(photons.total))
-    order = np.argsort(photons.energy)
-    hottest[photons.event[order]] = phi[order]
-    away = np.cos(phi - hottest[photons.event]) < 0
-    share = photons.energy[away].sum() / photons.energy.sum()
-    assert 3e-4 < share < 5e-3
+    assert 3e-4 < share_away(photons.event, photons.energy, photons.position) < 5e-3
+
+
+def test_what_is_in_front_takes_much_of_it(samples, shot):
+    particles = together(shot, ["soft photons"])
+    hits = in_a_process(particles, WholeEMC(front=True)).hits
+    free = samples["soft photons"]
+    barrel = free.region == 0
+    without = share_away(free.event[barrel], free.energy[barrel], free.position[barrel])
+    assert 0.1 * without < share_away(hits.event, hits.energy, hits.position) < 0.75 * without
 
 
 def test_both_endcaps_are_mirror_images(samples):
