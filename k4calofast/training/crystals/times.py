@@ -1,8 +1,9 @@
 """Times of crystals in the window: quantiles of delays, by particle, distance and energy.
 
 A table of quantiles for each kind, momentum, distance from the crystal that is entered, and energy
-of the crystal. Crystals of a shower are late, or early, together: the numbers that choose among the
-quantiles have a common part, whose weight is that of the sample, by distance.
+of the crystal; for hadrons and muons, also for each outcome, since what ionises is prompt. Crystals
+of a shower are late, or early, together: the numbers that choose among the quantiles have a common
+part, whose weight is that of the sample, by distance.
 """
 
 from __future__ import annotations
@@ -14,19 +15,20 @@ import torch
 from torch import Tensor
 
 from k4calofast.arrays import Floats, Indices
+from k4calofast.showers.crystals.outcomes import IONISED_WITHIN
 from k4calofast.training.crystals.deposits import Deposits, place_in_whole
 from k4calofast.training.crystals.family import uniform_of
-from k4calofast.training.crystals.ionisation import number_of
+from k4calofast.training.crystals.ionisation import Ionisation, number_of
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.tables import OfSample
 
-_MOMENTA = 9
+_MOMENTA = 11
 """Points of momentum, at equal distances in its logarithm."""
 
-_ENERGIES = (2e-4, 6e-4, 2e-3, 6e-3, 2e-2, 6e-2, 2e-1, 6e-1)
+_ENERGIES = (2e-4, 1e-3, 5e-3, 2e-2, 6e-2, 2e-1)
 """GeV: borders of classes of energy."""
 
-_QUANTILES, _FARTHEST = 17, 3.0
+_QUANTILES, _FARTHEST = 13, 3.0
 """Quantiles are those at normal numbers from -3 to 3 in equal steps: tails are long."""
 
 _LEAST = 60
@@ -45,13 +47,16 @@ class Times(OfSample):
         (kinds,) PDG numbers.
     window
         Rows and columns.
+    ionisation
+        What tells outcomes apart, where that is wanted.
 
     Attributes
     ----------
     noise
         Standard normal numbers per shower.
     table
-        (kinds * momenta * rings * energies, quantiles) logarithms of delays in ns.
+        (kinds * outcomes * momenta * rings * energies, quantiles) logarithms of delays in ns;
+        outcomes are ionised or not.
     common
         (rings,) weight of what the numbers of a shower's crystals have in common.
     """
@@ -64,8 +69,12 @@ class Times(OfSample):
     step: Tensor
     borders: Tensor
 
-    def __init__(self, kinds: Tensor, window: tuple[int, int]) -> None:
+    def __init__(
+        self, kinds: Tensor, window: tuple[int, int], ionisation: Ionisation | None = None
+    ) -> None:
         super().__init__()
+        self.ionisation = ionisation
+        self.outcomes = 1 if ionisation is None else 2
         rows, columns = window
         row = (torch.arange(rows) - rows // 2).abs().repeat_interleave(columns)
         column = (torch.arange(columns) - columns // 2).abs().repeat(rows)
@@ -75,7 +84,7 @@ class Times(OfSample):
         self.noise = 2 + rows * columns
         self.register_buffer("kinds", kinds.clone())
         self.register_buffer("ring", ring)
-        count = len(kinds) * _MOMENTA * self.rings * self.energies
+        count = len(kinds) * self.outcomes * _MOMENTA * self.rings * self.energies
         self.register_buffer("table", torch.full((count, _QUANTILES), math.log(_EARLIEST)))
         self.register_buffer("common", torch.zeros(self.rings))
         self.register_buffer("first", torch.zeros(()))
@@ -86,7 +95,8 @@ class Times(OfSample):
         self,
         noise: Tensor,
         pdg: Tensor,
-        momentum: Tensor,
+        conditions: Tensor,
+        total: Tensor,
         of: tuple[Tensor, Tensor, Tensor],
     ) -> Tensor:
         """Delays (D,) in ns of crystals.
@@ -95,16 +105,18 @@ class Times(OfSample):
         ----------
         noise
             (N, noise) standard normal numbers of showers.
-        pdg, momentum
-            (N,) kinds, and GeV, of showers.
+        pdg, conditions
+            (N,) kinds and (N, conditions) of showers, mirrored.
+        total
+            (N,) GeV, of all of the window's crystals.
         of
             (D,) shower, cell and energy (GeV) of each crystal.
         """
         shower, cell, energy = of
-        point = (momentum.log() - self.first) / self.step
+        point = (conditions[:, 0].log() - self.first) / self.step
         # Chance takes one of the two points around: what changes with the momentum has no steps.
         point = (point + uniform_of(noise[:, 0])).floor().clamp(0, _MOMENTA - 1).long()
-        table = (number_of(pdg, self.kinds) * _MOMENTA + point)[shower]
+        table = (self._kind(pdg, conditions, total) * _MOMENTA + point)[shower]
         ring = self.ring[cell]
         level = (energy[:, None] >= self.borders).to(torch.int64).sum(1)
         first = ((table * self.rings + ring) * self.energies + level) * _QUANTILES
@@ -117,6 +129,16 @@ class Times(OfSample):
         values, index = self.table.flatten(), first + below.long()
         low, high = values[index], values[index + 1]
         return (low + (place - below) * (high - low)).exp()
+
+    def _kind(self, pdg: Tensor, conditions: Tensor, total: Tensor) -> Tensor:
+        """Number (N,) of kind and outcome."""
+        kind: Tensor = number_of(pdg, self.kinds)
+        if self.ionisation is None:
+            return kind
+        ratio = total / self.ionisation(pdg, conditions)[1].clamp(min=1e-6)
+        ionised = (ratio > IONISED_WITHIN[0]) & (ratio < IONISED_WITHIN[1])
+        both: Tensor = 2 * kind + ionised.to(kind.dtype)
+        return both
 
     def fit(self, sample: Sample, inside: Deposits) -> None:
         """Take the delays of a sample.
@@ -137,7 +159,8 @@ class Times(OfSample):
         if not len(inside.delay):
             return
         shower = inside.shower
-        kind = number_of(sample.pdg, self.kinds).numpy()[shower]
+        total = sample.energies.sum(1)
+        kind = self._kind(sample.pdg, sample.conditions, total).numpy()[shower]
         point = np.rint((logarithm - first) / step).clip(0, _MOMENTA - 1).astype(np.int64)[shower]
         places = place_in_whole(self.window)
         of_place = np.full(int(places.max()) + 1, -1)
@@ -145,7 +168,7 @@ class Times(OfSample):
         ring = self.ring.numpy()[of_place[inside.place]]
         energy = np.searchsorted(np.array(_ENERGIES), inside.energy, side="right")
         delay = np.log(np.clip(inside.delay.astype(np.float64), _EARLIEST, _LATEST))
-        sizes = (len(self.kinds), _MOMENTA, self.rings, self.energies)
+        sizes = (len(self.kinds) * self.outcomes, _MOMENTA, self.rings, self.energies)
         tables = _quantiles(delay, (kind, point, ring, energy), sizes)
         row = np.ravel_multi_index((kind, point, ring, energy), sizes)
         tables = tables.reshape(-1, _QUANTILES)

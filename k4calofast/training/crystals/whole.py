@@ -21,6 +21,7 @@ from k4calofast.training.crystals.halo import Halo
 from k4calofast.training.crystals.sample import Sample, mirrored
 from k4calofast.training.crystals.times import Times
 from k4calofast.training.family import Family, Range, Signature, Stage
+from k4calofast.training.sums import sums
 
 HALO, BIN = 350_000, 64
 """Deposits of the halo that are kept, at most, and patterns in a bin, at least."""
@@ -99,7 +100,7 @@ class Whole(Family):
         self.generator = generator
         kinds = generator.features.kinds
         self.halo = Halo(kinds, generator.threshold)
-        self.times = Times(kinds, generator.window)
+        self.times = Times(kinds, generator.window, generator.features.ionisation)
         self.existing = Existing(generator)
         self.register_buffer("place", torch.from_numpy(place_in_whole(generator.window)))
         self.noise = generator.noise + self.times.noise + 1
@@ -150,7 +151,8 @@ class Whole(Family):
         kept = halo.number.flatten()[shower * halo.number.shape[1] + outside]
         away = self.existing(self.halo.places_of(kept), conditions, shower)
         place = torch.where(inside, self.place[cell], away)
-        delays = self.times(noise[:, first:last], pdg, conditions[:, 0], (shower, cell, energy))
+        of = (shower, cell, energy)
+        delays = self.times(noise[:, first:last], pdg, conditions, sums(window), of)
         delay = torch.where(inside, delays, self.halo.delays_of(kept))
         if other is not None:
             row = place.div(WHOLE[1], rounding_mode="floor")
