@@ -1,4 +1,4 @@
-"""Fast simulation of the BESIII EMC barrel: MCParticles in, calorimeter hits out.
+"""Fast simulation of the BESIII EMC: MCParticles in, calorimeter hits out.
 
 k4run fastsim.py
 k4run fastsim.py --IOSvc.Input mine.edm4hep.root --IOSvc.Output hits.edm4hep.root
@@ -19,11 +19,11 @@ fastsim.InputMCParticles = ["MCParticles"]
 fastsim.InputEventHeader = ["EventHeader"]
 # Hits have the detectors' own names, here EMCBarrelCollection, and EMCEndcapCollection for what
 # leaks into the endcaps, unless OutputHits and OutputContributions give others.
-# Particles that still need full simulation: other kinds, endcaps, out of range.
+# Particles that still need full simulation: other kinds, out of range, beside the calorimeters.
 fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
-# "besiii_emc_barrel/accurate" is nearest to Geant4, "besiii_emc_barrel/fast" takes a thirteenth
-# of the time; docs/generators.md compares them with all others. Or a folder with a model of yours.
-fastsim.Model = "besiii_emc_barrel/accurate"
+# A set of models: "besiii_emc/accurate" is nearest to Geant4, "besiii_emc/fast" takes a part of the
+# time; docs/generators.md compares models of the barrel. Or one model, or a folder of yours.
+fastsim.Model = "besiii_emc/accurate"
 # With run, event and particle number, this decides every shower.
 fastsim.Seed = 1
 # Particles outside the range of all models for their kind: "skip" hands them on, "clamp" takes the

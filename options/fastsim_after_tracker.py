@@ -21,13 +21,11 @@ fastsim = CaloFastSim("CaloFastSim")
 # Of generator and simulation: both generatorStatus 1 and secondaries set out.
 fastsim.InputMCParticles = ["MCParticles"]
 fastsim.InputEventHeader = ["EventHeader"]
-fastsim.OutputHits = ["EMCBarrelCollection"]
-fastsim.OutputContributions = ["EMCBarrelCollectionContributions"]
 # Those without a shower here, for a full simulation to take.
 fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
 # A copy of the MCParticles that says who was simulated (simulatorStatus, bit 22).
 fastsim.OutputMCParticles = ["MCParticlesAfterFastSim"]
-fastsim.Model = "besiii_emc_barrel/accurate"
+fastsim.Model = "besiii_emc/accurate"
 fastsim.Seed = 1
 
 ApplicationMgr(

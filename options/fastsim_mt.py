@@ -29,7 +29,7 @@ io.Output = "fastsim_mt.edm4hep.root"
 fastsim = CaloFastSim("CaloFastSim")
 fastsim.InputMCParticles = ["MCParticles"]
 fastsim.InputEventHeader = ["EventHeader"]
-fastsim.Model = "besiii_emc_barrel/accurate"
+fastsim.Model = "besiii_emc/accurate"
 fastsim.Seed = 1
 # At most so many events share a call of the generator, ...
 fastsim.CollectEvents = 32

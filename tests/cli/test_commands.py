@@ -95,7 +95,7 @@ def test_options_files_are_listed_found_and_copied(tmp_path, monkeypatch):
         return done.output
 
     assert run() == run("list")
-    assert "\nfastsim.py                Fast simulation of the BESIII EMC barrel" in run()
+    assert "\nfastsim.py                Fast simulation of the BESIII EMC: MCParticles" in run()
     assert Path(run("path", "fastsim.py").strip()).read_text().startswith('"""Fast simulation')
     assert run("copy", "fastsim.py", "mine.py").splitlines() == [
         "mine.py written",
