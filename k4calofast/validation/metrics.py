@@ -208,9 +208,12 @@ def spectrum_distance(reference: Floats, generated: Floats) -> SpectrumDistance:
 
 
 def distinct(values: Floats, near: float) -> Floats:
-    """Values in ascending order; those that differ by less, relatively, are one."""
-    ordered = np.sort(values)
-    return np.asarray(ordered[np.append(True, np.diff(ordered) > near * ordered[1:])])
+    """Values in ascending order; those that are above one by less, relatively, are that one."""
+    ordered, found, place = np.sort(values), [], 0
+    while place < len(ordered):
+        found.append(ordered[place])
+        place = int(np.searchsorted(ordered, found[-1] * (1 + near), side="right"))
+    return np.array(found)
 
 
 def common_edges(reference: Floats, generated: Floats, bins: int = _BINS) -> Floats:

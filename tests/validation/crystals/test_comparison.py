@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.validation.comparison import compare
+from k4calofast.validation.comparison import by_momentum, compare
 from k4calofast.validation.crystals import comparison as of_crystals
 from k4calofast.validation.crystals.comparison import GATES, groups_of
 from k4calofast.validation.crystals.kind import KIND
@@ -131,6 +131,21 @@ def test_a_condition_that_is_ignored_is_named_first(reference, without_angle, ba
     assert {one.observable for one in worst} == {"centre_phi"}
     # The average hides it.
     assert not [check for check in comparison.failures if check.gate in ("response", "centre")]
+
+
+def test_momenta_of_large_samples_are_not_one():
+    """However near one is to the next, a range is none; and fixed momenta may be rounded."""
+    rng = np.random.default_rng(0)
+    momentum = np.exp(rng.uniform(-3, 1, 50_000))
+
+    def edges(values, bins):
+        return np.quantile(values, np.linspace(0, 1, bins + 1))
+
+    groups = list(by_momentum(momentum, np.ones(len(momentum), np.bool_), edges))
+    assert [rows.sum() for rows in groups] == [10_000] * 5
+    fixed = np.repeat([0.1, 0.3], 100) * (1 + 1e-7 * rng.normal(size=200))
+    groups = list(by_momentum(fixed, np.ones(200, np.bool_), edges))
+    assert [rows.sum() for rows in groups] == [100, 100]
 
 
 def test_p_values_of_halves_are_flat(reference):
