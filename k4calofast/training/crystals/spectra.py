@@ -77,7 +77,7 @@ class Spectra(nn.Module):
         row = (torch.arange(rows) - rows // 2).abs().repeat_interleave(columns)
         column = (torch.arange(columns) - columns // 2).abs().repeat(rows)
         ring = torch.maximum(row, column)
-        self.rings = int(ring.max()) + 1
+        self.points, self.rings = _POINTS, int(ring.max()) + 1
         self.register_buffer("ring", ring)
         self.register_buffer("cuts", torch.full((_POINTS * self.rings,), CUT))
         tables = power_energy(_places(CUT).abs()).repeat(_POINTS * self.rings)
@@ -87,7 +87,7 @@ class Spectra(nn.Module):
 
     def forward(self, numbers: Tensor, available: Tensor) -> Tensor:
         """Energies (N, cells) in GeV of numbers (N, cells), for available energies (N,) in GeV."""
-        kind = self._point(available)[:, None] * self.rings + self.ring
+        kind = self.point(available)[:, None] * self.rings + self.ring
         cut = self.cuts[kind]
         lower = (numbers.clamp(max=TOP) - cut) / (TOP - cut) * _TABLE
         upper = (numbers.clamp(min=TOP) - TOP) * (_UPPER / (_END - TOP))
@@ -133,7 +133,7 @@ class Spectra(nn.Module):
         logarithm = of_energies.clamp(min=least).log()
         self.first.copy_(logarithm.min())
         self.step.copy_((logarithm.max() - logarithm.min()) / (_POINTS - 1))
-        point, point_of_energies = self._point(of_numbers), self._point(of_energies)
+        point, point_of_energies = self.point(of_numbers), self.point(of_energies)
         common = scale.decode(_places(CUT))
         for k in range(_POINTS):
             rows, of_sample = point == k, point_of_energies == k
@@ -154,7 +154,8 @@ class Spectra(nn.Module):
                     matched = _matched(*both, _places(cut))
                     table.copy_(torch.from_numpy(matched))
 
-    def _point(self, available: Tensor) -> Tensor:
+    def point(self, available: Tensor) -> Tensor:
+        """Points (N,) of energy that showers of energies (N,) in GeV belong to."""
         place = (available.clamp(min=math.exp(-20)).log() - self.first) / self.step
         return place.round().clamp(0, _POINTS - 1).long()
 

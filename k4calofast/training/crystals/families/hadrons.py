@@ -23,16 +23,23 @@ from k4calofast.training.crystals.families.vae import (
     VAESettings,
 )
 from k4calofast.training.crystals.family import uniform_of
-from k4calofast.training.crystals.ionisation import Ionisation
+from k4calofast.training.crystals.ionisation import Ionisation, number_of
 from k4calofast.training.crystals.missing import Missing
 from k4calofast.training.crystals.response import Energies, Response, Told, nats
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.spectra import Spectra
-from k4calofast.training.crystals.variables import ShowerVariables, rescaled
+from k4calofast.training.crystals.variables import EDGE, ShowerVariables, rescaled
 from k4calofast.training.family import Shape, Stage
 
 _LEAST = 1e-4
 """GeV: spectra of showers of which less is seen are not told apart."""
+
+
+_TOGETHER = 4096
+"""Showers that are generated at once."""
+
+_ROUNDS, _FEW = 5, 100
+"""Of the correction of shares of energy, and showers from which it is believed by half."""
 
 
 class HadronSettings(VAESettings):
@@ -69,6 +76,7 @@ class Hadrons(VAE):
     Settings = HadronSettings
     settings: HadronSettings
     seen: Tensor
+    balance: Tensor
 
     def __init__(self, settings: HadronSettings, shape: Shape) -> None:
         # Not the autoencoder's own spectrum of the missing energy.
@@ -81,6 +89,8 @@ class Hadrons(VAE):
         self.response = Response(self.known.size, settings.response_width, settings.interacted)
         self.autoencoder = Autoencoder(settings, told, shape.cells)
         self.post = PostProcessor(shape.cells, told)
+        shares = len(shape.kinds) * self.spectra.points * self.spectra.rings
+        self.register_buffer("balance", torch.ones(shares))
         self.noise = settings.latent + 2 * self.variables.dimension
 
     def prepare(self, sample: Sample) -> None:
@@ -130,8 +140,13 @@ class Hadrons(VAE):
 
     def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
         standardised, total = self.cells(noise, pdg, conditions)
-        numbers = self.variables.numbers(standardised)[:, :-1]
+        return self.placed(self.variables.numbers(standardised)[:, :-1], pdg, total)
+
+    def placed(self, numbers: Tensor, pdg: Tensor, total: Tensor) -> Tensor:
+        """Energies (N, cells) in GeV of cells' numbers (N, cells), with these sums (N,)."""
         energies = self.spectra(numbers, total.clamp(min=_LEAST))
+        of = self._share_of(pdg, total)[:, None] * self.spectra.rings + self.spectra.ring
+        energies = torch.where(energies > EDGE, energies * self.balance[of], energies)
         # What is seen is seen somewhere: at least in the crystal that is entered.
         lit = (energies > 0).to(energies.dtype) @ energies.new_ones(self.shape.cells, 1)
         middle = torch.arange(self.shape.cells, device=energies.device) == self.shape.cells // 2
@@ -139,30 +154,68 @@ class Hadrons(VAE):
         energies = rescaled(energies, total)
         return torch.where(energies > self.variables.threshold, energies, torch.zeros(()))
 
+    def _share_of(self, pdg: Tensor, total: Tensor) -> Tensor:
+        """Which kind and point of energy (N,) showers belong to."""
+        kind = number_of(pdg, self.features.kinds)
+        point: Tensor = kind * self.spectra.points + self.spectra.point(total.clamp(min=_LEAST))
+        return point
+
     @torch.no_grad()
     def finish(self, sample: Sample) -> None:
         few = sample.take(slice(None, None, -(-len(sample) // self.settings.matched)))
         parts, totals = [], []
         generator = torch.Generator().manual_seed(self.settings.seed + 2)
-        for part in few.blocks(4096):
+        for part in few.blocks(_TOGETHER):
             noise = torch.randn((len(part), self.noise), generator=generator)
             found, total = self.cells(noise, part.pdg, part.conditions)
             parts.append(self.variables.numbers(found)[:, :-1])
             totals.append(total)
         numbers, total, seen = torch.cat(parts), torch.cat(totals), few.energies.sum(1)
+        self.balance.fill_(1.0)
         self.spectra.match(
             self.variables.cell,
             (numbers[total > 0], total[total > 0]),
             (few.energies[seen > 0], seen[seen > 0]),
             _LEAST,
         )
+        self._balance(numbers, total, few)
+
+    def _balance(self, numbers: Tensor, total: Tensor, sample: Sample) -> None:
+        """Let cells at each distance have the sample's share of the energy, kind by kind.
+
+        When sums are brought to what is seen, showers with much energy far out are scaled down, and
+        those with little up: on the whole, cells far out lose.
+        """
+        rings, seen = self.spectra.rings, sample.energies.sum(1)
+        parts = len(self.balance) // rings
+        wanted, count = self._shares(sample.energies, self._share_of(sample.pdg, seen), parts)
+        certain = (count / (count + _FEW))[:, None]
+        for _ in range(_ROUNDS):
+            blocks = zip(
+                *(torch.split(column, _TOGETHER) for column in (numbers, sample.pdg, total)),
+                strict=True,
+            )
+            energies = torch.cat([self.placed(*block) for block in blocks])
+            found, _ = self._shares(energies, self._share_of(sample.pdg, total), parts)
+            ratio = (wanted / found.clamp(min=1e-9)).clamp(0.8, 1.25)
+            ratio = torch.where((wanted > 0) & (found > 0), ratio, torch.ones(()))
+            self.balance.mul_((ratio**certain).flatten()).clamp_(0.3, 3.0)
+
+    def _shares(self, energies: Tensor, of: Tensor, parts: int) -> tuple[Tensor, Tensor]:
+        """Shares (parts, rings) of the energy in rings, and showers (parts,) with energy."""
+        rings = self.spectra.rings
+        in_rings = energies @ torch.nn.functional.one_hot(self.spectra.ring, rings).float()
+        sums = torch.zeros(parts, rings).index_add(0, of, in_rings)
+        lit = (in_rings.sum(1) > 0).float()
+        count = torch.zeros(parts).index_add(0, of, lit)
+        return sums / sums.sum(1, keepdim=True).clamp(min=1e-9), count
 
     def method(self) -> str:
         s = self.settings
         return (
             f"mixture of nothing, ionised and interacted, {s.response_steps} steps; variational "
             f"autoencoder with {s.latent} latent numbers, {s.steps} steps of {s.batch} showers; "
-            "spectra of cells matched"
+            "spectra of cells and shares of energy by distance matched"
         )
 
 
