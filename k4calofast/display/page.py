@@ -126,7 +126,8 @@ def _shapes(event: Event) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     offsets = event.cells.solids - event.cells.position[:, None]
     known = np.flatnonzero(np.isfinite(offsets).all((1, 2)))
     shape = np.full(len(offsets), -1)
-    rounded = offsets[known].round(_MICRON).reshape(len(known), -1)
+    numbers = offsets.shape[1] * offsets.shape[2]
+    rounded = offsets[known].round(_MICRON).reshape(len(known), numbers)
     shapes, shape_of = np.unique(rounded, axis=0, return_inverse=True)
     shape[known] = shape_of.reshape(-1)
     return shapes, shape
