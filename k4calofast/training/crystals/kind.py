@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from k4calofast.showers.crystals import CrystalProvenance
+from typing import Any
+
+import numpy as np
+
+from k4calofast import detector
+from k4calofast.generator import ModelCard
+from k4calofast.showers.crystals import CrystalProvenance, CrystalShowers
 from k4calofast.training.crystals.choice import ResponseJudge
 from k4calofast.training.crystals.family import conditions_of
 from k4calofast.training.crystals.refinement import RefinedCrystals
@@ -22,6 +28,15 @@ def _shape(provenance: CrystalProvenance, _settings: object) -> Shape:
     )
 
 
+def _inputs(
+    card: ModelCard, showers: CrystalShowers, _provenance: CrystalProvenance, _seed: int
+) -> dict[str, Any]:
+    """Those of the conditions that the model is told, in the order of the calorimeter's."""
+    known = detector.load(card.detector).conditions
+    told = [condition.name for condition in known if condition.name in card.conditions]
+    return {"conditions": np.stack([showers.condition(name) for name in told], 1)}
+
+
 KIND = Kind(
     name="crystals",
     alike=("window",),
@@ -33,5 +48,5 @@ KIND = Kind(
     judge=ResponseJudge,
     refined=RefinedCrystals,
     exported=whole,
-    inputs=lambda _card, showers, _provenance, _seed: {"conditions": showers.conditions},
+    inputs=_inputs,
 )

@@ -17,7 +17,7 @@ from k4calofast.training.crystals.whole import Existing
 from k4calofast.training.families import settings_of
 from k4calofast.training.precision import Reduced
 from k4calofast.training.recipe import Product, Task
-from k4calofast.training.reduction import reduce
+from k4calofast.training.reduction import compared, reduce
 from k4calofast.training.refinement import RefinementSettings
 
 COUNT = 2400
@@ -152,6 +152,8 @@ def test_half_precision_does_not_move_a_hit(made, tmp_path):
     )
     totals = [np.bincount(one.shower, one.energy, len(showers)) for one in (before, after)]
     assert totals[1].sum() == pytest.approx(totals[0].sum(), rel=0.01)
+    chi2 = compared(output, tmp_path / "emc" / "half", sample)
+    assert all(0 < one < 1e6 for one in chi2)
     far = [np.bincount(one.shower, one.energy * (one.delay > 1)).mean() for one in (before, after)]
     assert far[1] == pytest.approx(far[0], rel=0.02)
 
