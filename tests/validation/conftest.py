@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from k4calofast.detector.besiii import barrel as besiii_barrel
-from k4calofast.detector.crystals import CONDITIONS
-from k4calofast.fullsim.crystals import besiii
 from k4calofast.generator import Model, find_model
+from k4calofast.showers import crystals
 from k4calofast.showers.crystals import CrystalShowers
 from k4calofast.validation.crystals.readout import Crystals
 
+GEANT4 = Path(__file__).resolve().parents[1] / "data" / "geant4_showers.h5"
 MOMENTA = (0.1, 0.3, 1.0, 2.5)
 
 
@@ -24,23 +24,18 @@ def model() -> Model:
 
 @pytest.fixture(scope="session")
 def conditions() -> CrystalShowers:
-    """Photons at four momenta; their energies are still to be made."""
+    """Photons at four momenta; their energies are still to be made.
+
+    They meet the barrel as those of a sample that is as wide as the generator's, again and again.
+    """
     count = 16_000
-    momentum = np.resize(MOMENTA, 4 * count)
-    barrel = besiii_barrel()
-    every = besiii.draw(np.random.default_rng(3), barrel, 22, momentum)
-    # What is outside of the generator's ranges is in samples of today, but not in its.
-    known = np.ones(len(every), np.bool_)
-    for name, largest in (("delta_theta_mom", 0.35), ("delta_phi_mom", 0.35), ("delta_z_pos", 40)):
-        known &= np.abs(every.condition(name)) < largest
-    known &= np.abs(every.condition("z")) < 1378
-    drawn = every.take(np.flatnonzero(known)[:count])
-    return CrystalShowers(
-        np.full(count, 22, np.int32),
-        drawn.cell.astype(np.int32),
-        drawn.conditions[:, : len(CONDITIONS)],
-        np.zeros((count, 11, 11), np.float32),
-        np.zeros(count, np.float32),
+    sample, _ = crystals.read(GEANT4)
+    photons = np.isin(np.round(sample.momentum, 3), MOMENTA) & (sample.pdg == 22)
+    drawn = sample.take(np.resize(np.flatnonzero(photons), count))
+    return replace(
+        drawn,
+        energies=np.zeros((count, 11, 11), np.float32),
+        beside=np.zeros(count, np.float32),
     )
 
 
