@@ -25,17 +25,13 @@ from k4calofast.validation.overview import Overview, fidelity
 from k4calofast.validation.reference import Reference
 from k4calofast.validation.results import Comparison
 from k4calofast.validation.speed import Speed, measure
-from k4calofast.validation.tables import Cell, Table, of_groups
+from k4calofast.validation.tables import Cell, Table, of_groups, rounded
 
 LAYOUT = "k4calofast validation 3"
 """Name of the JSON's layout."""
 
 PAGE, NUMBERS, TABLES = "index.html", "report.json", "report.md"
 """Files of a report: the page, all numbers, and the tables alone."""
-
-
-_MOST = 10_000_000
-"""Showers of a kind and momentum that nobody will simulate."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +122,8 @@ class Report:
                     gate,
                     str(len(mine)),
                     Cell(str(unresolved), unresolved > 0),
-                    _rounded(typical.needed),
-                    _rounded(worst.needed),
+                    rounded(typical.needed),
+                    rounded(worst.needed),
                     worst.where,
                 ]
             )
@@ -291,13 +287,6 @@ class Report:
         for table in (*self.groups, self.classifiers, self.worst_bins, self.resolving):
             lines += table.markdown()
         return "\n".join(lines).rstrip("\n")
-
-
-def _rounded(number: int) -> str:
-    """Two digits of a number that is known to some tens of per cent, if anybody could make it."""
-    if number > _MOST:
-        return f"> {_MOST:,}"
-    return f"{float(f'{number:.2g}'):,.0f}"
 
 
 def _number(value: Any) -> Any:

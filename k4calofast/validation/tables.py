@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from k4calofast.validation.metrics import Value
 from k4calofast.validation.results import Row
 
+_MOST = 10_000_000
+"""Showers of a kind and momentum that nobody will simulate."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -96,3 +99,10 @@ def of_groups(
 def in_percent(value: Value) -> str:
     """A relative difference and its error."""
     return f"{value.scaled(100):+.2f} %"
+
+
+def rounded(number: int) -> str:
+    """Two digits of a number that is known to some tens of per cent, if anybody could make it."""
+    if number > _MOST:
+        return f"> {_MOST:,}"
+    return f"{float(f'{number:.2g}'):,.0f}"

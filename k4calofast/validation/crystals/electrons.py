@@ -18,7 +18,7 @@ from k4calofast.validation.comparison import by_momentum
 from k4calofast.validation.fidelity import Check, checked
 from k4calofast.validation.metrics import Value, classifier, jackknife, relative
 from k4calofast.validation.results import Sample
-from k4calofast.validation.tables import Cell, Table, in_percent
+from k4calofast.validation.tables import Cell, Table, in_percent, rounded
 
 ELECTRONS, PIONS = (11, -11), (211, -211)
 """PDG numbers of the two."""
@@ -43,7 +43,7 @@ class Misidentification:
     Attributes
     ----------
     momentum, efficiency
-        GeV, and share of electrons that the cut keeps.
+        GeV, None for all together; and share of electrons that the cut keeps.
     electrons, pions
         Showers of the reference.
     reference, generated
@@ -52,7 +52,7 @@ class Misidentification:
         Share of generated electrons at the cut of the reference.
     """
 
-    momentum: float
+    momentum: float | None
     efficiency: float
     electrons: int
     pions: int
@@ -64,7 +64,8 @@ class Misidentification:
     def where(self) -> str:
         """In words."""
         share = f"{100 * self.efficiency:g} % of electrons"
-        return f"pions at {self.momentum:.3g} GeV, {share} kept"
+        at = "all momenta" if self.momentum is None else f"{self.momentum:.3g} GeV"
+        return f"pions at {at}, {share} kept"
 
     def data(self) -> dict[str, object]:
         """Return all of it, for JSON."""
@@ -122,7 +123,8 @@ def misidentified(samples: Sequence[tuple[Sample, Sample]]) -> list[Misidentific
     Returns
     -------
     list
-        For each momentum and cut; empty where there are not electrons and pions enough.
+        For each momentum and cut, and for all momenta together; empty where there are not
+        electrons and pions enough.
     """
     found = Particles.of(samples)
     electron = found.electron
@@ -158,7 +160,31 @@ def misidentified(samples: Sequence[tuple[Sample, Sample]]) -> list[Misidentific
                     Value(kept, error),
                 )
             )
+    if len(points) > len(EFFICIENCIES):
+        points += [
+            _together([point for point in points if point.efficiency == efficiency])
+            for efficiency in EFFICIENCIES
+        ]
     return points
+
+
+def _together(points: Sequence[Misidentification]) -> Misidentification:
+    """Join momenta: the means of their shares, each with its own cut."""
+
+    def mean(name: str) -> Value:
+        values = [getattr(point, name) for point in points]
+        error = np.sqrt(sum(value.error**2 for value in values)) / len(values)
+        return Value(float(np.mean([value.value for value in values])), float(error))
+
+    return Misidentification(
+        None,
+        points[0].efficiency,
+        sum(point.electrons for point in points),
+        sum(point.pions for point in points),
+        mean("reference"),
+        mean("generated"),
+        mean("electrons_kept"),
+    )
 
 
 def _scores(found: Particles) -> tuple[Floats, Floats]:
@@ -201,7 +227,7 @@ def table(points: Sequence[Misidentification], found: Sequence[Check]) -> Table:
         state = "fails" if check.fails else "not resolved" if check.blind else "passes"
         rows.append(
             [
-                f"{point.momentum:.3g}",
+                "all" if point.momentum is None else f"{point.momentum:.3g}",
                 f"{100 * point.efficiency:g} %",
                 str(point.electrons),
                 str(point.pions),
@@ -209,7 +235,7 @@ def table(points: Sequence[Misidentification], found: Sequence[Check]) -> Table:
                 f"{point.generated.scaled(100):.3f} %",
                 in_percent(Value(check.value, check.error)),
                 Cell(state, not check.passes),
-                str(check.needed),
+                rounded(check.needed),
                 f"{point.electrons_kept.scaled(100):.2f} %",
             ]
         )

@@ -30,10 +30,12 @@ def samples(barrel, particles_at, toys):
 
 def test_the_same_showers_are_misidentified_as_often(samples):
     points = misidentified(samples())
-    assert [(round(p.momentum, 3), p.efficiency) for p in points] == [
-        (momentum, efficiency) for momentum in (0.3, 1.0) for efficiency in EFFICIENCIES
+    assert [(p.momentum and round(p.momentum, 3), p.efficiency) for p in points] == [
+        (momentum, efficiency) for momentum in (0.3, 1.0, None) for efficiency in EFFICIENCIES
     ]
-    for point in points:
+    assert points[4].pions == 6000
+    assert points[4].reference.error < points[0].reference.error + points[2].reference.error
+    for point in points[:4]:
         # Photons and muons are neither.
         assert (point.electrons, point.pions) == (3000, 3000)
         assert 0 < point.reference.value < 0.3
