@@ -5,10 +5,11 @@ crystal here and one there: few numbers with little structure, where a network w
 of places to learn. So patterns of the sample's showers are kept, place by place, in bins of kind
 and conditions (`k4calofast.training.crystals.bins`).
 
-A shower gets the pattern of a shower of its bin which misses as large a share of the available
-energy in the window: what is missing there, and what of it is found outside, belong together. Large
+A shower gets the pattern of a shower of its bin which misses as much energy in the window: what is
+missing there, and what of it is found outside, belong together, whatever the momentum is. Large
 energies are scaled by what is missing, over what was missing with the pattern. No more is found
-outside than is missing; if need be, all of the pattern's energies are scaled down.
+outside than is missing; if need be, all of the pattern's energies are scaled down. Showers of which
+the window has nothing are like each other, though they miss all they have.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _AROUND = 2
 
 _MOST_PER_SHOWER = 256
 """Deposits of a pattern; of more, those of most energy are kept."""
+
+_ALL = 1e6
+"""GeV: more than any shower misses."""
 
 _FIRST_ENERGY, _ENERGIES = math.log(1e-5), 2000.0
 _FIRST_DELAY, _DELAYS = math.log(1e-3), 1000.0
@@ -68,9 +72,9 @@ class Halo(OfSample):
     Attributes
     ----------
     missing
-        (bins, patterns) share of the available energy that is missing in the window, ascending.
+        (bins, patterns) GeV that are missing in the window, ascending; `_ALL` where all are.
     lost
-        (bins * patterns,) the same in GeV.
+        (bins * patterns,) the same, of all patterns.
     starts
         (bins * patterns + 1,) where the deposits of a pattern start.
     places, energies, delays
@@ -133,17 +137,18 @@ class Halo(OfSample):
         chosen = np.concatenate([rows[:count] for rows in of_kinds])
         outside = replace(outside, delay=_with_delays(outside, pdg, random))
         few, kept = sample.take(torch.from_numpy(chosen)), outside.take(chosen)
-        missing = self.missing_share(few.energies, few.available)
+        missing, lost = self.missed(few.energies, few.available)
         seen = np.bincount(kept.shower, kept.energy, len(few)) / few.available.double().numpy()
         number = np.diff(kept.offsets)
         targets = torch.from_numpy(np.stack([np.sqrt(seen) * 3, np.sqrt(number) / 3], 1))
-        targets = torch.cat([targets, missing.double()[:, None].sqrt()], 1)
+        share = (lost / few.available).double().clamp(min=0.0)
+        targets = torch.cat([targets, share[:, None].sqrt()], 1)
         self.bins = Bins(self.bins.kinds, depth)
         order = self.bins.fit(few.pdg, few.conditions, targets)
         rank = missing[order].argsort(dim=1, stable=True)
         order = order.gather(1, rank)
         self.missing = missing[order]
-        self.lost = (missing * few.available)[order].flatten().clamp(min=0.0)
+        self.lost = lost[order].flatten().clamp(min=0.0)
         self._store(kept.take(order.flatten().numpy()))
 
     def _store(self, kept: Deposits) -> None:
@@ -161,9 +166,11 @@ class Halo(OfSample):
         self.numbers = torch.arange(max(int(counts.max(initial=0)), 1))
 
     @staticmethod
-    def missing_share(energies: Tensor, available: Tensor) -> Tensor:
-        """Share (N,) of the available energy (N,) that is missing in windows (N, cells)."""
-        return 1 - sums(energies) / available
+    def missed(energies: Tensor, available: Tensor) -> tuple[Tensor, Tensor]:
+        """GeV (N,) by which patterns are found, see `missing`, and that are missing."""
+        seen = sums(energies)
+        lost = available - seen
+        return torch.where(seen > 0, lost, torch.full_like(lost, _ALL)), lost
 
     def forward(
         self, uniform: Tensor, pdg: Tensor, conditions: Tensor, energies: Tensor, available: Tensor
@@ -179,14 +186,14 @@ class Halo(OfSample):
         energies, available
             (N, cells) of the windows, and (N,), GeV.
         """
-        share = self.missing_share(energies, available)
+        missing, lost = self.missed(energies, available)
         of = self.bins(pdg, conditions)
         stored, size = self.missing[of], self.missing.shape[1]
         ones = stored.new_ones(size, 1)
         # Whole numbers, whose sums are exact in any order.
-        below = ((stored < share[:, None]).to(stored.dtype) @ ones)[:, 0]
-        equal = ((stored == share[:, None]).to(stored.dtype) @ ones)[:, 0]
-        # Among showers that miss exactly as much, all, say, each is as good.
+        below = ((stored < missing[:, None]).to(stored.dtype) @ ones)[:, 0]
+        equal = ((stored == missing[:, None]).to(stored.dtype) @ ones)[:, 0]
+        # Among showers that miss exactly as much each is as good.
         around = torch.where(equal > 0, torch.zeros_like(below), _AROUND + torch.zeros_like(below))
         rank = (below - around + uniform * (equal + 2 * around)).floor().clamp(0, size - 1)
         pattern = of * size + rank.to(torch.int64)
@@ -196,7 +203,7 @@ class Halo(OfSample):
         number = number.clamp(max=len(self.places) - 1)
         energy = (self.energies[number].to(torch.float32) / _ENERGIES + _FIRST_ENERGY).exp()
         energy = torch.where(there, energy, torch.zeros_like(energy))
-        left = (share * available).clamp(min=0.0)
+        left = lost.clamp(min=0.0)
         # Lines in the spectrum of small energies stay where they are.
         ratio = (left / self.lost[pattern].clamp(min=1e-6)).clamp(0.5, 2.0)
         energy = torch.where(energy > EDGE, energy * ratio[:, None], energy)
