@@ -23,7 +23,7 @@ from k4calofast.training.crystals.times import Times
 from k4calofast.training.family import Family, Range, Signature, Stage
 from k4calofast.training.sums import sums
 
-HALO, BIN = 350_000, 64
+HALO, BIN = 180_000, 64
 """Deposits of the halo that are kept, at most, and patterns in a bin, at least."""
 
 _AT_ONCE = 1024
@@ -103,7 +103,7 @@ class Whole(Family):
         self.times = Times(kinds, generator.window, generator.features.ionisation)
         self.existing = Existing(generator)
         self.register_buffer("place", torch.from_numpy(place_in_whole(generator.window)))
-        self.noise = generator.noise + self.times.noise + 1
+        self.noise = generator.noise + self.times.noise + self.halo.noise
 
     def _features(self) -> None:
         """It has none of its own."""
@@ -141,7 +141,7 @@ class Whole(Family):
         first, last = generator.noise, generator.noise + self.times.noise
         window = generator.generate(noise[:, :first], pdg, conditions)
         available = generator.available(pdg, conditions)
-        halo = self.halo(uniform_of(noise[:, last]), pdg, conditions, window, available)
+        halo = self.halo(uniform_of(noise[:, last:]), pdg, conditions, window, available)
         energies = torch.cat([window, halo.energy], 1)
         shower, number = (energies > 0).nonzero().unbind(1)
         energy = energies.flatten()[shower * energies.shape[1] + number]

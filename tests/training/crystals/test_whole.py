@@ -58,7 +58,7 @@ def halo(showers):
 
 
 def _found(halo, sample, seed=1):
-    uniform = torch.rand(len(sample), generator=torch.Generator().manual_seed(seed))
+    uniform = torch.rand(len(sample), 2, generator=torch.Generator().manual_seed(seed))
     return halo(uniform, sample.pdg, sample.conditions, sample.energies, sample.available)
 
 
@@ -86,6 +86,22 @@ def test_what_is_found_outside_goes_with_what_is_missing_inside(halo, showers):
         found.energy.numpy() > 0
     )
     assert not inside.any()
+
+
+def test_patterns_that_are_used_again_have_other_energies_of_the_same_spectrum(showers):
+    """Boosted trees find showers by sums of energy that come again and again."""
+    sample, outside = showers
+    random = np.random.default_rng(5)
+    small = np.where(random.random(len(outside.energy)) < 0.2, 511e-6, 1e-4)
+    small = small * np.exp(random.exponential(0.02, len(small)))
+    halo = Halo(KINDS, 5e-5)
+    halo.fit(sample, replace(outside, energy=small.astype(np.float32)), 32, 4000, 1)
+    found = _found(halo, sample).energy.numpy()
+    kept = found[found > 0]
+    assert len(np.unique(kept)) > 0.9 * len(kept) > 3 * len(halo.energies)
+    assert ((kept > 5.1e-4) & (kept < 5.6e-4)).mean() == pytest.approx(0.2, abs=0.01)
+    levels = np.linspace(0.05, 0.95, 19)
+    assert np.quantile(kept, levels) == pytest.approx(np.quantile(small, levels), rel=0.02)
 
 
 def test_a_pattern_is_of_the_particles_own_kind(showers):
