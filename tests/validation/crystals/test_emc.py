@@ -15,6 +15,7 @@ from k4calofast.validation.crystals.emc import peak, times_of
 from k4calofast.validation.crystals.hits import ENTERED, NEXT, OUTSIDE, WINDOW, Hits
 from k4calofast.validation.crystals.kind import KIND
 from k4calofast.validation.crystals.readout import Crystals
+from k4calofast.validation.drawing import draw
 from k4calofast.validation.fidelity import checked
 from k4calofast.validation.metrics import Value, mean_in_showers, relative, width_in_showers
 from k4calofast.validation.observables import quantile_error
@@ -159,6 +160,20 @@ def test_showers_with_nothing_have_observables_and_figures(compared, calorimeter
     for check in comparison.checks:
         assert np.isfinite([check.value, check.error]).all()
     assert {"nothing", "energy"} <= failed(comparison)
+
+
+def test_all_pictures_are_drawn_and_tables_have_all_groups(compared, barrel):
+    """Also without a halo, and of showers with nothing."""
+    comparison = compared(barrel, PHOTONS + PIONS, {"halo": 0.0}, 200)
+    kind = KIND.for_showers(comparison.reference.showers)
+    drawn = {figure.name for figure in draw(kind.pictures, comparison)}
+    assert {"energy", "distance", "halo", "times", "spectra", "closure"} <= drawn
+    assert "curves" not in drawn
+    shares, done, times = kind.tables(comparison)
+    assert len(shares.rows) == 4
+    assert len(done.rows) == 2
+    assert {row[0] for row in times.rows} == {group.where for group in comparison.groups}
+    assert any("-" in row for row in times.rows)
 
 
 def test_a_model_of_windows_is_told_what_it_knows_and_loses_the_halo(
