@@ -257,8 +257,10 @@ def _by_distance(plt: Any, _mplhep: Any, comparison: Comparison) -> Any:
     middle = (_FAR_EDGES[1:] + _FAR_EDGES[:-1]) / 2
 
     def draw(panels: tuple[Any, Any], rows: Mask) -> None:
-        profiles(panels, middle, 1.0, *(side[rows] for side in sides))
-        panels[0].set_yscale("log")
+        seen = [side[rows] for side in sides]
+        profiles(panels, middle, 1.0, *seen)
+        if any(side.any() for side in seen):
+            panels[0].set_yscale("log")
 
     return at_momenta(plt, comparison, (2.9, 2.9), draw, "MeV per shower", "distance [mm]")
 
