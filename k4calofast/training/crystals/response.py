@@ -137,6 +137,8 @@ class Response(nn.Module):
         root = ((steps - 1 - self.ionised + places) / self.interacted).clamp(min=0.0) * (1 - gap)
         root = torch.where(root > low, root + gap, root)
         energy = torch.where(steps > self.ionised, root**_ROOT * of.available, ratio * of.expected)
+        # What ranges out is seen with an error, but not beyond what there is.
+        energy = torch.minimum(energy, of.available)
         return torch.where(steps > 0, energy, torch.zeros_like(energy))
 
     def draw(self, given: Tensor, uniform: Tensor) -> Tensor:

@@ -110,3 +110,15 @@ def test_what_is_available_is_more_than_kinetic_energy(pdg):
     # Nuclei that take up a hadron give some more.
     wanted = masses.get(pdg, 1) * mass + (0.02 if abs(pdg) > 22 else 0.0)
     np.testing.assert_allclose(more, wanted, atol=1e-6)
+
+
+def test_no_step_has_more_energy_than_is_available(pdg, conditions):
+    """A quarter more than what ranges out should lose is no more than there is."""
+    of = Energies(
+        Ionisation(KINDS, NAMES)(pdg, conditions)[1], available_energy(pdg, conditions[:, 0])
+    )
+    response = Response(10, 8, 200)
+    last_of_ionised = torch.full((len(pdg),), response.ionised)
+    energy = response.energy(last_of_ionised, torch.ones(len(pdg)), of)
+    assert (energy <= of.available).all()
+    assert (energy[of.expected > 0] > of.expected[of.expected > 0]).any()
