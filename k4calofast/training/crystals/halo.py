@@ -27,7 +27,7 @@ from k4calofast.training.crystals.bins import Bins
 from k4calofast.training.crystals.deposits import Deposits
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.tables import OfSample
-from k4calofast.training.crystals.variables import EDGE, Scale
+from k4calofast.training.crystals.variables import EDGE
 from k4calofast.training.sums import sums
 
 _AROUND = 2
@@ -39,16 +39,16 @@ _MOST_PER_SHOWER = 256
 _ALL = 1e6
 """GeV: more than any shower misses."""
 
-_ENERGIES = 1000.0
-"""Codes of 16 bits of an energy's number; see `Scale`."""
-
+_FIRST_ENERGY, _ENERGIES = math.log(1e-5), 2000.0
 _FIRST_DELAY, _DELAYS = math.log(1e-3), 1000.0
-"""Of codes of 16 bits: logarithm of the first delay (ns), and codes in a factor e."""
+"""Of codes of 16 bits: logarithm of the first value (GeV, ns), and codes in a factor e."""
 
-_SPREAD = 0.08
-"""Of an energy's number, at most. A hundredth of the small energies' ranks, so their spectrum stays
-as it is, and some per cent of the large ones: patterns are used often, and the same sums of energy
-again and again would tell them from other showers."""
+_SPREAD = 0.04
+"""By which energies differ from those of the pattern, at most: patterns are used often, and the
+same sums of energy again and again would tell them from other showers."""
+
+_LINE = (508e-6, 514e-6)
+"""GeV: of annihilation, where energies stay what they are."""
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -102,7 +102,6 @@ class Halo(OfSample):
 
     def __init__(self, kinds: Tensor, threshold: float) -> None:
         super().__init__()
-        self.scale = Scale()
         self.threshold = threshold
         self.bins = Bins(kinds, 0)
         for name, dtype in (
@@ -171,10 +170,7 @@ class Halo(OfSample):
         counts = np.bincount(kept.shower[order], minlength=len(kept.offsets) - 1)
         self.starts = torch.from_numpy(np.append(0, counts.cumsum()).astype(np.int32))
         self.places = _of_16_bits(kept.place[order])
-        energy = kept.energy[order].astype(np.float64)
-        if (energy < EDGE).any():
-            self.scale.fit(energy)
-        self.energies = _of_16_bits(np.rint(self.scale.encode(energy) * _ENERGIES))
+        self.energies = _coded(kept.energy[order], _FIRST_ENERGY, _ENERGIES)
         self.delays = _coded(kept.delay[order], _FIRST_DELAY, _DELAYS)
         if not len(order):
             self.places, self.energies, self.delays = (torch.zeros(1, dtype=torch.int16),) * 3
@@ -218,9 +214,10 @@ class Halo(OfSample):
         number = number.clamp(max=len(self.places) - 1)
         # A number of its own for each deposit of a shower, evenly spread between 0 and 1.
         spread = uniform[:, 1:] + (self.numbers * _GOLDEN).to(torch.float32)
-        spread = (spread - spread.floor()) * (2 * _SPREAD) - _SPREAD
-        # No number is below 0.
-        energy = self.scale.decode((self.energies[number] / _ENERGIES + spread).abs())
+        spread = 1 + _SPREAD * (2 * (spread - spread.floor()) - 1)
+        energy = (self.energies[number].to(torch.float32) / _ENERGIES + _FIRST_ENERGY).exp()
+        on_line = (energy > _LINE[0]) & (energy < _LINE[1])
+        energy = torch.where(on_line, energy, energy * spread)
         energy = torch.where(there, energy, torch.zeros_like(energy))
         left = lost.clamp(min=0.0)
         # Lines in the spectrum of small energies stay where they are.
