@@ -118,7 +118,7 @@ CLONE = {"README.md": ("options", "docs"), "key4hep.md": ("options",)}
 GIVEN: dict[str, dict[str, int | str]] = {
     "README.md": {"mine.edm4hep.root": "particles"},
     "tutorial.md": {"mine.edm4hep.root": "particles"},
-    "active_learning.md": {"train.h5": 1, "choose.h5": 2, "models/mine/flow": "flow"},
+    "active_learning.md": {"train.h5": "fullsim", "choose.h5": 2, "models/mine/flow": "flow"},
     "inputs.md": {"events.hepmc3": "hepmc"},
     "models.md": {"models/mine/flow": "flow"},
     "running.md": {"particles.edm4hep.root": "particles"},
@@ -399,6 +399,9 @@ def _give(name: str, what: int | str, folder: Path, commands: dict[str, str], fl
     file.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(what, int):
         _shell(f"sample {name} BESIII_EMC_barrel {what}", folder, commands)
+    elif what == "fullsim":
+        # Of the same simulation as those that the page adds to it.
+        _shell(f"k4calofast fullsim {name} -n 200 --momentum-range 0.02 1", folder, commands)
     elif what == "flow":
         shutil.copytree(flow / "flow", file)
     elif what == "report":
