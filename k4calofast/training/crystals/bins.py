@@ -141,9 +141,10 @@ def _grown(
         # Half the range has a quarter of the variance.
         gain[np.arange(nodes), best] /= 4
         gain = gain.repeat(2, 0)
+    # A tree of one bin asks nothing.
     return (
-        np.concatenate(chosen).astype(np.int64),
-        np.concatenate(cuts).astype(np.float32),
+        np.concatenate([np.zeros(0), *chosen]).astype(np.int64),
+        np.concatenate([np.zeros(0), *cuts]).astype(np.float32),
         order,
     )
 

@@ -118,6 +118,15 @@ def test_a_pattern_is_of_the_particles_own_kind(showers):
     assert (halo.places_of(found.number)[of_photons] == 0).all()
 
 
+def test_few_showers_are_one_bin_of_each_kind(showers):
+    sample, outside = showers
+    few = np.arange(80)
+    halo = Halo(KINDS, 5e-5)
+    halo.fit(sample.take(torch.from_numpy(few)), outside.take(few), 64, 1_000_000, 1)
+    assert halo.missing.shape == (2, 40)
+    assert (_found(halo, sample).energy > 0).any()
+
+
 def test_showers_that_miss_all_alike_get_all_patterns_that_do(showers):
     """Neutral particles that leave nothing in the window are one in this."""
     sample, outside = showers
