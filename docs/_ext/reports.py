@@ -18,7 +18,7 @@ _COLOURS = {22: "tab:blue", 11: "tab:red", -11: "tab:green"}
 
 def _folders() -> list[str]:
     """Folders of reports, below that of the docs; the best model of each detector first."""
-    files = [DOCS / "report" / "report.json", *DOCS.glob("[lr]*/*/report.json")]
+    files = DOCS.glob("reports/*/*/report.json")
     return sorted((str(file.parent.relative_to(DOCS)) for file in files), key=_order)
 
 

@@ -94,5 +94,5 @@ _add(_TRAIN, tune.tune, "tune train.h5 --choose choose.h5 --family vae --trials 
 _add(_TRAIN, refine.refine, "refine models/mine/flow.work train.h5 models/mine/refined")
 _add(_TRAIN, reduce.reduce, "reduce models/mine/flow test.h5 models/mine/half --kind float16")
 _add(_JUDGE, validate.validate, "validate models/mine/flow --reference test.h5 --out report")
-_add(_JUDGE, compare.compare, "compare report docs/report --out compared.html")
+_add(_JUDGE, compare.compare, "compare report-1 report-2 --out compared.html")
 _add(_JUDGE, ensemble.ensemble, "ensemble report-1 report-2 report-3 --out ensemble.md")

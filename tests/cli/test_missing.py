@@ -16,7 +16,7 @@ from k4calofast.exceptions import MissingExtraError, install, require
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GEANT4 = REPOSITORY / "tests" / "data" / "geant4_showers.h5"
-REPORT = REPOSITORY / "docs" / "report"
+REPORT = REPOSITORY / "docs" / "reports" / "besiii_emc_barrel" / "accurate"
 FAST = "besiii_emc_barrel/fast"
 
 

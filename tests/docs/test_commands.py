@@ -28,6 +28,7 @@ from k4calofast.steering.configurables import COMPONENTS, IOSvc
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
+REPORTS = REPOSITORY / "docs" / "reports"
 MODELS = REPOSITORY / "models"
 PAGES = {
     page.name: page.read_text()
@@ -405,7 +406,7 @@ def _give(name: str, what: int | str, folder: Path, commands: dict[str, str], fl
     elif what == "flow":
         shutil.copytree(flow / "flow", file)
     elif what == "report":
-        shutil.copytree(REPOSITORY / "docs" / "reports" / "gan", file)
+        shutil.copytree(REPORTS / "besiii_emc_barrel" / "gan", file)
     elif what == "particles":
         shutil.copy(REPOSITORY / "options" / "input" / "particles.edm4hep.root", file)
     elif what == "hepmc":

@@ -16,7 +16,8 @@ from k4calofast.exceptions import FileFormatError
 from k4calofast.validation import side_by_side
 from k4calofast.validation.ensemble import line, lines, markdown
 
-REPORT = Path(__file__).resolve().parents[2] / "docs" / "report" / "report.json"
+REPORTS = Path(__file__).resolve().parents[2] / "docs" / "reports"
+REPORT = REPORTS / "besiii_emc_barrel" / "accurate" / "report.json"
 
 
 def _drawn(rng, bias, training, error, members):
@@ -124,7 +125,7 @@ def test_reports_of_an_ensemble_give_the_bias_that_is_in_them(members, tmp_path)
 
 
 def test_reports_of_layers_make_an_ensemble(tmp_path):
-    content = json.loads((REPORT.parents[1] / "layers" / "cld" / "report.json").read_text())
+    content = json.loads((REPORTS / "cld_ecal_barrel" / "layered" / "report.json").read_text())
     folders = [tmp_path / "a", tmp_path / "b"]
     for seed, folder in enumerate(folders):
         folder.mkdir()
