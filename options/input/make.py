@@ -6,7 +6,7 @@ particles     100 events of the particle gun: photons, electrons, positrons
 photons       20 events with ten photons of 50 GeV each
 tracker_only  the first 40 of them after Geant4 with BESIII's beam pipe, drift chamber and TOF, and
               no calorimeter: MCParticles with endpoints, secondaries and status bits
-fullsim       the first 40 of them with their calorimeter hits by Geant4
+fullsim       the first 40 of them with their hits in the barrel by Geant4 of the whole EMC
 """
 
 from __future__ import annotations
@@ -83,19 +83,21 @@ def tracker_only() -> None:
 
 def fullsim() -> None:
     """Write the gun's MCParticles with hits by Geant4."""
-    from k4calofast.fullsim.crystals import besiii
+    from k4calofast.detector import besiii
+    from k4calofast.fullsim.crystals.emc import WholeEMC
     from k4calofast.fullsim.events import simulate_events
     from k4calofast.fullsim.physics_data import find_or_make
 
     source, frames, shot = read()
-    result = simulate_events(shot, find_or_make(besiii.sector().elements), SEED)
+    emc = WholeEMC()
+    result = simulate_events(shot, find_or_make(emc.elements, hadronic=True), SEED, emc)
     hits = CollectionInfo.new("EMCBarrelCollectionFull", SIM_CALORIMETER_HIT)
     parts = CollectionInfo.new(f"{hits.name}Contributions", CALO_HIT_CONTRIBUTION)
     target = next(info for info in source.infos if info.name == "MCParticles").collection_id
     fields = hit_fields(hits, parts, result.hits, result.contributions, target)
-    encoding = {f"{hits.name}__{CELL_ID_ENCODING}": [besiii.sector().barrel.encoding.text]}
+    encoding = {f"{hits.name}__{CELL_ID_ENCODING}": [besiii.barrel().encoding.text]}
     write("fullsim", source, frames, fields, encoding, (hits, parts))
-    print(f"fullsim: {result.energy}, {result.beside:.3g} GeV beside the windows")
+    print(f"fullsim: {result.energy}")
 
 
 def read() -> tuple[EventSource, Frames, Particles]:
