@@ -10,6 +10,11 @@ missing there, and what of it is found outside, belong together, whatever the mo
 energies are scaled by what is missing, over what was missing with the pattern. No more is found
 outside than is missing; if need be, all of the pattern's energies are scaled down. Showers of which
 the window has nothing are like each other, though they miss all they have.
+
+Patterns are fewer than showers that get one, and whoever compares would find the same halo again
+and again. So a pattern has parts, which come from showers of their own: large energies, which make
+up what is missing, and small ones by where they are, which know little of each other. What is far
+away is moved a bit, as one crystal there is like the next.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from torch import Tensor
 
 from k4calofast.arrays import Floats, Floats32, Indices
 from k4calofast.training.crystals.bins import Bins
-from k4calofast.training.crystals.deposits import Deposits
+from k4calofast.training.crystals.deposits import WHOLE, Deposits
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.tables import OfSample
 from k4calofast.training.crystals.variables import EDGE
@@ -35,6 +40,18 @@ _AROUND = 2
 
 _MOST_PER_SHOWER = 256
 """Deposits of a pattern; of more, those of most energy are kept."""
+
+_LARGE = 1e-3
+"""GeV: larger energies are one part of a pattern."""
+
+_NEAR = 15
+"""Rows and columns from the crystal entered, within which deposits are not moved."""
+
+_PARTS = 4
+"""Of a pattern: large energies, and small ones near, on the one side, and on the other."""
+
+_MOVED = (1, 2)
+"""Rows and columns that deposits are moved by, at most."""
 
 _ALL = 1e6
 """GeV: more than any shower misses."""
@@ -85,7 +102,7 @@ class Halo(OfSample):
     lost
         (bins * patterns,) the same, of all patterns.
     starts
-        (bins * patterns + 1,) where the deposits of a pattern start.
+        (bins * patterns * parts + 1,) where the deposits of a pattern's parts start.
     places, energies, delays
         (D,) of deposits, in codes.
     """
@@ -97,8 +114,9 @@ class Halo(OfSample):
     energies: Tensor
     delays: Tensor
     numbers: Tensor
+    part: Tensor
 
-    noise = 2
+    noise = _PARTS + 3
 
     def __init__(self, kinds: Tensor, threshold: float) -> None:
         super().__init__()
@@ -112,6 +130,7 @@ class Halo(OfSample):
             ("energies", torch.int16),
             ("delays", torch.int16),
             ("numbers", torch.int64),
+            ("part", torch.int64),
         ):
             self.register_buffer(name, torch.zeros(0, dtype=dtype))
 
@@ -167,14 +186,18 @@ class Halo(OfSample):
         order = np.lexsort((-kept.energy, kept.shower))
         number = np.arange(len(order)) - kept.offsets[kept.shower]
         order = order[number < _MOST_PER_SHOWER]
-        counts = np.bincount(kept.shower[order], minlength=len(kept.offsets) - 1)
+        part = kept.shower * _PARTS + _parts(kept)
+        order = order[part[order].argsort(kind="stable")]
+        counts = np.bincount(part[order], minlength=(len(kept.offsets) - 1) * _PARTS)
         self.starts = torch.from_numpy(np.append(0, counts.cumsum()).astype(np.int32))
         self.places = _of_16_bits(kept.place[order])
         self.energies = _coded(kept.energy[order], _FIRST_ENERGY, _ENERGIES)
         self.delays = _coded(kept.delay[order], _FIRST_DELAY, _DELAYS)
         if not len(order):
             self.places, self.energies, self.delays = (torch.zeros(1, dtype=torch.int16),) * 3
-        self.numbers = torch.arange(max(int(counts.max(initial=0)), 1))
+        most = counts.reshape(-1, _PARTS).max(0, initial=0).tolist()
+        self.part = torch.from_numpy(np.repeat(np.arange(_PARTS), [max(n, 1) for n in most]))
+        self.numbers = torch.cat([torch.arange(max(n, 1)) for n in most])
 
     @staticmethod
     def missed(energies: Tensor, available: Tensor) -> tuple[Tensor, Tensor]:
@@ -202,18 +225,20 @@ class Halo(OfSample):
         stored, size = self.missing[of], self.missing.shape[1]
         ones = stored.new_ones(size, 1)
         # Whole numbers, whose sums are exact in any order.
-        below = ((stored < missing[:, None]).to(stored.dtype) @ ones)[:, 0]
-        equal = ((stored == missing[:, None]).to(stored.dtype) @ ones)[:, 0]
+        below = (stored < missing[:, None]).to(stored.dtype) @ ones
+        equal = (stored == missing[:, None]).to(stored.dtype) @ ones
         # Among showers that miss exactly as much each is as good.
         around = torch.where(equal > 0, torch.zeros_like(below), _AROUND + torch.zeros_like(below))
-        rank = (below - around + uniform[:, 0] * (equal + 2 * around)).floor().clamp(0, size - 1)
-        pattern = of * size + rank.to(torch.int64)
-        start, end = self.starts[pattern].to(torch.int64), self.starts[pattern + 1].to(torch.int64)
-        number = start[:, None] + self.numbers
-        there = number < end[:, None]
+        rank = below - around + uniform[:, :_PARTS] * (equal + 2 * around)
+        pattern = of[:, None] * size + rank.floor().clamp(0, size - 1).to(torch.int64)
+        whose = pattern * _PARTS + torch.arange(_PARTS, device=pattern.device)
+        start, end = self.starts[whose].to(torch.int64), self.starts[whose + 1].to(torch.int64)
+        number = start[:, self.part] + self.numbers
+        there = number < end[:, self.part]
         number = number.clamp(max=len(self.places) - 1)
         # A number of its own for each deposit of a shower, evenly spread between 0 and 1.
-        spread = uniform[:, 1:] + (self.numbers * _GOLDEN).to(torch.float32)
+        each = (torch.arange(len(self.numbers), device=number.device) * _GOLDEN).to(torch.float32)
+        spread = uniform[:, _PARTS : _PARTS + 1] + (each - each.floor())
         spread = 1 + _SPREAD * (2 * (spread - spread.floor()) - 1)
         energy = (self.energies[number].to(torch.float32) / _ENERGIES + _FIRST_ENERGY).exp()
         on_line = (energy > _LINE[0]) & (energy < _LINE[1])
@@ -221,16 +246,39 @@ class Halo(OfSample):
         energy = torch.where(there, energy, torch.zeros_like(energy))
         left = lost.clamp(min=0.0)
         # Lines in the spectrum of small energies stay where they are.
-        ratio = (left / self.lost[pattern].clamp(min=1e-6)).clamp(0.5, 2.0)
-        energy = torch.where(energy > EDGE, energy * ratio[:, None], energy)
+        ratio = (left[:, None] / self.lost[pattern].clamp(min=1e-6)).clamp(0.5, 2.0)
+        energy = torch.where(energy > EDGE, energy * ratio[:, self.part], energy)
         scale = (left / sums(energy).clamp(min=1e-9)).clamp(max=1.0)
         energy = energy * scale[:, None]
         energy = torch.where(energy > self.threshold, energy, torch.zeros_like(energy))
         return Found(number, energy)
 
-    def places_of(self, number: Tensor) -> Tensor:
-        """Places (D,) in `WHOLE`, mirrored, of deposits (D,)."""
-        return self.places[number].to(torch.int64)
+    def places_of(self, number: Tensor, uniform: Tensor) -> Tensor:
+        """Places (D,) in `WHOLE`, mirrored, of deposits (D,).
+
+        Parameters
+        ----------
+        number
+            Of the deposits.
+        uniform
+            (D, `noise`) random numbers of their showers.
+        """
+        place = self.places[number].to(torch.int64)
+        down, across = _around(place)
+        far = (down.abs() > _NEAR) | (across.abs() > _NEAR)
+        by = [
+            ((2 * most + 1) * uniform[:, _PARTS + 1 + which]).floor() - most
+            for which, most in enumerate(_MOVED)
+        ]
+        down, across = (
+            at + torch.where(far, move, torch.zeros_like(move)).to(torch.int64)
+            for at, move in zip((down, across), by, strict=True)
+        )
+        # Once around is back again.
+        half = WHOLE[1] // 2
+        across = across - torch.where(across.abs() > half, 2 * half * across.sign(), 0)
+        down = down.clamp(-(WHOLE[0] // 2), WHOLE[0] // 2)
+        return (down + WHOLE[0] // 2) * WHOLE[1] + across + half
 
     def delays_of(self, number: Tensor) -> Tensor:
         """Delays (D,) in ns of deposits (D,)."""
@@ -251,6 +299,20 @@ def _with_delays(deposits: Deposits, pdg: Indices, random: np.random.Generator) 
             there = np.flatnonzero(known)
         delay[wanted] = delay[random.choice(there, len(wanted))] if len(there) else 0.0
     return delay
+
+
+def _around(place: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns (D,) of places (D,), from that of the crystal entered."""
+    row = place.div(WHOLE[1], rounding_mode="floor")
+    return row - WHOLE[0] // 2, place - row * WHOLE[1] - WHOLE[1] // 2
+
+
+def _parts(deposits: Deposits) -> Indices:
+    """Parts (D,) of patterns that deposits belong to."""
+    down, across = (at.numpy() for at in _around(torch.from_numpy(deposits.place)))
+    near = (np.abs(down) <= _NEAR) & (np.abs(across) <= _NEAR)
+    small = np.where(near, 1, np.where(across < 0, 2, 3))
+    return np.where(deposits.energy >= _LARGE, 0, small)
 
 
 def _of_16_bits(values: Indices | Floats) -> Tensor:

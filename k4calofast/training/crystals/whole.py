@@ -141,7 +141,8 @@ class Whole(Family):
         first, last = generator.noise, generator.noise + self.times.noise
         window = generator.generate(noise[:, :first], pdg, conditions)
         available = generator.available(pdg, conditions)
-        halo = self.halo(uniform_of(noise[:, last:]), pdg, conditions, window, available)
+        uniform = uniform_of(noise[:, last:])
+        halo = self.halo(uniform, pdg, conditions, window, available)
         energies = torch.cat([window, halo.energy], 1)
         shower, number = (energies > 0).nonzero().unbind(1)
         energy = energies.flatten()[shower * energies.shape[1] + number]
@@ -149,7 +150,8 @@ class Whole(Family):
         cell = number.clamp(max=window.shape[1] - 1)
         outside = (number - window.shape[1]).clamp(min=0)
         kept = halo.number.flatten()[shower * halo.number.shape[1] + outside]
-        away = self.existing(self.halo.places_of(kept), conditions, shower)
+        away = self.halo.places_of(kept, uniform[shower])
+        away = self.existing(away, conditions, shower)
         place = torch.where(inside, self.place[cell], away)
         of = (shower, cell, energy)
         delays = self.times(noise[:, first:last], pdg, conditions, sums(window), of)
