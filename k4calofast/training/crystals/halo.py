@@ -30,7 +30,7 @@ from torch import Tensor
 from k4calofast.arrays import Floats, Floats32, Indices
 from k4calofast.training.crystals.bins import Bins
 from k4calofast.training.crystals.deposits import WHOLE, Deposits
-from k4calofast.training.crystals.sample import Sample
+from k4calofast.training.crystals.sample import ELECTRON_MASS, Sample
 from k4calofast.training.crystals.tables import OfSample
 from k4calofast.training.crystals.variables import EDGE
 from k4calofast.training.sums import sums
@@ -38,7 +38,7 @@ from k4calofast.training.sums import sums
 _AROUND = 2
 """Patterns on either side of a shower's rank, among which chance decides."""
 
-_MOST_PER_SHOWER = 256
+_MOST_PER_SHOWER = 255
 """Deposits of a pattern; of more, those of most energy are kept."""
 
 _LARGE = 1e-3
@@ -50,22 +50,33 @@ _NEAR = 15
 _PARTS = 4
 """Of a pattern: large energies, and small ones near, on the one side, and on the other."""
 
-_MOVED = (1, 2)
+_ALIKE = 5.0
+"""Ranks by the number of small deposits, from which patterns for their parts are."""
+
+_FEW = 12
+"""Small deposits, of fewer of which patterns keep all their own."""
+
+_MOVED = (2, 4)
 """Rows and columns that deposits are moved by, at most."""
 
 _ALL = 1e6
 """GeV: more than any shower misses."""
 
-_FIRST_ENERGY, _ENERGIES = math.log(1e-5), 2000.0
-_FIRST_DELAY, _DELAYS = math.log(1e-3), 1000.0
-"""Of codes of 16 bits: logarithm of the first value (GeV, ns), and codes in a factor e."""
+_FIRST_ENERGY, _ENERGIES = math.log(1e-5), 19.5
+_FIRST_DELAY, _DELAYS = math.log(1e-3), 10.0
+"""Of codes of 8 bits: logarithm of the first value (GeV, ns), and codes in a factor e. Between two
+energies are 5 %, which is less than those of a pattern vary; between two delays 10 %."""
 
-_SPREAD = 0.04
+_SPREAD = 0.2
 """By which energies differ from those of the pattern, at most: patterns are used often, and the
 same sums of energy again and again would tell them from other showers."""
 
-_LINE = (508e-6, 514e-6)
-"""GeV: of annihilation, where energies stay what they are."""
+_LINE = 255
+"""Code of the line of annihilation. A tenth of all deposits are on it, and stay there: all of the
+energy of a photon, from an electron and a positron at rest."""
+
+_ON_LINE = 2e-4
+"""How far from the energy of the line, relatively, those on it are, at most."""
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -102,19 +113,33 @@ class Halo(OfSample):
     lost
         (bins * patterns,) the same, of all patterns.
     starts
-        (bins * patterns * parts + 1,) where the deposits of a pattern's parts start.
+        (bins * patterns + 1,) where the deposits of a pattern start.
+    ends
+        (bins * patterns, parts) where those of its parts end, from there.
     places, energies, delays
         (D,) of deposits, in codes.
+    few
+        (bins,) patterns that keep all their own small deposits.
+    line
+        GeV of the line of annihilation, as in the sample to the last bit.
+    rank, ranked
+        (bins * patterns,) of a pattern by its number of small deposits, among those of its bin, and
+        the pattern of each rank.
     """
 
     missing: Tensor
     lost: Tensor
     starts: Tensor
+    ends: Tensor
     places: Tensor
     energies: Tensor
     delays: Tensor
     numbers: Tensor
     part: Tensor
+    rank: Tensor
+    ranked: Tensor
+    few: Tensor
+    line: Tensor
 
     noise = _PARTS + 3
 
@@ -126,13 +151,18 @@ class Halo(OfSample):
             ("missing", torch.float32),
             ("lost", torch.float32),
             ("starts", torch.int32),
+            ("ends", torch.uint8),
             ("places", torch.int16),
-            ("energies", torch.int16),
-            ("delays", torch.int16),
+            ("energies", torch.uint8),
+            ("delays", torch.uint8),
             ("numbers", torch.int64),
             ("part", torch.int64),
+            ("rank", torch.int16),
+            ("ranked", torch.int16),
+            ("few", torch.int16),
         ):
             self.register_buffer(name, torch.zeros(0, dtype=dtype))
+        self.register_buffer("line", torch.tensor(ELECTRON_MASS))
 
     def fit(self, sample: Sample, outside: Deposits, bin_size: int, most: int, seed: int) -> None:
         """Keep patterns of a sample.
@@ -189,13 +219,27 @@ class Halo(OfSample):
         part = kept.shower * _PARTS + _parts(kept)
         order = order[part[order].argsort(kind="stable")]
         counts = np.bincount(part[order], minlength=(len(kept.offsets) - 1) * _PARTS)
-        self.starts = torch.from_numpy(np.append(0, counts.cumsum()).astype(np.int32))
+        counts = counts.reshape(-1, _PARTS)
+        self.starts = torch.from_numpy(np.append(0, counts.sum(1).cumsum()).astype(np.int32))
+        self.ends = torch.from_numpy(counts.cumsum(1).astype(np.uint8))
+        energy = kept.energy[order]
+        on_line = np.abs(energy / ELECTRON_MASS - 1) < _ON_LINE
+        values, of_each = np.unique(energy[on_line], return_counts=True)
+        if len(values):
+            self.line.fill_(float(values[of_each.argmax()]))
+        energies = _coded(energy, _FIRST_ENERGY, _ENERGIES, _LINE - 1)
+        self.energies = torch.where(torch.from_numpy(on_line), _LINE, energies)
         self.places = _of_16_bits(kept.place[order])
-        self.energies = _coded(kept.energy[order], _FIRST_ENERGY, _ENERGIES)
-        self.delays = _coded(kept.delay[order], _FIRST_DELAY, _DELAYS)
+        self.delays = _coded(kept.delay[order], _FIRST_DELAY, _DELAYS, 255)
         if not len(order):
-            self.places, self.energies, self.delays = (torch.zeros(1, dtype=torch.int16),) * 3
-        most = counts.reshape(-1, _PARTS).max(0, initial=0).tolist()
+            self.places = torch.zeros(1, dtype=torch.int16)
+            self.energies, self.delays = (torch.zeros(1, dtype=torch.uint8),) * 2
+        small = counts[:, 1:].sum(1).reshape(self.missing.shape)
+        ranked = small.argsort(1, kind="stable")
+        self.ranked = _of_16_bits(ranked.ravel())
+        self.rank = _of_16_bits(ranked.argsort(1, kind="stable").ravel())
+        self.few = _of_16_bits((small < _FEW).sum(1))
+        most = counts.max(0, initial=0).tolist()
         self.part = torch.from_numpy(np.repeat(np.arange(_PARTS), [max(n, 1) for n in most]))
         self.numbers = torch.cat([torch.arange(max(n, 1)) for n in most])
 
@@ -229,28 +273,41 @@ class Halo(OfSample):
         equal = (stored == missing[:, None]).to(stored.dtype) @ ones
         # Among showers that miss exactly as much each is as good.
         around = torch.where(equal > 0, torch.zeros_like(below), _AROUND + torch.zeros_like(below))
-        rank = below - around + uniform[:, :_PARTS] * (equal + 2 * around)
-        pattern = of[:, None] * size + rank.floor().clamp(0, size - 1).to(torch.int64)
-        whose = pattern * _PARTS + torch.arange(_PARTS, device=pattern.device)
-        start, end = self.starts[whose].to(torch.int64), self.starts[whose + 1].to(torch.int64)
-        number = start[:, self.part] + self.numbers
-        there = number < end[:, self.part]
+        rank = below - around + uniform[:, :1] * (equal + 2 * around)
+        first = of[:, None] * size + rank.floor().clamp(0, size - 1).to(torch.int64)
+        # Small ones of patterns with about as many.
+        own = self.rank[first].to(rank.dtype)
+        away = torch.where(own < self.few[of][:, None], torch.zeros_like(own), _ALIKE + 0 * own)
+        alike = own + away * (2 * uniform[:, 1:_PARTS] - 1)
+        alike = of[:, None] * size + (alike + 0.5).floor().clamp(0, size - 1).to(torch.int64)
+        others = of[:, None] * size + self.ranked[alike].to(torch.int64)
+        pattern = torch.cat([first, others], 1)
+        start = self.starts[pattern].to(torch.int64)
+        parts = torch.arange(_PARTS, device=pattern.device)
+        of_parts = self.ends.flatten().to(torch.int64)
+        end = of_parts[pattern * _PARTS + parts]
+        before = of_parts[(pattern * _PARTS + parts - 1).clamp(min=0)] * (parts > 0)
+        within = before[:, self.part] + self.numbers
+        there = within < end[:, self.part]
+        number = start[:, self.part] + within
         number = number.clamp(max=len(self.places) - 1)
-        # A number of its own for each deposit of a shower, evenly spread between 0 and 1.
-        each = (torch.arange(len(self.numbers), device=number.device) * _GOLDEN).to(torch.float32)
-        spread = uniform[:, _PARTS : _PARTS + 1] + (each - each.floor())
-        spread = 1 + _SPREAD * (2 * (spread - spread.floor()) - 1)
-        energy = (self.energies[number].to(torch.float32) / _ENERGIES + _FIRST_ENERGY).exp()
-        on_line = (energy > _LINE[0]) & (energy < _LINE[1])
-        energy = torch.where(on_line, energy, energy * spread)
-        energy = torch.where(there, energy, torch.zeros_like(energy))
+        spread = 1 + _SPREAD * (2 * _each(uniform[:, _PARTS : _PARTS + 1], number) - 1)
+        code = self.energies[number].to(torch.float32)
+        energy = (code / _ENERGIES + _FIRST_ENERGY).exp()
+        zero = torch.zeros_like(energy)
+        on_line = there & (code == _LINE)
         left = lost.clamp(min=0.0)
-        # Lines in the spectrum of small energies stay where they are.
         ratio = (left[:, None] / self.lost[pattern].clamp(min=1e-6)).clamp(0.5, 2.0)
-        energy = torch.where(energy > EDGE, energy * ratio[:, self.part], energy)
-        scale = (left / sums(energy).clamp(min=1e-9)).clamp(max=1.0)
+        energy = torch.where(energy > EDGE, energy * ratio[:, self.part], energy) * spread
+        energy = torch.where(there & ~on_line, energy, zero)
+        line = torch.where(on_line, zero + self.line, zero)
+        line = torch.where(sums(line)[:, None] > left[:, None], zero, line)
+        scale = ((left - sums(line)) / sums(energy).clamp(min=1e-9)).clamp(max=1.0)
         energy = energy * scale[:, None]
-        energy = torch.where(energy > self.threshold, energy, torch.zeros_like(energy))
+        # What varies to below the threshold comes back above it.
+        below = (energy > self.threshold * (1 - _SPREAD)) & (energy < self.threshold)
+        energy = torch.where(below, self.threshold**2 / energy.clamp(min=1e-9), energy)
+        energy = torch.where(energy > self.threshold, energy, zero) + line
         return Found(number, energy)
 
     def places_of(self, number: Tensor, uniform: Tensor) -> Tensor:
@@ -280,9 +337,10 @@ class Halo(OfSample):
         down = down.clamp(-(WHOLE[0] // 2), WHOLE[0] // 2)
         return (down + WHOLE[0] // 2) * WHOLE[1] + across + half
 
-    def delays_of(self, number: Tensor) -> Tensor:
-        """Delays (D,) in ns of deposits (D,)."""
-        return (self.delays[number].to(torch.float32) / _DELAYS + _FIRST_DELAY).exp()
+    def delays_of(self, number: Tensor, uniform: Tensor) -> Tensor:
+        """Delays (D,) in ns of deposits (D,); see `places_of`."""
+        code = self.delays[number].to(torch.float32) + _each(uniform[:, _PARTS], number) - 0.5
+        return (code / _DELAYS + _FIRST_DELAY).exp()
 
 
 def _with_delays(deposits: Deposits, pdg: Indices, random: np.random.Generator) -> Floats32:
@@ -299,6 +357,13 @@ def _with_delays(deposits: Deposits, pdg: Indices, random: np.random.Generator) 
             there = np.flatnonzero(known)
         delay[wanted] = delay[random.choice(there, len(wanted))] if len(there) else 0.0
     return delay
+
+
+def _each(uniform: Tensor, number: Tensor) -> Tensor:
+    """Numbers of their own for deposits of one shower, evenly spread between 0 and 1."""
+    # Small whole numbers, so that products have digits behind the point.
+    spread = uniform + number.remainder(1024).to(torch.float32) * _GOLDEN
+    return spread - spread.floor()
 
 
 def _around(place: Tensor) -> tuple[Tensor, Tensor]:
@@ -319,7 +384,8 @@ def _of_16_bits(values: Indices | Floats) -> Tensor:
     return torch.from_numpy(values.clip(-(1 << 15), (1 << 15) - 1).astype(np.int16))
 
 
-def _coded(values: Floats32, first: float, scale: float) -> Tensor:
-    """Codes of the logarithms of values."""
+def _coded(values: Floats32, first: float, scale: float, last: int) -> Tensor:
+    """Codes of the logarithms of values, from 0 to the last."""
     logarithm = np.log(np.maximum(values.astype(np.float64), math.exp(first)))
-    return _of_16_bits(np.rint((logarithm - first) * scale))
+    codes = np.rint((logarithm - first) * scale).clip(0, last)
+    return torch.from_numpy(codes.astype(np.uint8))

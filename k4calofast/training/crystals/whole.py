@@ -23,7 +23,7 @@ from k4calofast.training.crystals.times import Times
 from k4calofast.training.family import Family, Range, Signature, Stage
 from k4calofast.training.sums import sums
 
-HALO, BIN = 180_000, 64
+HALO, BIN = 400_000, 60
 """Deposits of the halo that are kept, at most, and patterns in a bin, at least."""
 
 _AT_ONCE = 1024
@@ -150,12 +150,11 @@ class Whole(Family):
         cell = number.clamp(max=window.shape[1] - 1)
         outside = (number - window.shape[1]).clamp(min=0)
         kept = halo.number.flatten()[shower * halo.number.shape[1] + outside]
-        away = self.halo.places_of(kept, uniform[shower])
-        away = self.existing(away, conditions, shower)
+        away = self.existing(self.halo.places_of(kept, uniform[shower]), conditions, shower)
         place = torch.where(inside, self.place[cell], away)
         of = (shower, cell, energy)
         delays = self.times(noise[:, first:last], pdg, conditions, sums(window), of)
-        delay = torch.where(inside, delays, self.halo.delays_of(kept))
+        delay = torch.where(inside, delays, self.halo.delays_of(kept, uniform[shower]))
         if other is not None:
             row = place.div(WHOLE[1], rounding_mode="floor")
             opposite = place + (WHOLE[0] - 1 - 2 * row) * WHOLE[1]
