@@ -119,15 +119,18 @@ def test_a_model_gives_hits_in_all_crystals(made):
     row, column = np.divmod(found.place, WHOLE[1])
     row, column = row - WHOLE[0] // 2, column - WHOLE[1] // 2
     outside = (np.abs(row) > 5) | (np.abs(column) > 5)
-    # Each shower's far deposit is where it was in the sample, on its own side of the barrel.
+    # Each shower's far deposit is about where it was in the sample, on its own side of the barrel.
     assert outside.sum() > 0.6 * len(showers)
-    assert (column[outside] == -40).all()
+    assert (np.abs(column[outside] + 40) <= 4).all()
+    assert column[outside].mean() == pytest.approx(-40, abs=0.3)
     names = list(model.card.conditions)
     north = showers.conditions[:, names.index("z")] >= 0 if "z" in names else True
     wanted = np.where(north, 5, -5) * np.ones(len(showers))
-    assert (row[outside] == wanted[found.shower[outside]]).all()
+    away = row[outside] - wanted[found.shower[outside]]
+    assert (np.abs(away) <= 2).all()
+    assert away.mean() == pytest.approx(0, abs=0.15)
     # And late as there.
-    assert (found.delay[outside] > 1.9).all()
+    assert (found.delay[outside] > 1.8).all()
     assert (found.delay[~outside] < 0.41).all()
     assert (found.delay >= 0).all()
 
