@@ -38,6 +38,9 @@ from k4calofast.training.sums import sums
 _AROUND = 2
 """Patterns on either side of a shower's rank, among which chance decides."""
 
+_TOGETHER = 4
+"""Patterns that are chosen together from showers that miss about as much."""
+
 _MOST_PER_SHOWER = 255
 """Deposits of a pattern; of more, those of most energy are kept."""
 
@@ -59,13 +62,13 @@ _FEW = 12
 _MOVED = (2, 4)
 """Rows and columns that deposits are moved by, at most."""
 
-_ALL = 1e6
-"""GeV: more than any shower misses."""
+_ALL = 6e4
+"""GeV: more than any shower misses, in half precision, too."""
 
-_FIRST_ENERGY, _ENERGIES = math.log(1e-5), 19.5
+_FIRST_ENERGY, _ENERGIES = math.log(1e-5), 10.0
 _FIRST_DELAY, _DELAYS = math.log(1e-3), 10.0
 """Of codes of 8 bits: logarithm of the first value (GeV, ns), and codes in a factor e. Between two
-energies are 5 %, which is less than those of a pattern vary; between two delays 10 %."""
+are 10 %, which is less than energies of a pattern vary."""
 
 _SPREAD = 0.2
 """By which energies differ from those of the pattern, at most: patterns are used often, and the
@@ -148,8 +151,8 @@ class Halo(OfSample):
         self.threshold = threshold
         self.bins = Bins(kinds, 0)
         for name, dtype in (
-            ("missing", torch.float32),
-            ("lost", torch.float32),
+            ("missing", torch.float16),
+            ("lost", torch.float16),
             ("starts", torch.int32),
             ("ends", torch.uint8),
             ("places", torch.int16),
@@ -188,13 +191,9 @@ class Halo(OfSample):
         fewest = min(len(rows) for rows in of_kinds)
         # As many of each kind, and as many as there is room for.
         mean = sum(float(counts[rows].mean()) for rows in of_kinds)
-        room = int(most / max(mean, 1e-9))
-        depth = int(math.log2(max(fewest / bin_size, 1)))
-        count = (min(fewest, max(room, 1)) >> depth) << depth
-        if count >> depth < min(bin_size, fewest):
-            depth = int(math.log2(max(min(fewest, room) / bin_size, 1)))
-            count = (min(fewest, max(room, 1)) >> depth) << depth
-        chosen = np.concatenate([rows[:count] for rows in of_kinds])
+        room = min(fewest, max(int(most / max(mean, 1e-9)), 1))
+        depth = int(math.log2(max(room / bin_size, 1)))
+        chosen = np.concatenate([rows[: (fewest >> depth) << depth] for rows in of_kinds])
         outside = replace(outside, delay=_with_delays(outside, pdg, random))
         few, kept = sample.take(torch.from_numpy(chosen)), outside.take(chosen)
         missing, lost = self.missed(few.energies, few.available)
@@ -205,10 +204,12 @@ class Halo(OfSample):
         targets = torch.cat([targets, share[:, None].sqrt()], 1)
         self.bins = Bins(self.bins.kinds, depth)
         order = self.bins.fit(few.pdg, few.conditions, targets)
-        rank = missing[order].argsort(dim=1, stable=True)
-        order = order.gather(1, rank)
-        self.missing = missing[order]
-        self.lost = lost[order].flatten().clamp(min=0.0)
+        order = order.gather(1, missing[order].argsort(dim=1, stable=True))
+        of_seed = torch.Generator().manual_seed(seed)
+        order = _typical(order, torch.from_numpy(number), max(room >> depth, 1), of_seed)
+        order = order.gather(1, missing[order].argsort(dim=1, stable=True))
+        self.missing = missing[order].half()
+        self.lost = lost[order].flatten().clamp(min=0.0).half()
         self._store(kept.take(order.flatten().numpy()))
 
     def _store(self, kept: Deposits) -> None:
@@ -266,7 +267,7 @@ class Halo(OfSample):
         """
         missing, lost = self.missed(energies, available)
         of = self.bins(pdg, conditions)
-        stored, size = self.missing[of], self.missing.shape[1]
+        stored, size = self.missing[of].to(torch.float32), self.missing.shape[1]
         ones = stored.new_ones(size, 1)
         # Whole numbers, whose sums are exact in any order.
         below = (stored < missing[:, None]).to(stored.dtype) @ ones
@@ -284,9 +285,10 @@ class Halo(OfSample):
         pattern = torch.cat([first, others], 1)
         start = self.starts[pattern].to(torch.int64)
         parts = torch.arange(_PARTS, device=pattern.device)
-        of_parts = self.ends.flatten().to(torch.int64)
-        end = of_parts[pattern * _PARTS + parts]
-        before = of_parts[(pattern * _PARTS + parts - 1).clamp(min=0)] * (parts > 0)
+        place, ends = pattern * _PARTS + parts, self.ends.flatten()
+        # Looked up first and widened then: the exported graph would keep the wide table.
+        end = ends[place].to(torch.int64)
+        before = ends[(place - 1).clamp(min=0)].to(torch.int64) * (parts > 0)
         within = before[:, self.part] + self.numbers
         there = within < end[:, self.part]
         number = start[:, self.part] + within
@@ -297,7 +299,9 @@ class Halo(OfSample):
         zero = torch.zeros_like(energy)
         on_line = there & (code == _LINE)
         left = lost.clamp(min=0.0)
-        ratio = (left[:, None] / self.lost[pattern].clamp(min=1e-6)).clamp(0.5, 2.0)
+        ratio = (left[:, None] / self.lost[pattern].to(torch.float32).clamp(min=1e-6)).clamp(
+            0.5, 2.0
+        )
         energy = torch.where(energy > EDGE, energy * ratio[:, self.part], energy) * spread
         energy = torch.where(there & ~on_line, energy, zero)
         line = torch.where(on_line, zero + self.line, zero)
@@ -341,6 +345,37 @@ class Halo(OfSample):
         """Delays (D,) in ns of deposits (D,); see `places_of`."""
         code = self.delays[number].to(torch.float32) + _each(uniform[:, _PARTS], number) - 0.5
         return (code / _DELAYS + _FIRST_DELAY).exp()
+
+
+def _typical(order: Tensor, number: Tensor, count: int, random: torch.Generator) -> Tensor:
+    """Choose so many showers of each bin that they are like all of the bin.
+
+    Parameters
+    ----------
+    order
+        (bins, showers) rows of the sample, by the energy that is missing.
+    number
+        (N,) of each shower's deposits.
+    count
+        Of showers to choose.
+    random
+        Chooses among those that are alike.
+
+    Returns
+    -------
+    Tensor
+        (bins, count) rows: of showers that miss about as much, few, medium and rich ones.
+    """
+    size = order.shape[1]
+    count, chosen = min(count, size), []
+    for first in range(0, count, _TOGETHER):
+        some = min(_TOGETHER, count - first)
+        part = order[:, first * size // count : (first + some) * size // count]
+        part = part.gather(1, number[part].argsort(dim=1, stable=True))
+        # Any of a quarter, not its middle: tails are long.
+        place = torch.rand((len(part), some), generator=random) + torch.arange(some)
+        chosen.append(part.gather(1, (place * part.shape[1] / some).long()))
+    return torch.cat(chosen, 1)
 
 
 def _with_delays(deposits: Deposits, pdg: Indices, random: np.random.Generator) -> Floats32:

@@ -24,8 +24,8 @@ def read(table: Tensor, place: Tensor, row: Tensor | int = 0) -> Tensor:
     place = place.clamp(0.0, entries - 1 - 1e-3)
     below = place.detach().floor()
     index = below.long() + row * entries
-    step = values[1:] - values[:-1]
-    return values[index] + (place - below) * step[index]
+    first = values[index]
+    return first + (place - below) * (values[index + 1] - first)
 
 
 class OfSample(nn.Module):

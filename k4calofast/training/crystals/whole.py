@@ -23,7 +23,7 @@ from k4calofast.training.crystals.times import Times
 from k4calofast.training.family import Family, Range, Signature, Stage
 from k4calofast.training.sums import sums
 
-HALO, BIN = 400_000, 60
+HALO, BIN = 300_000, 50
 """Deposits of the halo that are kept, at most, and patterns in a bin, at least."""
 
 _AT_ONCE = 1024

@@ -130,6 +130,30 @@ def test_a_pattern_is_of_the_particles_own_kind(showers):
     assert (down <= 2).all()
 
 
+def test_the_patterns_that_are_kept_are_like_the_sample(showers):
+    """Of long tails, too: the mean is that of all showers, nearer than by chance."""
+    sample = showers[0]
+    random = np.random.default_rng(8)
+    number = np.floor(np.exp(random.normal(0.5, 1.2, len(sample)))).astype(int)
+    shower = np.repeat(np.arange(len(sample)), number)
+    far = np.setdiff1d(np.arange(WHOLE[0] * WHOLE[1]), place_in_whole((11, 11)))
+    count = len(shower)
+    rich = Deposits(
+        np.append(0, number.cumsum()),
+        random.choice(far, count),
+        np.full(count, 2e-4, np.float32),
+        np.ones(count, np.float32),
+    )
+    means = []
+    for seed in range(12):
+        halo = Halo(KINDS, 5e-5)
+        halo.fit(sample, rich, 16, count // 4, seed)
+        means.append(len(halo.places) / halo.lost.numel())
+    by_chance = number.std() / np.sqrt(halo.lost.numel())
+    assert np.mean(means) == pytest.approx(number.mean(), abs=0.6 * by_chance)
+    assert np.std(means) < 0.6 * by_chance
+
+
 def test_few_patterns_make_many_halos(showers):
     """Small energies come from showers of their own, and what is far is moved by some crystals."""
     sample, outside = showers
@@ -140,7 +164,7 @@ def test_few_patterns_make_many_halos(showers):
     places = torch.where(found.energy > 0, _places(halo, found, sample), -1)
     lit = places[(places >= 0).sum(1) > 2]
     different = {tuple(sorted(row)) for row in lit.tolist()}
-    assert len(different) > 0.95 * len(lit) > halo.lost.numel()
+    assert len(different) > 0.9 * len(lit) > halo.lost.numel()
     # Where they are, on the whole, they stay.
     counts = [
         np.histogram(at // WHOLE[1], np.linspace(0, WHOLE[0], 8))[0] / len(at)
