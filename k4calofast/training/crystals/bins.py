@@ -28,11 +28,16 @@ class Bins(OfSample):
     depth
         Halvings from the root to a bin.
 
+    Attributes
+    ----------
+    width
+        (bins,) of the first condition's logarithm.
     """
 
     kinds: Tensor
     condition: Tensor
     cut: Tensor
+    width: Tensor
 
     def __init__(self, kinds: Tensor, depth: int) -> None:
         super().__init__()
@@ -41,6 +46,7 @@ class Bins(OfSample):
         nodes = len(kinds) * ((1 << depth) - 1)
         self.register_buffer("condition", torch.zeros(nodes, dtype=torch.int64))
         self.register_buffer("cut", torch.zeros(nodes))
+        self.register_buffer("width", torch.zeros(len(kinds) << depth))
 
     @property
     def nodes(self) -> int:
@@ -96,7 +102,20 @@ class Bins(OfSample):
             self.condition[part] = torch.from_numpy(chosen)
             self.cut[part] = torch.from_numpy(cuts)
             result.append(torch.from_numpy(rows[order]))
-        return torch.cat(result)
+        bins = torch.cat(result)
+        first = conditions[:, 0].clamp(min=1e-6).log()[bins]
+        self.width = (first.amax(1) - first.amin(1)).to(torch.float32)
+        return bins
+
+    def near(self, pdg: Tensor, conditions: Tensor, uniform: Tensor) -> Tensor:
+        """Bins (N,) of particles, or those beside by the first condition.
+
+        Chance (N,) decides, so that what changes with that condition has no steps, and its means
+        are those of the particles and not of their bins.
+        """
+        width = self.width[self.forward(pdg, conditions)]
+        moved = conditions[:, :1] * (width * (uniform - 0.5)).exp()[:, None]
+        return self.forward(pdg, torch.cat([moved, conditions[:, 1:]], 1))
 
     def forward(self, pdg: Tensor, conditions: Tensor) -> Tensor:
         """Return the bins (N,) of particles."""

@@ -5,8 +5,10 @@ crystal here and one there: few numbers with little structure, where a network w
 of places to learn. So patterns of the sample's showers are kept, place by place, in bins of kind
 and conditions (`k4calofast.training.crystals.bins`).
 
-A shower gets the pattern of a shower of its bin which misses as much energy in the window: what is
-missing there, and what of it is found outside, belong together, whatever the momentum is. Large
+A photon or electron gets the pattern of a shower of its bin which misses as much energy in the
+window: what is missing there, and what of it is found outside, belong together, whatever the
+momentum is. Of a hadron or muon, most of what is missing is never seen, so that it is a shower of
+which as much is seen: what ionises alone has no halo, whatever the momentum is. Large
 energies are scaled by what is missing, over what was missing with the pattern. No more is found
 outside than is missing; if need be, all of the pattern's energies are scaled down. Showers of which
 the window has nothing are like each other, though they miss all they have.
@@ -62,6 +64,8 @@ _FEW = 12
 _MOVED = (2, 4)
 """Rows and columns that deposits are moved by, at most."""
 
+_ELECTRON, _PHOTON = 11, 22
+
 _ALL = 6e4
 """GeV: more than any shower misses, in half precision, too."""
 
@@ -112,7 +116,8 @@ class Halo(OfSample):
     Attributes
     ----------
     missing
-        (bins, patterns) GeV that are missing in the window, ascending; `_ALL` where all are.
+        (bins, patterns) GeV that are missing in the window, or that are seen there, ascending;
+        `_ALL` where all are missing.
     lost
         (bins * patterns,) the same, of all patterns.
     starts
@@ -144,7 +149,7 @@ class Halo(OfSample):
     few: Tensor
     line: Tensor
 
-    noise = _PARTS + 3
+    noise = _PARTS + 4
 
     def __init__(self, kinds: Tensor, threshold: float) -> None:
         super().__init__()
@@ -196,7 +201,7 @@ class Halo(OfSample):
         chosen = np.concatenate([rows[: (fewest >> depth) << depth] for rows in of_kinds])
         outside = replace(outside, delay=_with_delays(outside, pdg, random))
         few, kept = sample.take(torch.from_numpy(chosen)), outside.take(chosen)
-        missing, lost = self.missed(few.energies, few.available)
+        missing, lost = self.missed(few.pdg, few.energies, few.available)
         seen = np.bincount(kept.shower, kept.energy, len(few)) / few.available.double().numpy()
         number = np.diff(kept.offsets)
         targets = torch.from_numpy(np.stack([np.sqrt(seen) * 3, np.sqrt(number) / 3], 1))
@@ -245,11 +250,14 @@ class Halo(OfSample):
         self.numbers = torch.cat([torch.arange(max(n, 1)) for n in most])
 
     @staticmethod
-    def missed(energies: Tensor, available: Tensor) -> tuple[Tensor, Tensor]:
+    def missed(pdg: Tensor, energies: Tensor, available: Tensor) -> tuple[Tensor, Tensor]:
         """GeV (N,) by which patterns are found, see `missing`, and that are missing."""
         seen = sums(energies)
         lost = available - seen
-        return torch.where(seen > 0, lost, torch.full_like(lost, _ALL)), lost
+        showering = (pdg.abs() == _ELECTRON) | (pdg == _PHOTON)
+        return torch.where(
+            seen > 0, torch.where(showering, lost, seen), torch.full_like(lost, _ALL)
+        ), lost
 
     def forward(
         self, uniform: Tensor, pdg: Tensor, conditions: Tensor, energies: Tensor, available: Tensor
@@ -265,8 +273,8 @@ class Halo(OfSample):
         energies, available
             (N, cells) of the windows, and (N,), GeV.
         """
-        missing, lost = self.missed(energies, available)
-        of = self.bins(pdg, conditions)
+        missing, lost = self.missed(pdg, energies, available)
+        of = self.bins.near(pdg, conditions, uniform[:, _PARTS + 3])
         stored, size = self.missing[of].to(torch.float32), self.missing.shape[1]
         ones = stored.new_ones(size, 1)
         # Whole numbers, whose sums are exact in any order.
@@ -303,14 +311,14 @@ class Halo(OfSample):
             0.5, 2.0
         )
         energy = torch.where(energy > EDGE, energy * ratio[:, self.part], energy) * spread
+        # What varies to below the threshold comes back above it.
+        below = (energy > self.threshold * (1 - _SPREAD)) & (energy < self.threshold)
+        energy = torch.where(below, self.threshold**2 / energy.clamp(min=1e-9), energy)
         energy = torch.where(there & ~on_line, energy, zero)
         line = torch.where(on_line, zero + self.line, zero)
         line = torch.where(sums(line)[:, None] > left[:, None], zero, line)
         scale = ((left - sums(line)) / sums(energy).clamp(min=1e-9)).clamp(max=1.0)
         energy = energy * scale[:, None]
-        # What varies to below the threshold comes back above it.
-        below = (energy > self.threshold * (1 - _SPREAD)) & (energy < self.threshold)
-        energy = torch.where(below, self.threshold**2 / energy.clamp(min=1e-9), energy)
         energy = torch.where(energy > self.threshold, energy, zero) + line
         return Found(number, energy)
 
