@@ -140,7 +140,7 @@ class Whole(Family):
         conditions, other = mirrored(conditions, generator.conditions)
         first, last = generator.noise, generator.noise + self.times.noise
         window = generator.generate(noise[:, :first], pdg, conditions)
-        available = generator.available(pdg, conditions)
+        available = generator.most(pdg, conditions)
         uniform = uniform_of(noise[:, last:])
         halo = self.halo(uniform, pdg, conditions, window, available)
         energies = torch.cat([window, halo.energy], 1)

@@ -35,6 +35,10 @@ _LEAST = 1e-4
 """GeV: spectra of showers of which less is seen are not told apart."""
 
 
+_BESIDE_KINETIC = {2212: 0.0, 2112: 6.9e-3, -13: 0.0529}
+"""GeV: what some kinds give beside their kinetic energy, at most. Protons are not taken up, a
+neutron leaves its binding energy in caesium or iodine, a positive muon its positron."""
+
 _TOGETHER = 4096
 """Showers that are generated at once."""
 
@@ -115,6 +119,12 @@ class Hadrons(VAE):
         """Return what is expected of a sample's particles."""
         return Energies(self.ionisation(sample.pdg, sample.conditions)[1], sample.available)
 
+    def most(self, pdg: Tensor, conditions: Tensor) -> Tensor:
+        most, kinetic = self.available(pdg, conditions), self.ionisation(pdg, conditions)[0]
+        for kind, beside in _BESIDE_KINETIC.items():
+            most = torch.where(pdg == kind, torch.minimum(most, kinetic + beside), most)
+        return most
+
     def told_of(self, sample: Sample, rows: Tensor) -> Tensor:
         part = sample.take(rows)
         energy, of = part.energies.sum(1), self.energies_of(part)
@@ -129,6 +139,7 @@ class Hadrons(VAE):
         before = self.settings.latent + self.shape.cells
         steps = self.response.draw(self.known(pdg, conditions), uniform_of(noise[:, before]))
         total = self.response.energy(steps, uniform_of(noise[:, -1]), of)
+        total = torch.minimum(total, self.most(pdg, conditions))
         told = torch.cat([given, self.response.told(steps, total, of)], 1)
         numbers = self.drawn(noise, told)
         numbers = torch.cat([numbers, torch.zeros_like(numbers[:, :1])], 1)

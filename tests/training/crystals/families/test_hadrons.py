@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from k4calofast.incidence.kinds import nominal
 from k4calofast.training import recipe
+from k4calofast.training.crystals.sample import available_energy
 from k4calofast.training.crystals.variables import EMPTY
 from k4calofast.training.families import settings_of
 
@@ -55,3 +59,25 @@ def test_cells_at_each_distance_get_their_share_of_the_energy(family, sample):
     family._balance(numbers, seen, sample)
     assert before > 0.06
     assert away() < 0.02
+
+
+@torch.no_grad()
+def test_protons_leave_no_more_than_their_kinetic_energy(sample, shape, small):
+    """Nothing is taken up, so that nothing is added; a neutron adds what binds it."""
+    kinds = torch.tensor([211, 2112, 2212])
+    pdg = kinds[torch.arange(len(sample)) % 3]
+    some = replace(sample, pdg=pdg, available=available_energy(pdg, sample.conditions[:, 0]))
+    family = recipe.build(
+        "hadrons",
+        settings_of("hadrons")(**small["hadrons"]),
+        replace(shape, kinds=kinds.tolist()),
+    ).eval()
+    family.prepare(some)
+    noise = torch.randn((len(some), family.noise), generator=torch.Generator().manual_seed(2))
+    seen = family.cells(noise, pdg, some.conditions)[1]
+    momentum, mass = some.conditions[:, 0], torch.from_numpy(nominal(pdg.numpy())[1]).float()
+    beyond = seen - ((momentum**2 + mass**2).sqrt() - mass)
+    # A network that was not trained draws anything.
+    assert beyond[pdg == 211].max() > 0.1
+    assert beyond[pdg == 2112].max() == pytest.approx(6.9e-3, abs=1e-5)
+    assert beyond[pdg == 2212].max() == pytest.approx(0.0, abs=1e-5)
