@@ -187,13 +187,13 @@ def _levels() -> Floats:
 def _quantiles(values: Floats, classes: tuple[Indices, ...], sizes: tuple[int, ...]) -> Floats:
     """Quantiles (*sizes, quantiles) of values (D,) in classes.
 
-    Where there are too few, of all momenta, then all energies, of the same kind, outcome and
-    distance: what muons knock out is prompt, whatever hadrons leave there.
+    Where there are too few, of all energies, then all momenta, of the same kind, outcome and
+    distance: what fast muons knock out is prompt, whatever hadrons leave there, or slow muons.
     """
     levels = _levels()
     found = np.full((*sizes, _QUANTILES), np.nan)
     # From all that is so far away to one class.
-    for kept in ((2,), (2, 3), (0, 2), (0, 2, 3), (0, 1, 2, 3)):
+    for kept in ((2,), (2, 3), (0, 2), (0, 2, 3), (0, 1, 2), (0, 1, 2, 3)):
         some = tuple(sizes[axis] for axis in kept)
         of = np.ravel_multi_index(tuple(classes[axis] for axis in kept), some)
         order = np.argsort(of, kind="stable")
