@@ -31,8 +31,11 @@ _ENERGIES = (2e-4, 1e-3, 5e-3, 2e-2, 6e-2, 2e-1)
 _QUANTILES, _FARTHEST = 13, 3.0
 """Quantiles are those at normal numbers from -3 to 3 in equal steps: tails are long."""
 
-_LEAST = 60
+_LEAST = 40
 """Deposits from which a table is worth more than one of fewer conditions."""
+
+_NEAR = 3
+"""Points of momentum that are taken together where one has too few."""
 
 _EARLIEST, _LATEST = 1e-3, 1e9
 """ns: quantiles are of logarithms of delays between."""
@@ -187,15 +190,24 @@ def _levels() -> Floats:
 def _quantiles(values: Floats, classes: tuple[Indices, ...], sizes: tuple[int, ...]) -> Floats:
     """Quantiles (*sizes, quantiles) of values (D,) in classes.
 
-    Where there are too few, of all energies, then all momenta, of the same kind, outcome and
-    distance: what fast muons knock out is prompt, whatever hadrons leave there, or slow muons.
+    Where there are too few, of momenta around, then all of them, then all energies, of the same
+    kind, outcome and distance: what fast muons knock out is prompt, whatever hadrons leave there,
+    or slow muons.
     """
     levels = _levels()
     found = np.full((*sizes, _QUANTILES), np.nan)
     # From all that is so far away to one class.
-    for kept in ((2,), (2, 3), (0, 2), (0, 2, 3), (0, 1, 2), (0, 1, 2, 3)):
+    near = (classes[0], classes[1] // _NEAR, *classes[2:])
+    for kept, along, width in (
+        ((2,), classes, 1),
+        ((2, 3), classes, 1),
+        ((0, 2), classes, 1),
+        ((0, 2, 3), classes, 1),
+        ((0, 1, 2, 3), near, _NEAR),
+        ((0, 1, 2, 3), classes, 1),
+    ):
         some = tuple(sizes[axis] for axis in kept)
-        of = np.ravel_multi_index(tuple(classes[axis] for axis in kept), some)
+        of = np.ravel_multi_index(tuple(along[axis] for axis in kept), some)
         order = np.argsort(of, kind="stable")
         counts = np.bincount(of, minlength=int(np.prod(some)))
         ends = np.cumsum(counts)
@@ -204,6 +216,9 @@ def _quantiles(values: Floats, classes: tuple[Indices, ...], sizes: tuple[int, .
             where: list[slice | int] = [slice(None)] * len(sizes)
             for axis, number in zip(kept, np.unravel_index(one, some), strict=True):
                 where[axis] = int(number)
+            if width > 1:
+                first = int(where[1]) * width  # type: ignore[arg-type]
+                where[1] = slice(first, first + width)
             found[tuple(where)] = np.quantile(part, levels)
     # No shower has anything so far away.
     anywhere: Floats = np.quantile(values, levels)

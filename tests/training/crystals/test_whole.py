@@ -282,6 +282,23 @@ def test_delays_have_the_samples_spectra_and_come_together(inside):
     assert together(there) > 0.5
 
 
+def test_what_fast_particles_seldom_leave_is_as_prompt_as_theirs(inside):
+    """Slow muons decay beside: theirs are many more, and late."""
+    sample, deposits = inside
+    fast = sample.conditions[:, 0] > 1
+    late = deposits.delay.reshape(-1, 4).copy()
+    late[~fast.numpy()] *= 1000
+    # Of the fast ones, one in three is known.
+    known = ~fast.numpy() | (np.arange(len(fast)) % 3 == 0)
+    some = replace(deposits, delay=np.where(known[:, None], late, np.nan).ravel())
+    times = Times(KINDS[:1], (11, 11))
+    times.fit(sample, some)
+    noise = torch.randn(len(sample), times.noise, generator=torch.Generator().manual_seed(1))
+    found = _delays(times, noise, sample, np.array([60, 61, 49, 72]))
+    # Away from the border between them, where momenta are taken together.
+    assert (found[(sample.conditions[:, 0] > 2).numpy()] < 100).mean() > 0.95
+
+
 def test_deposits_without_times_have_none(inside):
     sample, deposits = inside
     times = Times(KINDS[:1], (11, 11))
