@@ -34,8 +34,8 @@ _QUANTILES, _FARTHEST = 13, 3.0
 _LEAST = 40
 """Deposits from which a table is worth more than one of fewer conditions."""
 
-_NEAR = 3
-"""Points of momentum that are taken together where one has too few."""
+_NEAR, _HALF = 3, 6
+"""Points of momentum that are taken together where one has too few: some, and slow or fast."""
 
 _EARLIEST, _LATEST = 1e-3, 1e9
 """ns: quantiles are of logarithms of delays between."""
@@ -190,22 +190,24 @@ def _levels() -> Floats:
 def _quantiles(values: Floats, classes: tuple[Indices, ...], sizes: tuple[int, ...]) -> Floats:
     """Quantiles (*sizes, quantiles) of values (D,) in classes.
 
-    Where there are too few, of momenta around, then all of them, then all energies, of the same
-    kind, outcome and distance: what fast muons knock out is prompt, whatever hadrons leave there,
-    or slow muons.
+    Where there are too few, of momenta around, then of slow or fast ones, then of all energies, of
+    the same kind, outcome and distance: what fast muons knock out is prompt, whatever hadrons leave
+    there, or slow muons.
     """
     levels = _levels()
     found = np.full((*sizes, _QUANTILES), np.nan)
     # From all that is so far away to one class.
-    near = (classes[0], classes[1] // _NEAR, *classes[2:])
-    for kept, along, width in (
-        ((2,), classes, 1),
-        ((2, 3), classes, 1),
-        ((0, 2), classes, 1),
-        ((0, 2, 3), classes, 1),
-        ((0, 1, 2, 3), near, _NEAR),
-        ((0, 1, 2, 3), classes, 1),
+    for kept, width in (
+        ((2,), 1),
+        ((2, 3), 1),
+        ((0, 2), 1),
+        ((0, 2, 3), 1),
+        ((0, 1, 2), _HALF),
+        ((0, 1, 2, 3), _HALF),
+        ((0, 1, 2, 3), _NEAR),
+        ((0, 1, 2, 3), 1),
     ):
+        along = (classes[0], classes[1] // width, *classes[2:])
         some = tuple(sizes[axis] for axis in kept)
         of = np.ravel_multi_index(tuple(along[axis] for axis in kept), some)
         order = np.argsort(of, kind="stable")
