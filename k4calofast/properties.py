@@ -103,9 +103,9 @@ class CaloFastSimProperties(Properties):
         "simulation', for hits and particles not handled to point to; empty is no copy",
     )
     Model: str = Field(
-        "besiii_emc_barrel/accurate",
-        description="folder of the model, or its name in the package or in a folder of "
-        "K4CALOFAST_MODEL_PATH",
+        "besiii_emc/accurate",
+        description="folder of the model, or its name or that of a set of models in the package or "
+        "in a folder of K4CALOFAST_MODEL_PATH",
     )
     Seed: int = Field(
         1,

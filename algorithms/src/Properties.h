@@ -44,8 +44,8 @@ struct CaloFastSimProperties {
 
   template <typename Owner>
   explicit CaloFastSimProperties(Owner* owner)
-      : Model{owner, "Model", "besiii_emc_barrel/accurate",
-        "folder of the model, or its name in the package or in a folder of K4CALOFAST_MODEL_PATH"},
+      : Model{owner, "Model", "besiii_emc/accurate",
+        "folder of the model, or its name or that of a set of models in the package or in a folder of K4CALOFAST_MODEL_PATH"},
         Seed{owner, "Seed", 1,
         "seed of the noise, used with run, event and particle number; with UniqueIDGenSvc in the job, that service seeds each event instead"},
         PDG{owner, "PDG", {},

@@ -55,7 +55,7 @@ def simulate(
     n: int | None = None,
     run: npt.ArrayLike | None = None,
     event: npt.ArrayLike | None = None,
-    model: str | PathLike[str] = "besiii_emc_barrel/accurate",
+    model: str | PathLike[str] = "besiii_emc/accurate",
     seed: int = 1,
     threshold: float = 0.0,
     out_of_range: Literal["skip", "clamp", "fail", "auto"] = "auto",

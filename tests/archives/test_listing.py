@@ -39,7 +39,8 @@ def test_models_are_listed_where_a_job_finds_them(wanted, tmp_path, monkeypatch)
         if one.models == () and one.fault is None and one.folder is not None:
             assert search.find_model(name) == one.folder
             assert one.size == (one.folder / "model.onnx").stat().st_size
-    assert found["besiii_emc/fast"].models == ("besiii_emc_barrel/fast",)
+    parts = ("barrel/fast", "barrel/hadrons", "endcaps/fast", "endcaps/hadrons")
+    assert found["besiii_emc/fast"].models == tuple(f"besiii_emc_{part}" for part in parts)
     assert "card.yaml" in found["a/broken"].fault
     assert found["besiii_emc_barrel/library"].size == 15111243
     assert [one.newer for one in found.values() if one.newer] == []
