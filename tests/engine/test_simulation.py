@@ -16,6 +16,8 @@ from k4calofast.incidence import Fate
 from k4calofast.properties import CaloFastSimProperties
 
 PER_EVENT = 3
+DEUTERON = 1000010020
+"""A kind that no model is for."""
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +51,17 @@ def simulated(keys: EventKeys, particles: Particles, **properties) -> Simulated:
 
 def per_event(result: Simulated) -> list[tuple[bytes, ...]]:
     """All that was made of each event, as bytes."""
-    hits, parts = result.hits, result.contributions
-    events = []
-    for first, last in zip(hits.offsets[:-1], hits.offsets[1:], strict=True):
-        start, stop = hits.contributions[first], hits.contributions[last]
-        columns = (hits.cell_id[first:last], hits.energy[first:last], hits.position[first:last])
-        columns += (parts.particle[start:stop], parts.energy[start:stop], parts.time[start:stop])
-        events.append(tuple(column.tobytes() for column in columns))
+    events: list[tuple[bytes, ...]] = [()] * (len(result.hits.offsets) - 1)
+    for hits, parts in result.regions:
+        for event, (first, last) in enumerate(zip(hits.offsets[:-1], hits.offsets[1:], strict=True)):
+            start, stop = hits.contributions[first], hits.contributions[last]
+            columns = (hits.cell_id[first:last], hits.energy[first:last], hits.position[first:last])
+            columns += (
+                parts.particle[start:stop],
+                parts.energy[start:stop],
+                parts.time[start:stop],
+            )
+            events[event] += tuple(column.tobytes() for column in columns)
     return events
 
 
@@ -105,16 +111,16 @@ def test_the_energy_balance_closes_and_hits_are_the_sum_of_their_contributions(e
     result = simulation.simulate(*events)
     balance = simulation.summary.energy
     assert abs(balance.closure) < 1e-5
-    assert balance.written == pytest.approx(result.hits.energy.sum(dtype=np.float64), rel=1e-6)
-    sums = np.add.reduceat(
-        result.contributions.energy.astype(np.float64), result.hits.contributions[:-1]
-    )
-    np.testing.assert_allclose(result.hits.energy, sums, rtol=1e-6)
+    written = sum(hits.energy.sum(dtype=np.float64) for hits, _ in result.regions)
+    assert balance.written == pytest.approx(written, rel=1e-6)
+    for hits, parts in result.regions:
+        sums = np.add.reduceat(parts.energy.astype(np.float64), hits.contributions[:-1])
+        np.testing.assert_allclose(hits.energy, sums, rtol=1e-6)
 
 
 def test_every_particle_has_one_fate_and_handed_on_ones_are_listed(shot_with_keys):
     keys, particles = shot_with_keys(
-        200, PDG=[22, 11, 13, 211, 12], MomentumMax=6.0, ThetaMin=0, ThetaMax=180
+        200, PDG=[22, 11, 13, DEUTERON, 12], MomentumMax=6.0, ThetaMin=0, ThetaMax=180
     )
     simulation = FastSimulation(CaloFastSimProperties())
     result = simulation.simulate(keys, particles)
@@ -123,26 +129,46 @@ def test_every_particle_has_one_fate_and_handed_on_ones_are_listed(shot_with_key
     handed_on = np.flatnonzero([Fate(value).handed_on for value in fate])
     offsets = np.repeat(particles.offsets[:-1], np.diff(result.not_handled_offsets))
     np.testing.assert_array_equal(offsets + result.not_handled, handed_on)
-    showered = np.flatnonzero(fate == Fate.SHOWERED)
-    event = np.repeat(np.arange(len(keys)), np.diff(result.hits.contributions[result.hits.offsets]))
-    seen = particles.offsets[event] + result.contributions.particle
-    assert set(seen) <= set(showered)
-    for pdg, expected in ((211, Fate.OTHER_KIND), (12, Fate.INVISIBLE)):
+    here = np.isin(fate, [Fate.SHOWERED, Fate.CLAMPED])
+    assert {Fate.SHOWERED, Fate.CLAMPED} <= set(fate)
+    for hits, parts in result.regions:
+        event = np.repeat(np.arange(len(keys)), np.diff(hits.contributions[hits.offsets]))
+        assert here[particles.offsets[event] + parts.particle].all()
+    for pdg, expected in ((DEUTERON, Fate.OTHER_KIND), (12, Fate.INVISIBLE)):
         found = set(fate[particles.pdg == pdg])
         assert expected in found
-        assert Fate.SHOWERED not in found
+        assert not found & {Fate.SHOWERED, Fate.CLAMPED}
+
+
+def test_the_default_leaves_nothing_that_meets_a_crystal_to_another_simulation(shot_with_keys):
+    """All kinds that live long enough, at all angles and momenta, the softest and hardest, too."""
+    kinds = [22, 11, -11, 13, -13, 211, -211, 321, -321, 130, 2212, -2212, 2112, -2112]
+    keys, particles = shot_with_keys(
+        400, PDG=kinds, MomentumMin=0.005, MomentumMax=10.0, ThetaMin=0, ThetaMax=180
+    )
+    simulation = FastSimulation(CaloFastSimProperties())
+    fate = simulation.simulate(keys, particles).fate
+    here = np.isin(fate, [Fate.SHOWERED, Fate.CLAMPED])
+    # Beside: through the holes of the endcaps, or curled up in front.
+    assert set(fate[~here]) <= {Fate.GAP, Fate.BESIDE, Fate.OUT_OF_RANGE}
+    assert here.mean() > 0.9
+    for kind in kinds:
+        assert here[particles.pdg == kind].any()
+    for region in simulation.summary.regions:
+        assert region.showers.min() > 0
 
 
 def test_out_of_range_is_skipped_clamped_or_an_error(shot_with_keys):
     keys, particles = shot_with_keys(20, PDG=[22], MomentumMin=4.0, MomentumMax=5.0)
-    skipped = simulated(keys, particles)
+    skipped = simulated(keys, particles, OutOfRange="skip")
     assert set(skipped.fate) == {Fate.OUT_OF_RANGE}
     assert len(skipped.hits.energy) == 0
     assert len(skipped.not_handled) == len(particles)
-    clamped = simulated(keys, particles, OutOfRange="clamp")
+    # The set of the package says so.
+    clamped = simulated(keys, particles)
     assert set(clamped.fate) == {Fate.CLAMPED}
     assert len(clamped.not_handled) == 0
-    energy = clamped.hits.energy.sum() / len(particles)
+    energy = sum(hits.energy.sum() for hits, _ in clamped.regions) / len(particles)
     # Showers are those of the range's edge; their energy is that of the photons.
     momentum = np.linalg.norm(particles.momentum, axis=1).mean()
     assert 0.9 < energy / momentum < 1.0
@@ -151,9 +177,9 @@ def test_out_of_range_is_skipped_clamped_or_an_error(shot_with_keys):
 
 
 def test_other_kinds_are_skipped_or_an_error(shot_with_keys):
-    keys, particles = shot_with_keys(5, PDG=[211])
+    keys, particles = shot_with_keys(5, PDG=[DEUTERON])
     assert set(simulated(keys, particles).fate) == {Fate.OTHER_KIND}
-    with pytest.raises(OutOfDomainError, match="PDG 211"):
+    with pytest.raises(OutOfDomainError, match=f"PDG {DEUTERON}"):
         simulated(keys, particles, OtherKinds="fail")
 
 

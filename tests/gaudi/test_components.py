@@ -63,8 +63,9 @@ def test_hits_are_those_of_the_engine(particles):
     component = create("CaloFastSim", {"Seed": 3})
     for event in range(8):
         arrays = component.execute(buffers_of(particles, event))
-        hits = hit_arrays("region0", expected.hits, expected.contributions, event)
-        assert bits({name: arrays[name] for name in hits}) == bits(hits)
+        for number, made in enumerate(expected.regions):
+            hits = hit_arrays(f"region{number}", *made, event)
+            assert bits({name: arrays[name] for name in hits}) == bits(hits)
         start, stop = expected.not_handled_offsets[event : event + 2]
         assert arrays["notHandled"].tolist() == expected.not_handled[start:stop].tolist()
         assert all(array.flags.c_contiguous for array in arrays.values())
@@ -72,7 +73,7 @@ def test_hits_are_those_of_the_engine(particles):
 
 def test_types_and_shapes_are_those_that_cpp_reads(particles):
     arrays = create("CaloFastSim", {}).execute(buffers_of(particles, 0))
-    # Those of the barrel, and of the endcaps that its showers go on into.
+    # Those of the barrel, and of the endcaps.
     expected = {
         f"region{number}.{name}": (hits.dtype, hits.ndim)
         for number in (0, 1)
@@ -92,16 +93,18 @@ def test_only_those_that_are_listed_are_simulated_and_counted(particles):
     for event in range(8):
         whole = component.execute(buffers_of(particles, event))
         part = component.execute(buffers_of(particles, event, listed=np.array([2, 2, 0])))
-        of = whole["region0.contributions.particle"]
-        for name in ("particle", "energy", "time"):
-            all_of_it = whole[f"region0.contributions.{name}"]
-            expected = all_of_it[(of == 0) | (of == 2)]
-            assert part[f"region0.contributions.{name}"].tolist() == expected.tolist()
+        for region in ("region0", "region1"):
+            of = whole[f"{region}.contributions.particle"]
+            for name in ("particle", "energy", "time"):
+                all_of_it = whole[f"{region}.contributions.{name}"]
+                expected = all_of_it[(of == 0) | (of == 2)]
+                assert part[f"{region}.contributions.{name}"].tolist() == expected.tolist()
         assert part["fateNumbers"].sum() == 2
         left = [index for index in whole["notHandled"].tolist() if index in (0, 2)]
         assert part["notHandled"].tolist() == left
         nobody = component.execute(buffers_of(particles, event, listed=np.zeros(0, np.int64)))
-        assert len(nobody["region0.hits.cellID"]) == len(nobody["notHandled"]) == 0
+        assert len(nobody["region0.hits.cellID"]) == len(nobody["region1.hits.cellID"]) == 0
+        assert len(nobody["notHandled"]) == 0
         assert not nobody["fateEnergies"].any()
 
 
@@ -258,7 +261,8 @@ def test_flags_are_set_for_those_who_showered(particles):
     component = create("CaloFastSim", {"PDG": [22], "OutputMCParticles": ["Flagged"]})
     arrays = component.execute(buffers_of(particles, 0))
     flagged = arrays["simulatorStatus"] >> FAST_SIMULATED_BIT & 1 == 1
-    assert set(np.flatnonzero(flagged)) == set(arrays["region0.contributions.particle"])
+    both = [arrays[f"region{number}.contributions.particle"] for number in (0, 1)]
+    assert set(np.flatnonzero(flagged)) == set(np.concatenate(both))
     assert set(np.flatnonzero(~flagged)) == set(arrays["notHandled"])
 
 
@@ -268,7 +272,7 @@ def test_flags_are_set_for_those_who_showered(particles):
         ({"OutOfRange": "perhaps"}, SteeringError, "^OutOfRange: "),
         ({"InputMCParticles": []}, SteeringError, "^InputMCParticles: .*at least 1 item"),
         (
-            {"OutputHits": ["A", "B", "C"]},
+            {"OutputHits": ["A", "B", "C"], "Model": "besiii_emc_barrel/fast"},
             SteeringError,
             r"^OutputHits names 3 and OutputContributions names 0 collections; give one for each "
             r"region \(BESIII_EMC_barrel\), one more for each that showers go on into "
@@ -281,7 +285,7 @@ def test_flags_are_set_for_those_who_showered(particles):
         ),
         ({"Threads": 0}, SteeringError, "^Threads: "),
         ({"Model": "nowhere"}, ModelError, "^Model: no model 'nowhere'; there are besiii"),
-        ({"PDG": [211]}, SteeringError, "^PDG chooses 211, but model .* simulates"),
+        ({"PDG": [15]}, SteeringError, "^PDG chooses 15, but model .* simulates"),
     ],
 )
 def test_a_wrong_property_is_named(properties, error, sentence):

@@ -414,7 +414,14 @@ def test_the_models_of_all_passes_over_a_file_are_named(particles, tmp_path):
     )
     assert second.returncode == 0, second.stderr
     said = metadata(tmp_path / "two.root")
-    assert said["EMCBarrelCollection__ModelName"] == ["besiii_emc_barrel/accurate"]
+    models = {
+        part: [f"besiii_emc_{part}/{name}" for name in ("accurate", "hadrons")]
+        for part in ("barrel", "endcaps")
+    }
+    # Those of the calorimeter itself first: what goes on into it from the other is of its models.
+    for name, both in (("Barrel", ("barrel", "endcaps")), ("Endcap", ("endcaps", "barrel"))):
+        expected = ",".join(model for part in both for model in models[part])
+        assert said[f"EMC{name}Collection__ModelName"] == [expected]
     assert said["Second__ModelName"] == ["besiii_emc_barrel/fast"]
     assert said["Second_EMCEndcapCollection__ModelName"] == ["besiii_emc_barrel/fast"]
     assert said["Second__CellIDEncoding"] == said["EMCBarrelCollection__CellIDEncoding"]

@@ -273,6 +273,7 @@ def test_a_photon_radiated_before_the_face_is_simulated_by_one_of_the_two(
         "CaloFastSim",
         CaloFastSimProperties(
             PDG=chosen,
+            Model="besiii_emc_barrel/fast",
             OutputHits=[FAST.name],
             OutputContributions=[OF_FAST.name],
             OutputMCParticles=[FLAGGED.name],
