@@ -33,8 +33,11 @@ from k4FWCore import ApplicationMgr, IOSvc
 io = IOSvc("IOSvc", Input=["particles.root"], Output="all.root")
 fastsim = CaloFastSim(
     "CaloFastSim",
-    OutputHits=["EMCBarrelCollectionFast"],
-    OutputContributions=["EMCBarrelCollectionFastContributions"],
+    OutputHits=["EMCBarrelCollectionFast", "EMCEndcapCollectionFast"],
+    OutputContributions=[
+        "EMCBarrelCollectionFastContributions",
+        "EMCEndcapCollectionFastContributions",
+    ],
     OutputMCParticles=["MCParticlesFlagged"],
 )
 merger = CaloHitMerger(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import uproot
 
+from k4calofast.detector import besiii
 from k4calofast.events.columns import Particles
 from k4calofast.events.edm4hep import MC_PARTICLE
 from k4calofast.events.frames import EVENTS, CollectionInfo
@@ -65,10 +66,12 @@ FILES = ["jpsi_rhopi.edm4hep.root", "jpsi_rhopi.rntuple.edm4hep.root"]
 
 
 REPEATED = 40
+SET = ("accurate", "hadrons")
+PARTS = ("EMCBarrelCollection", "EMCEndcapCollection")
 
 
 def geant4_again(file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Geant4's responses (photons, REPEATED) of the photons of a file that reach the barrel."""
+    """Geant4's responses (photons, REPEATED) of the photons of a file, in the whole EMC."""
     these = particles(frames(file), MC_PARTICLES)
     photons = np.flatnonzero((these.pdg == 22) & (these.generator_status == 1))
     rows = np.tile(photons, REPEATED)
@@ -81,9 +84,12 @@ def geant4_again(file: Path) -> tuple[np.ndarray, np.ndarray]:
         },
     )
     simulated = simulate_events(alone, find_or_make(WholeEMC().elements, hadronic=True), 1)
-    ends = simulated.hits.contributions[simulated.hits.offsets]
-    energy = np.add.reduceat(np.append(simulated.contributions.energy, 0), ends[:-1])
-    energy = np.where(np.diff(ends) > 0, energy, 0.0).reshape(REPEATED, len(photons))
+    energy = np.zeros(len(rows))
+    for hits, parts in simulated.regions.values():
+        ends = hits.contributions[hits.offsets]
+        sums = np.add.reduceat(np.append(parts.energy, 0), ends[:-1])
+        energy += np.where(np.diff(ends) > 0, sums, 0.0)
+    energy = energy.reshape(REPEATED, len(photons))
     momentum = np.linalg.norm(these.momentum[photons], axis=1)
     return photons, (energy / momentum).T
 
@@ -95,18 +101,27 @@ def test_photons_of_real_events_leave_the_energy_that_geant4_says(name, edm4hep_
         photons, expected = pool.submit(geant4_again, edm4hep_file(name)).result()
     events = frames(output(edm4hep_file(name)))
     these = particles(events, MC_PARTICLES)
-    parts = events.array("EMCBarrelCollectionContributions")
-    link = events.array("_EMCBarrelCollectionContributions_particle").index
+    parts = [
+        (
+            events.array(f"{name}Contributions").energy,
+            events.array(f"_{name}Contributions_particle").index,
+        )
+        for name in PARTS
+    ]
     ranks = []
     for photon, among in zip(photons, expected, strict=True):
         event = int(these.event_of(np.array([photon]))[0])
-        energy, index = ak.to_numpy(parts.energy[event]), ak.to_numpy(link[event])
-        mine = energy[index == photon - these.offsets[event]]
+        mine = np.concatenate(
+            [
+                ak.to_numpy(energy[event])[ak.to_numpy(index[event]) == photon - these.offsets[event]]
+                for energy, index in parts
+            ]
+        )
         if len(mine):
             here = mine.sum(dtype=np.float64) / np.linalg.norm(these.momentum[photon])
             assert here < 1.001
             ranks.append((among < here).mean())
-    assert len(ranks) >= 12
+    assert len(ranks) >= 16
     mean, spread = np.mean(ranks), 1 / np.sqrt(12 * len(ranks))
     assert abs(mean - 0.5) < 3.5 * spread
     assert np.std(ranks) > 0.15
@@ -115,7 +130,7 @@ def test_photons_of_real_events_leave_the_energy_that_geant4_says(name, edm4hep_
 def test_tree_and_ntuple_give_the_same_hits(edm4hep_file, output):
     tree, ntuple = (frames(output(edm4hep_file(name))) for name in FILES)
     for field in tree.fields:
-        if "EMCBarrel" in field or "NotHandled" in field:
+        if field.strip("_").startswith(PARTS) or "NotHandled" in field:
             assert ak.array_equal(tree.array(field), ntuple.array(field))
 
 
@@ -132,12 +147,15 @@ def test_all_that_was_in_the_input_is_in_the_output(name, edm4hep_file, output):
             assert values.items() <= parameters[kind].items()
 
 
-def test_hits_keep_the_rules_of_their_readers(edm4hep_file, output, barrel):
+@pytest.mark.parametrize("name", PARTS)
+def test_hits_keep_the_rules_of_their_readers(name, edm4hep_file, output):
+    calorimeter = dict(zip(PARTS, (besiii.barrel(), besiii.endcaps()), strict=True))[name]
     events = frames(output(edm4hep_file(FILES[0])))
-    hits = events.array("EMCBarrelCollection")
-    parts = events.array("EMCBarrelCollectionContributions")
-    link = events.array("_EMCBarrelCollection_contributions")
-    particle = events.array("_EMCBarrelCollectionContributions_particle")
+    hits = events.array(name)
+    parts = events.array(f"{name}Contributions")
+    link = events.array(f"_{name}_contributions")
+    particle = events.array(f"_{name}Contributions_particle")
+    assert ak.count(hits.energy) > 0
     info = {i.name: i for i in EventSource([output(edm4hep_file(FILES[0]))]).infos}
     for event in range(events.count):
         cells = ak.to_numpy(hits.cellID[event])
@@ -146,19 +164,20 @@ def test_hits_keep_the_rules_of_their_readers(edm4hep_file, output, barrel):
         begin = ak.to_numpy(hits.contributions_begin[event])
         end = ak.to_numpy(hits.contributions_end[event])
         assert (end > begin).all()
-        assert begin[0] == 0
-        assert (begin[1:] == end[:-1]).all()
-        assert end[-1] == len(parts[event]) == len(link[event])
+        assert np.append(begin, len(parts[event])).tolist() == [0, *end]
+        assert len(parts[event]) == len(link[event])
+        if not len(cells):
+            continue
         energy = ak.to_numpy(parts.energy[event]).astype(np.float64)
         np.testing.assert_allclose(hits.energy[event], np.add.reduceat(energy, begin), rtol=1e-6)
         position = np.stack([ak.to_numpy(hits.position[event][axis]) for axis in "xyz"], axis=1)
-        centre = barrel.centre(barrel.cell_of(cells))
+        centre = calorimeter.centre(calorimeter.cell_of(cells))
         np.testing.assert_allclose(position, centre, atol=1e-3)
         distance = np.linalg.norm(np.repeat(position, end - begin, axis=0), axis=1)
         # Absolute, and not before light is there, up to the size of a crystal.
         assert (ak.to_numpy(parts.time[event]) > (distance - 300) / 299.792458).all()
         for relation, target in (
-            (link, "EMCBarrelCollectionContributions"),
+            (link, f"{name}Contributions"),
             (particle, "MCParticles"),
         ):
             assert ak.all(relation.collectionID[event] == info[target].collection_id)
@@ -169,9 +188,11 @@ def test_the_metadata_say_how_cells_are_numbered_and_what_made_the_hits(edm4hep_
     category = opened.categories["metadata"]
     (metadata,) = opened.frames("metadata", 0, category.num_entries, 10, category.field_names)
     text = read_parameters(metadata.fields, 0)["String"]
-    assert text["EMCBarrelCollection__CellIDEncoding"] == ["system:5,part:2,theta:6,phi:7"]
-    assert text["EMCBarrelCollection__ModelName"] == ["besiii_emc_barrel/accurate"]
-    assert len(text["EMCBarrelCollection__ModelSHA256"][0]) == 64
+    models = [f"besiii_emc_{part}/{one}" for part in ("barrel", "endcaps") for one in SET]
+    for name, expected in zip(PARTS, (models, models[2:] + models[:2]), strict=True):
+        assert text[f"{name}__CellIDEncoding"] == ["system:5,part:2,theta:6,phi:7"]
+        assert text[f"{name}__ModelName"] == [",".join(expected)]
+        assert [len(one) for one in text[f"{name}__ModelSHA256"][0].split(",")] == [64] * 4
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from k4calofast.properties import CaloFastSimProperties
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDS = yaml.safe_load((REPOSITORY / "tests/data/records.yaml").read_text(encoding="utf-8"))
-FAST = "besiii_emc_barrel/fast"
+FAST = "besiii_emc/fast"
 
 
 @pytest.fixture(scope="module")

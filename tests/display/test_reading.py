@@ -19,6 +19,7 @@ from k4calofast.exceptions import (
 
 OPTIONS = Path(__file__).resolve().parents[2] / "options"
 FULL = OPTIONS / "input" / "fullsim.edm4hep.root"
+BOTH = ("EMCBarrelCollection", "EMCEndcapCollection")
 
 
 def hits_of(file, name, entry):
@@ -28,12 +29,19 @@ def hits_of(file, name, entry):
 
 def test_all_energy_of_an_event_is_shown_with_the_particle_that_left_it(besiii_file):
     (event,) = read(besiii_file, [2]).events
-    hits, contributions = hits_of(besiii_file, "EMCBarrelCollection", 2)
+    found = [hits_of(besiii_file, name, 2) for name in BOTH]
+    cells, energy = (
+        np.concatenate([getattr(hits, name) for hits, _ in found]) for name in ("cell_id", "energy")
+    )
+    whose, left = (
+        np.concatenate([getattr(parts, name) for _, parts in found])
+        for name in ("particle", "energy")
+    )
     assert (event.entry, event.run, event.number) == (2, 1, 2)
-    assert set(event.cells.cell_id) == set(hits.cell_id)
-    assert event.deposits.energy.sum() == pytest.approx(hits.energy.sum(), rel=1e-6)
+    assert set(event.cells.cell_id) == set(cells)
+    assert event.deposits.energy.sum() == pytest.approx(energy.sum(), rel=1e-6)
     assert event.deposited()[-1] == 0
-    by_particle = np.bincount(contributions.particle, contributions.energy)
+    by_particle = np.bincount(whose, left)
     assert sorted(event.deposited()[event.deposited() > 0]) == pytest.approx(
         sorted(by_particle[by_particle > 0])
     )
@@ -115,7 +123,7 @@ def test_hits_without_contributions_are_shown_and_the_page_says_what_is_unknown(
         "io = IOSvc('IOSvc')\n"
         f"io.Input = [{str(besiii_file)!r}]\n"
         "io.Output = 'bare.root'\n"
-        "io.outputCommands = ['keep *', 'drop EMCBarrelCollectionContributions']\n"
+        "io.outputCommands = ['keep *', 'drop EMC*Contributions']\n"
         "services = [EventDataSvc('EventDataSvc')]\n"
         "ApplicationMgr(TopAlg=[], EvtSel='NONE', EvtMax=1, ExtSvc=services)\n"
     )
@@ -125,8 +133,8 @@ def test_hits_without_contributions_are_shown_and_the_page_says_what_is_unknown(
     assert event.deposits.energy.sum() == pytest.approx(whole.deposits.energy.sum())
     assert np.isnan(event.deposits.time).all()
     assert (event.deposits.particle == -1).all()
-    assert event.notes == (
-        "EMCBarrelCollection has no contributions: whose its hits are, and when, is unknown.",
+    assert event.notes == tuple(
+        f"{name} has no contributions: whose its hits are, and when, is unknown." for name in BOTH
     )
 
 

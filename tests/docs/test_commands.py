@@ -83,6 +83,11 @@ CHANGES = (
         r"sample \1 BESIII_EMC_barrel \2",
     ),
     Change(
+        r"k4calofast fullsim (\S+) .*--detector (BESIII\S+).* --seed (\d+).*",
+        "the same; in all crystals, as models of the package are",
+        r"sample \1 \2 \3 all",
+    ),
+    Change(
         r"k4calofast fullsim (\S+) .*--detector (\S+).* --seed (\d+).*",
         "the same",
         r"sample \1 \2 \3",

@@ -129,11 +129,15 @@ def _call(name: str, arguments: list[str]) -> None:
         runpy.run_path(arguments[0], run_name="__main__")
 
 
-def sample(output: str, detector: str, seed: str) -> None:
+def sample(output: str, detector: str, seed: str, known: str = "windows") -> None:
     """Write showers that Geant4 has made before, as a sample with this seed.
 
-    Of crystals, they are BESIII's; of layers the first few in CLD, whatever the name.
+    Of crystals, they are BESIII's, in windows of the barrel or in all crystals; of layers the first
+    few in CLD, whatever the name.
     """
+    if known == "all":
+        _sample_of_all_crystals(output, detector, seed)
+        return
     import h5py
 
     crystals = detector == "BESIII_EMC_barrel"
@@ -149,6 +153,18 @@ def sample(output: str, detector: str, seed: str) -> None:
         made.attrs["provenance"] = json.dumps(
             provenance | {"detector": detector, "seed": int(seed)}
         )
+
+
+def _sample_of_all_crystals(output: str, detector: str, seed: str) -> None:
+    """Photons, electrons and positrons, which are what a sample has by default."""
+    import numpy as np
+
+    from k4calofast.showers import crystals
+
+    showers, provenance = crystals.read(_DATA / f"{detector.lower()}.h5")
+    rows = np.flatnonzero(np.isin(showers.pdg, (22, 11, -11)))
+    said = provenance.model_copy(update={"seed": int(seed)})
+    crystals.write(Path(output), [showers.take(rows)], said)
 
 
 def ask() -> int:

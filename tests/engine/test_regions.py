@@ -41,13 +41,16 @@ def keys() -> EventKeys:
 
 @pytest.fixture(scope="module")
 def particles(shot) -> Particles:
-    """Half of the particles come from beyond the end of BESIII's barrel, and meet CLD's."""
+    """Half of the particles come from beyond the end of BESIII's barrel, and meet CLD's.
+
+    From so far that none of them enters BESIII's crystals from their end.
+    """
     shots = shot(
         EVENTS, PDG=[22, 11, 13], ParticlesPerEvent=24, MomentumMin=1.5, MomentumMax=2.5,
-        ThetaMin=70, ThetaMax=110,
+        ThetaMin=80, ThetaMax=100,
     )  # fmt: skip
     vertex = shots.vertex.copy()
-    vertex[::2, 2] = 1700.0
+    vertex[::2, 2] = 1900.0
     return replace(shots, vertex=vertex)
 
 

@@ -16,7 +16,8 @@ from k4calofast.events.writing import EventFileWriter
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 RECORDS = DATA / "records.yaml"
-BESIDE = ["--CaloParticleGun.ThetaMax", "38", "--CaloParticleGun.ParticlesPerEvent", "1"]
+BESIDE = ["--CaloParticleGun.ThetaMin", "10", "--CaloParticleGun.ThetaMax", "25"]
+BESIDE += ["--CaloParticleGun.ParticlesPerEvent", "1"]
 
 OVERLAY = """
 from Configurables import CaloFastSim, CaloHitMerger, CaloParticleGun, EventDataSvc
@@ -33,6 +34,7 @@ for kind, particles, header, hits, seed in (
     gun.ParticlesPerEvent = 3
     fastsim = CaloFastSim(
         f"{kind}FastSim",
+        Model="besiii_emc_barrel/fast",
         InputMCParticles=[particles],
         InputEventHeader=[header],
         OutputHits=[hits],
@@ -91,7 +93,8 @@ def test_a_second_pass_names_its_model_beside_the_first(
     for run, output in ((key4hep, "theirs.root"), (embedded, "ours.root")):
         succeeded(run(tmp_path, *given, "--IOSvc.Output", output))
         said = metadata_of(tmp_path / output)
-        assert said["EMCBarrelCollection__ModelName"] == "besiii_emc_barrel/accurate"
+        models = said["EMCBarrelCollection__ModelName"].split(",")
+        assert models[:2] == ["besiii_emc_barrel/accurate", "besiii_emc_barrel/hadrons"]
         assert said["Second__ModelName"] == "besiii_emc_barrel/fast"
         assert said["Second__CellIDEncoding"] == said["EMCBarrelCollection__CellIDEncoding"]
 
@@ -110,7 +113,8 @@ def test_hits_whose_cells_are_counted_otherwise_than_the_metadata_says_are_refus
         job = run(tmp_path, *given, "hits.root")
         assert job.returncode != 0
         assert "OutputHits 'EMCBarrelCollection': the input's metadata" in job.stdout + job.stderr
-        succeeded(run(tmp_path, *given, "other.root", "--CaloFastSim.OutputHits", "Other"))
+        others = ["--CaloFastSim.OutputHits", "Other", "OtherEndcap"]
+        succeeded(run(tmp_path, *given, "other.root", *others))
         (tmp_path / "other.root").unlink()
 
 
@@ -207,7 +211,7 @@ def test_unique_id_gen_svc_seeds_both(key4hep, embedded, options, assert_same, t
 def test_events_without_hits_pass_through_all_components(
     key4hep, embedded, options, assert_same, tmp_path
 ):
-    """Particles mostly beside the barrel, one event after the other."""
+    """Particles mostly through the holes of the endcaps, one event after the other."""
     succeeded(embedded(tmp_path, options / "particle_gun.py", "-n", "40", *BESIDE))
     more = tmp_path / "and_digitise.py"
     more.write_text(
@@ -343,7 +347,8 @@ def test_a_subset_can_be_read_from_a_file(
     second.write_text(
         "from Configurables import CaloFastSim\n"
         "fastsim = CaloFastSim('CaloFastSim', InputMCParticles=['MCParticlesNotHandled'])\n"
-        "fastsim.OutputHits, fastsim.OutputContributions = ['Hits'], ['Contributions']\n"
+        "fastsim.OutputHits = ['Hits', 'EndcapHits']\n"
+        "fastsim.OutputContributions = ['Contributions', 'EndcapContributions']\n"
         "fastsim.OutputNotHandled, fastsim.OutputMCParticles = ['NotHandled'], ['Particles']\n"
     )
     given = [options / "fastsim_after_tracker.py"]

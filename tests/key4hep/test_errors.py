@@ -24,19 +24,19 @@ ERRORS = {
     ),
     "out of domain": (
         ["--CaloFastSim.OutOfRange", "fail"],
-        r"run 1, event 13: MCParticle 2 .* OutOfRange is 'fail'; 'skip' hands it on",
+        r"run 1, event 17: MCParticle 0 .* OutOfRange is 'fail'; 'skip' hands it on",
     ),
     "no model": (["--CaloFastSim.Model", "nowhere"], r"Model: no model 'nowhere'; there are"),
     "wrong value": (["--CaloFastSim.OutOfRange", "perhaps"], r"OutOfRange: Input should be 'skip'"),
     "two outputs": (
-        ["--CaloFastSim.OutputHits", "A", "B"],
-        r"OutputHits names 2 and OutputContributions names \d collections; give one for each",
+        ["--CaloFastSim.OutputHits", "A", "B", "C"],
+        r"OutputHits names 3 and OutputContributions names \d collections; give one for each",
     ),
     "one name for two": (
-        ["--CaloFastSim.OutputHits", "A", "--CaloFastSim.OutputContributions", "A"],
+        ["--CaloFastSim.OutputHits", "A", "B", "--CaloFastSim.OutputContributions", "A", "C"],
         r"OutputContributions and OutputHits are both 'A'",
     ),
-    "no name": (["--CaloFastSim.OutputHits", "GPIntKeys"], r"OutputHits 'GPIntKeys': a name"),
+    "no name": (["--CaloFastSim.OutputHits", "GPIntKeys", "B"], r"OutputHits 'GPIntKeys': a name"),
     "no number": (["--CaloFastSim.HitThreshold", "nan"], r"HitThreshold: Input should be a finite"),
 }
 
