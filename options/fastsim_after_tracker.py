@@ -21,7 +21,7 @@ fastsim = CaloFastSim("CaloFastSim")
 # Of generator and simulation: both generatorStatus 1 and secondaries set out.
 fastsim.InputMCParticles = ["MCParticles"]
 fastsim.InputEventHeader = ["EventHeader"]
-# Those without a shower here, for a full simulation to take.
+# Those without a shower here, for another simulation to take: what passes beside the crystals.
 fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
 # A copy of the MCParticles that says who was simulated (simulatorStatus, bit 22).
 fastsim.OutputMCParticles = ["MCParticlesAfterFastSim"]

@@ -33,6 +33,7 @@ fastsim.OutputContributions = ["EMCBarrelCollectionFastContributions"]
 fastsim.OutputNotHandled = ["MCParticlesNotHandled"]
 # The merger knows from the flags who was simulated.
 fastsim.OutputMCParticles = ["MCParticlesFlagged"]
+# Of the barrel alone, as the hits of the input: what flies to the endcaps is left to the full one.
 fastsim.Model = "besiii_emc_barrel/accurate"
 fastsim.Seed = 1
 

@@ -67,7 +67,7 @@ def simulate(
 
     The same particles, numbers of events, model and seed give the hits of a `k4run` job, bit for
     bit. All events are in memory together: about 100 bytes for each hit and contribution. The last
-    four models stay loaded, for the next call.
+    eight models stay loaded, for the next call.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def _load(folder: Path, provider: str, threads: int, timeout: float) -> Model:
     return _loaded(state, folder, provider, threads, timeout)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _loaded(
     _state: tuple[Any, ...], folder: Path, provider: str, threads: int, timeout: float
 ) -> Model:

@@ -111,12 +111,9 @@ def test_photons_of_real_events_leave_the_energy_that_geant4_says(name, edm4hep_
     ranks = []
     for photon, among in zip(photons, expected, strict=True):
         event = int(these.event_of(np.array([photon]))[0])
-        mine = np.concatenate(
-            [
-                ak.to_numpy(energy[event])[ak.to_numpy(index[event]) == photon - these.offsets[event]]
-                for energy, index in parts
-            ]
-        )
+        number = photon - these.offsets[event]
+        of_event = [(ak.to_numpy(energy[event]), index[event]) for energy, index in parts]
+        mine = np.concatenate([e[ak.to_numpy(index) == number] for e, index in of_event])
         if len(mine):
             here = mine.sum(dtype=np.float64) / np.linalg.norm(these.momentum[photon])
             assert here < 1.001

@@ -53,7 +53,8 @@ def per_event(result: Simulated) -> list[tuple[bytes, ...]]:
     """All that was made of each event, as bytes."""
     events: list[tuple[bytes, ...]] = [()] * (len(result.hits.offsets) - 1)
     for hits, parts in result.regions:
-        for event, (first, last) in enumerate(zip(hits.offsets[:-1], hits.offsets[1:], strict=True)):
+        ends = zip(hits.offsets[:-1], hits.offsets[1:], strict=True)
+        for event, (first, last) in enumerate(ends):
             start, stop = hits.contributions[first], hits.contributions[last]
             columns = (hits.cell_id[first:last], hits.energy[first:last], hits.position[first:last])
             columns += (

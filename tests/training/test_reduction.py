@@ -20,8 +20,13 @@ from k4calofast.showers import crystals
 from k4calofast.training.precision import Reduced
 from k4calofast.training.reduction import halved, reduce, widened
 
-PACKAGED = ["besiii_emc_barrel/accurate", "besiii_emc_barrel/fast"] + [
-    f"{detector}_ecal_barrel/layered" for detector in ("cepc", "cld", "ild")
+PACKAGED = [
+    *(
+        f"besiii_emc_{part}/{name}"
+        for part in ("barrel", "endcaps")
+        for name in ("accurate", "fast", "hadrons")
+    ),
+    *(f"{detector}_ecal_barrel/layered" for detector in ("cepc", "cld", "ild")),
 ]
 
 

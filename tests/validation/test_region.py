@@ -33,7 +33,7 @@ def simulators(model):
     pdg[:10] = 13
     conditions[10:30, 0] = 50.0
     showers = replace(showers, pdg=pdg, conditions=conditions)
-    other = Model(find_model("besiii_emc_barrel/fast"), "cpu")
+    other = Model(find_model("besiii_emc_barrel/vae"), "cpu")
     made = []
     for one, kinds in ((model, (22,)), (other, (22, 11, -11))):
         readout = Crystals(one.detector, one.card.threshold, one.card.conditions)
@@ -121,7 +121,7 @@ def test_the_command_takes_a_set(tmp_path):
     file.write_text(
         "models:\n"
         "  - {model: besiii_emc_barrel/flow, pdg: [22]}\n"
-        "  - besiii_emc_barrel/fast\n"
+        "  - besiii_emc_barrel/vae\n"
         "  - cld_ecal_barrel/layered\n"
     )
     command = ["validate", str(file), "--reference", str(GEANT4), "--showers", "1200"]
