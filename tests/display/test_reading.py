@@ -53,7 +53,9 @@ def test_cells_are_the_solids_that_hits_are_in(besiii_file, cld_file):
     for file, size in ((besiii_file, 280.0), (cld_file, 5.1)):
         scene = read(file, [0])
         cells = scene.events[0].cells
-        assert np.abs(cells.solids.mean(1) - cells.position).max() < 1e-3
+        # Where some crystals have five sides, corners of the others are there twice.
+        middles = np.stack([np.unique(solid, axis=0).mean(0) for solid in cells.solids])
+        assert np.abs(middles - cells.position).max() < 1e-2
         longest = np.ptp(cells.solids, axis=1).max()
         assert size < longest < 1.5 * size
     (collection,) = scene.collections
