@@ -1,4 +1,4 @@
-"""Fast simulation of the BESIII EMC, barrel and endcaps: MCParticles in, calorimeter hits out.
+"""Fast simulation of the BESIII EMC: MCParticles in, calorimeter hits out.
 
 k4run fastsim.py
 k4run fastsim.py --IOSvc.Input mine.edm4hep.root --IOSvc.Output hits.edm4hep.root

@@ -208,7 +208,7 @@ def test_particles_have_the_fates_of_the_table_when_they_come_as_hepmc(tmp_path)
         event.event_number = number
     output = tmp_path / "records.edm4hep.root"
     convert(write(tmp_path / "records.hepmc3", events), output)
-    found = k4calofast.simulate(output, model=FAST, AlternativeStableStatuses=[5])
+    found = k4calofast.simulate(output, model="besiii_emc/fast", AlternativeStableStatuses=[5])
     for record, particles in zip(GENERATED, found.particles, strict=True):
         particles = particles[(particles.p > 0) | (particles.generator_status != INCOMING)]
         # HepMC has its own order of particles.
