@@ -168,13 +168,16 @@ def test_the_list_names_components_and_properties(tmp_path):
         ("no collection 'Header'", ["--CaloFastSim.InputEventHeader", "Header"]),
         (
             "OutputHits and InputMCParticles are both 'MCParticles'",
-            ["--CaloFastSim.OutputHits", "MCParticles"],
+            ["--CaloFastSim.OutputHits", "MCParticles", "B"],
         ),
         (
             "OutputContributions and OutputHits are both 'Hits'",
-            ["--CaloFastSim.OutputHits", "Hits", "--CaloFastSim.OutputContributions", "Hits"],
+            [
+                *("--CaloFastSim.OutputHits", "Hits", "B"),
+                *("--CaloFastSim.OutputContributions", "Hits", "C"),
+            ],
         ),
-        (r"CaloFastSim: OutputHits 'A\n': a name", ["--CaloFastSim.OutputHits", "A\n"]),
+        (r"CaloFastSim: OutputHits 'A\n': a name", ["--CaloFastSim.OutputHits", "A\n", "B"]),
         ("HitThreshold: Input should be a finite number", ["--CaloFastSim.HitThreshold", "nan"]),
         ("IOSvc.Output: . cannot be written: it is a folder", ["--IOSvc.Output", "."]),
         ("IOSvc.Output is empty", ["--IOSvc.Output", ""]),
@@ -443,7 +446,7 @@ def test_metadata_that_is_there_is_no_conflict_unless_cells_are_counted_otherwis
         if encoding == other:
             sentence = f"gives hits of this name the cell-ID encoding '{other}'"
             fails(sentence, *given, folder=tmp_path)
-            given = (*given, "--CaloFastSim.OutputHits", "Other")
+            given = (*given, "--CaloFastSim.OutputHits", "Other", "OtherEndcap")
         done = k4run(*given, folder=tmp_path)
         assert done.returncode == 0, done.stderr
         output = tmp_path / "fastsim.edm4hep.root"
