@@ -47,7 +47,7 @@ def test_labels_are_text_with_units(scene):
     texts = ["".join(part.itertext()).strip() for part in root.iter() if part.tag.endswith("}text")]
     for label in ("x [m]", "y [m]", "z [m]", "r [m], with the sign of y", "energy of a cell [GeV]"):
         assert label in texts
-    assert "BESIII_EMC_barrel" in texts
+    assert "BESIII_EMC_barrel, BESIII_EMC_endcaps" in texts
     assert "fastsim.edm4hep.root, event 0 of the file (run 1, event 0)" in texts
     assert any("cells, " in text and "GeV" in text for text in texts)
 

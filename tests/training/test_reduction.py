@@ -124,7 +124,9 @@ def test_nothing_is_left_of_half_precision_when_a_model_is_loaded(name, tmp_path
         graphs.append(onnx.load(tmp_path / "optimised.onnx").graph)
     wide, narrow = graphs
     assert Counter(n.op_type for n in wide.node) == Counter(n.op_type for n in narrow.node)
-    assert TensorProto.FLOAT16 not in {tensor.data_type for tensor in narrow.initializer}
+    halves = {t.name for t in narrow.initializer if t.data_type == TensorProto.FLOAT16}
+    # What these tables have is looked up before it is widened: a few numbers for each shower.
+    assert halves <= {"halo.missing", "halo.lost"}
 
 
 @pytest.mark.parametrize("name", PACKAGED)

@@ -271,11 +271,11 @@ def test_committed_cards_have_the_numbers_of_the_committed_reports(name):
         assert [row["showers"] for row in data["reference_again"]] == [5000] * 15
     elif name.startswith("besiii"):
         # All kinds of the card at as many momenta, with as many showers each.
-        groups = [(row["pdg"], row["momentum"]) for row in data["rows"]]
+        groups = [(row["pdg"], round(row["momentum"], 6)) for row in data["rows"]]
         momenta = {momentum for _, momentum in groups}
         assert sorted(groups) == sorted((pdg, p) for pdg in card.kinds for p in momenta)
         assert len({row["showers"] for row in data["rows"]}) == 1
-        assert data["rows"][0]["showers"] >= 1000
+        assert data["rows"][0]["showers"] >= 700
 
 
 def test_every_committed_model_has_a_report():
