@@ -67,10 +67,14 @@ def rows(samples) -> list[emc.RowOfCrystals]:
 
 @pytest.fixture(scope="module")
 def published(model) -> set[tuple[str, str]]:
-    """Gates and groups that fail in the model's report."""
+    """Gates and groups whose figures are beyond their gates in the model's report."""
     file = REPOSITORY / "docs" / "reports" / model.card.name / "report.json"
     checks = json.loads(file.read_text())["checks"]
-    return {(check["gate"], _group(check["where"])) for check in checks if check["fails"]}
+    return {
+        (check["gate"], _group(check["where"]))
+        for check in checks
+        if abs(check["value"] - check["nothing"]) > check["limit"]
+    }
 
 
 def _group(where: str) -> str:
@@ -91,7 +95,9 @@ def failing(gate: str, values, published) -> list[str]:
 def test_energies_are_those_of_geant4_within_the_errors_of_the_sample(rows, published):
     """Inside the window, outside, in the other calorimeter; and what becomes of hadrons."""
     found = []
-    for gate in dict.fromkeys((*emc.OF_SHOWERS, *emc.OF_OTHERS)):
+    # Of 60 showers, nobody knows what one in a hundred has.
+    known_here = {*emc.OF_SHOWERS, *emc.OF_OTHERS} - {"quantile_99"}
+    for gate in sorted(known_here):
         known = [row for row in rows if gate in row.figures]
         values = {row.group.where: row.figures[gate] for row in known}
         if gate not in emc.OF_WINDOWS:
