@@ -160,18 +160,7 @@ def test_a_chain_of_options_files_is_one_job(tmp_path):
 
 
 def test_barrel_and_endcaps_are_digitised_by_one_component(tmp_path):
-    more = tmp_path / "and_digitise.py"
-    more.write_text(
-        "from Configurables import CaloDigitiser\n"
-        "from k4FWCore import ApplicationMgr\n"
-        "digitiser = CaloDigitiser('CaloDigitiser')\n"
-        "digitiser.InputHits = ['EMCBarrelCollection', 'EMCEndcapCollection']\n"
-        "digitiser.OutputHits = ['EMCBarrelDigis', 'EMCEndcapDigis']\n"
-        "digitiser.OutputLinks = ['EMCBarrelDigiLinks', 'EMCEndcapDigiLinks']\n"
-        "digitiser.Detectors = ['BESIII_EMC_barrel', 'BESIII_EMC_endcaps']\n"
-        "digitiser.DeadCells = ['part=0,theta=5']\n"
-        "ApplicationMgr().TopAlg += [digitiser]\n"
-    )
+    more = Path(__file__).resolve().parents[1] / "data" / "digits_of_both.py"
     given = ["--CaloFastSim.Model", "besiii_emc/fast"]
     done = k4run(tmp_path, "fastsim.py", str(more), "-n", "20", *given)
     frames, infos = everything(tmp_path / "fastsim.edm4hep.root")

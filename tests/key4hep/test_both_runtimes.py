@@ -228,18 +228,7 @@ def test_events_without_hits_pass_through_all_components(
 
 
 def test_one_digitiser_takes_barrel_and_endcaps(key4hep, embedded, options, assert_same, tmp_path):
-    more = tmp_path / "and_digitise.py"
-    more.write_text(
-        "from Configurables import CaloDigitiser\n"
-        "from k4FWCore import ApplicationMgr\n"
-        "digitiser = CaloDigitiser('CaloDigitiser')\n"
-        "digitiser.InputHits = ['EMCBarrelCollection', 'EMCEndcapCollection']\n"
-        "digitiser.OutputHits = ['EMCBarrelDigis', 'EMCEndcapDigis']\n"
-        "digitiser.OutputLinks = ['EMCBarrelDigiLinks', 'EMCEndcapDigiLinks']\n"
-        "digitiser.Detectors = ['BESIII_EMC_barrel', 'BESIII_EMC_endcaps']\n"
-        "digitiser.DeadCells = ['part=0,theta=5']\n"
-        "ApplicationMgr().TopAlg += [digitiser]\n"
-    )
+    more = DATA / "digits_of_both.py"
     for run, name in ((key4hep, "theirs.root"), (embedded, "ours.root")):
         succeeded(run(tmp_path, options / "fastsim.py", more, "-n", "20", "--IOSvc.Output", name))
     assert assert_same(tmp_path / "theirs.root", tmp_path / "ours.root") == 20
