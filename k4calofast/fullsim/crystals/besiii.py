@@ -19,12 +19,10 @@ from k4calofast.detector.face import Cylinder
 from k4calofast.fullsim import sampling
 from k4calofast.fullsim.sampling import Coverage
 from k4calofast.incidence.transport import Hits, curvature_of, first_hits
+from k4calofast.showers.crystals.outcomes import SHOWERING
 
 WINDOW = (11, 11)
 """Rows and columns of the windows that are derived from all crystals."""
-
-SHOWERING = (22, 11, -11)
-"""Photons, electrons and positrons."""
 
 OTHERS = (13, -13, 211, -211, 321, -321, 130, 2212, -2212, 2112, -2112)
 """Muons and hadrons that live long enough to reach the calorimeter."""

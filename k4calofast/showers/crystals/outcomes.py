@@ -49,8 +49,8 @@ _ELECTRON = 0.51099895e-3
 _FACTOR = 0.307075e-3
 """GeV cm2: of Bethe's formula."""
 
-SHOWERING = (11, -11)
-"""Charged kinds of which ionisation says nothing."""
+SHOWERING = (22, 11, -11)
+"""Kinds that make electromagnetic showers; of the charged ones, ionisation says nothing."""
 
 GRID = np.linspace(np.log(1e-4), np.log(20.0), 512)
 """Logarithms of kinetic energies (GeV) of the tables of ranges."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from k4calofast.arrays import Floats32, Indices, Mask, owners
 
@@ -18,6 +19,17 @@ def place_in_whole(window: tuple[int, int]) -> Indices:
     row = WHOLE[0] // 2 - rows // 2 + np.arange(rows)
     column = WHOLE[1] // 2 - columns // 2 + np.arange(columns)
     return (row[:, None] * WHOLE[1] + column).ravel()
+
+
+def around(place: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns (D,) of places (D,) in `WHOLE`, from that of the crystal entered."""
+    row = place.div(WHOLE[1], rounding_mode="floor")
+    return row - WHOLE[0] // 2, place - row * WHOLE[1] - WHOLE[1] // 2
+
+
+def place_at(down: Tensor, across: Tensor) -> Tensor:
+    """Places (D,) in `WHOLE` of rows and columns (D,): the inverse of `around`."""
+    return (down + WHOLE[0] // 2) * WHOLE[1] + across + WHOLE[1] // 2
 
 
 @dataclass(frozen=True)

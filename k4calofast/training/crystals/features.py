@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from k4calofast.showers.crystals.outcomes import SHOWERING
 from k4calofast.training.crystals.ionisation import Ionisation
 from k4calofast.training.family import Range
 
@@ -33,9 +34,6 @@ the scale is linear, beyond it is logarithmic."""
 
 _SHALLOW = 10.0
 """mm: depths of entries are told apart on this scale and above."""
-
-_LIGHT = {11, 22}
-"""Kinds of which mass and ionisation need not be told."""
 
 
 class Features(nn.Module):
@@ -66,7 +64,8 @@ class Features(nn.Module):
         self.register_buffer("high", torch.tensor([high for _, high in bounds]))
         waves = sum(len(_WAVES.get(name, ())) for name in names)
         self.size = len(kinds) + len(names) + 1 + 2 * waves
-        massive = not {abs(kind) for kind in kinds} <= _LIGHT
+        # Of electromagnetic showers, mass and ionisation need not be told.
+        massive = not set(kinds) <= set(SHOWERING)
         self.ionisation = Ionisation(kinds, names) if massive else None
         if self.ionisation is not None:
             self.size += Ionisation.size

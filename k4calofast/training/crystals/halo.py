@@ -30,8 +30,9 @@ import torch
 from torch import Tensor
 
 from k4calofast.arrays import Floats, Floats32, Indices
+from k4calofast.showers.crystals.outcomes import SHOWERING
 from k4calofast.training.crystals.bins import Bins
-from k4calofast.training.crystals.deposits import WHOLE, Deposits
+from k4calofast.training.crystals.deposits import WHOLE, Deposits, around, place_at
 from k4calofast.training.crystals.sample import ELECTRON_MASS, Sample
 from k4calofast.training.crystals.tables import OfSample
 from k4calofast.training.crystals.variables import EDGE
@@ -63,8 +64,6 @@ _FEW = 12
 
 _MOVED = (2, 4)
 """Rows and columns that deposits are moved by, at most."""
-
-_ELECTRON, _PHOTON = 11, 22
 
 _ALL = 6e4
 """GeV: more than any shower misses, in half precision, too."""
@@ -119,7 +118,7 @@ class Halo(OfSample):
         (bins, patterns) GeV that are missing in the window, or that are seen there, ascending;
         `_ALL` where all are missing.
     lost
-        (bins * patterns,) the same, of all patterns.
+        (bins * patterns,) GeV that are missing in the window, of all patterns.
     starts
         (bins * patterns + 1,) where the deposits of a pattern start.
     ends
@@ -254,7 +253,7 @@ class Halo(OfSample):
         """GeV (N,) by which patterns are found, see `missing`, and that are missing."""
         seen = sums(energies)
         lost = available - seen
-        showering = (pdg.abs() == _ELECTRON) | (pdg == _PHOTON)
+        showering = (pdg[:, None] == pdg.new_tensor(SHOWERING)).any(1)
         return torch.where(
             seen > 0, torch.where(showering, lost, seen), torch.full_like(lost, _ALL)
         ), lost
@@ -333,7 +332,7 @@ class Halo(OfSample):
             (D, `noise`) random numbers of their showers.
         """
         place = self.places[number].to(torch.int64)
-        down, across = _around(place)
+        down, across = around(place)
         far = (down.abs() > _NEAR) | (across.abs() > _NEAR)
         by = [
             ((2 * most + 1) * uniform[:, _PARTS + 1 + which]).floor() - most
@@ -347,7 +346,7 @@ class Halo(OfSample):
         half = WHOLE[1] // 2
         across = across - torch.where(across.abs() > half, 2 * half * across.sign(), 0)
         down = down.clamp(-(WHOLE[0] // 2), WHOLE[0] // 2)
-        return (down + WHOLE[0] // 2) * WHOLE[1] + across + half
+        return place_at(down, across)
 
     def delays_of(self, number: Tensor, uniform: Tensor) -> Tensor:
         """Delays (D,) in ns of deposits (D,); see `places_of`."""
@@ -409,15 +408,9 @@ def _each(uniform: Tensor, number: Tensor) -> Tensor:
     return spread - spread.floor()
 
 
-def _around(place: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns (D,) of places (D,), from that of the crystal entered."""
-    row = place.div(WHOLE[1], rounding_mode="floor")
-    return row - WHOLE[0] // 2, place - row * WHOLE[1] - WHOLE[1] // 2
-
-
 def _parts(deposits: Deposits) -> Indices:
     """Parts (D,) of patterns that deposits belong to."""
-    down, across = (at.numpy() for at in _around(torch.from_numpy(deposits.place)))
+    down, across = (at.numpy() for at in around(torch.from_numpy(deposits.place)))
     near = (np.abs(down) <= _NEAR) & (np.abs(across) <= _NEAR)
     small = np.where(near, 1, np.where(across < 0, 2, 3))
     return np.where(deposits.energy >= _LARGE, 0, small)

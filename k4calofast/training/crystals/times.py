@@ -217,10 +217,8 @@ def _quantiles(values: Floats, classes: tuple[Indices, ...], sizes: tuple[int, .
             part = values[order[ends[one] - counts[one] : ends[one]]]
             where: list[slice | int] = [slice(None)] * len(sizes)
             for axis, number in zip(kept, np.unravel_index(one, some), strict=True):
-                where[axis] = int(number)
-            if width > 1:
-                first = int(where[1]) * width  # type: ignore[arg-type]
-                where[1] = slice(first, first + width)
+                first = int(number) * width
+                where[axis] = slice(first, first + width) if axis == 1 else int(number)
             found[tuple(where)] = np.quantile(part, levels)
     # No shower has anything so far away.
     anywhere: Floats = np.quantile(values, levels)

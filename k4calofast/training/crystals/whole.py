@@ -15,7 +15,13 @@ from torch import Tensor, nn
 
 from k4calofast import detector
 from k4calofast.showers.crystals import CrystalShowers
-from k4calofast.training.crystals.deposits import WHOLE, Deposits, place_in_whole
+from k4calofast.training.crystals.deposits import (
+    WHOLE,
+    Deposits,
+    around,
+    place_at,
+    place_in_whole,
+)
 from k4calofast.training.crystals.family import CrystalFamily, uniform_of
 from k4calofast.training.crystals.halo import Halo
 from k4calofast.training.crystals.sample import Sample, mirrored
@@ -74,13 +80,12 @@ class Existing(nn.Module):
         value = (conditions[:, self.at] - conditions[:, self.off])[:, None]
         beyond = value > self.middles if self.rising else value < self.middles
         entered = (self.first + beyond.to(torch.int64).sum(1))[shower]
-        down = place.div(WHOLE[1], rounding_mode="floor")
-        across = place - down * WHOLE[1] - WHOLE[1] // 2
-        row = (entered + down - WHOLE[0] // 2).clamp(0, len(self.sizes) - 1)
+        down, across = around(place)
+        row = (entered + down).clamp(0, len(self.sizes) - 1)
         size = self.sizes[row]
         half = size.div(2, rounding_mode="floor")
         across = across - (across + half).div(size, rounding_mode="floor") * size
-        return (row - entered + WHOLE[0] // 2) * WHOLE[1] + across + WHOLE[1] // 2
+        return place_at(row - entered, across)
 
 
 class Whole(Family):
@@ -150,11 +155,12 @@ class Whole(Family):
         cell = number.clamp(max=window.shape[1] - 1)
         outside = (number - window.shape[1]).clamp(min=0)
         kept = halo.number.flatten()[shower * halo.number.shape[1] + outside]
-        away = self.existing(self.halo.places_of(kept, uniform[shower]), conditions, shower)
+        mine = uniform[shower]
+        away = self.existing(self.halo.places_of(kept, mine), conditions, shower)
         place = torch.where(inside, self.place[cell], away)
         of = (shower, cell, energy)
         delays = self.times(noise[:, first:last], pdg, conditions, sums(window), of)
-        delay = torch.where(inside, delays, self.halo.delays_of(kept, uniform[shower]))
+        delay = torch.where(inside, delays, self.halo.delays_of(kept, mine))
         if other is not None:
             row = place.div(WHOLE[1], rounding_mode="floor")
             opposite = place + (WHOLE[0] - 1 - 2 * row) * WHOLE[1]

@@ -19,6 +19,7 @@ from k4calofast.showers.crystals.outcomes import (
     INTERACTED,
     IONISED,
     NOTHING,
+    SHOWERING,
     expected_ionisation,
     outcomes,
     way,
@@ -141,7 +142,7 @@ _UNKNOWN = Value(0.0, 1.0)
 
 def electromagnetic(pdg: int) -> bool:
     """Whether a kind of particles (PDG number) makes electromagnetic showers."""
-    return abs(pdg) in (11, 22)
+    return pdg in SHOWERING
 
 
 @dataclass(frozen=True)
