@@ -12,8 +12,8 @@ from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parents[1]
 _MARK = "<!-- made of the reports -->"
-_KINDS = {22: "photon", 11: "electron", -11: "positron"}
 _COLOURS = {22: "tab:blue", 11: "tab:red", -11: "tab:green"}
+"""Of photons, electrons and positrons; others have matplotlib's."""
 
 
 def _folders() -> list[str]:
@@ -71,25 +71,31 @@ def fill(_app: Sphinx, page: str, source: list[str]) -> None:
 
 def draw(report: dict[str, Any], file: Path) -> None:
     """Draw differences of mean energies, with their errors and the gate."""
+    from k4calofast.display.names import latex_of
     from k4calofast.pictures import styled
 
     with styled(hashsalt="report") as (plt, _):
         figure, axes = plt.subplots(figsize=(3.6, 2.4))
-        for pdg, name in _KINDS.items():
+        # Of hadrons and muons, which have no mean of windows, that of all crystals.
+        figure_of = "mean" if "mean" in report["rows"][0] else "energy"
+        kinds = list(dict.fromkeys(row["pdg"] for row in report["rows"]))
+        for pdg in kinds:
             rows = [row for row in report["rows"] if row["pdg"] == pdg]
-            if rows:
-                x = [row["momentum"] for row in rows]
-                y = [100 * row["mean"]["value"] for row in rows]
-                errors = [100 * row["mean"]["error"] for row in rows]
-                axes.errorbar(x, y, errors, fmt="o", ms=3, lw=1, color=_COLOURS[pdg], label=name)
-        gate = 100 * report["gates"]["mean"]
+            x = [row["momentum"] for row in rows]
+            y = [100 * row[figure_of]["value"] for row in rows]
+            errors = [100 * row[figure_of]["error"] for row in rows]
+            style = {"color": _COLOURS.get(pdg), "label": latex_of(pdg)}
+            axes.errorbar(x, y, errors, fmt="o", ms=3, lw=1, **style)
+        gate = 100 * report["gates"][figure_of]
         axes.axhspan(-gate, gate, color="0.9", zorder=0)
         axes.set_xscale("log")
         axes.set_xlabel("momentum [GeV]", fontsize=8)
         axes.set_ylabel("difference of mean energies [%]", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.set_title(report["model"], fontsize=8)
-        axes.legend(fontsize=7, frameon=False, ncols=3, loc="upper center")
+        size = 7 if len(kinds) <= len(_COLOURS) else 5
+        columns = min(len(kinds), 6)
+        axes.legend(fontsize=size, frameon=False, ncols=columns, loc="upper center")
         axes.margins(y=0.25)
         figure.savefig(file, metadata={"Date": None})
         plt.close(figure)
