@@ -89,6 +89,8 @@ def draw(report: dict[str, Any], file: Path) -> None:
         gate = 100 * report["gates"][figure_of]
         axes.axhspan(-gate, gate, color="0.9", zorder=0)
         axes.set_xscale("log")
+        momenta = [row["momentum"] for row in report["rows"]]
+        axes.set_xlim(0.7 * min(momenta), 1.4 * max(momenta))
         axes.set_xlabel("momentum [GeV]", fontsize=8)
         axes.set_ylabel("difference of mean energies [%]", fontsize=8)
         axes.tick_params(labelsize=8)
