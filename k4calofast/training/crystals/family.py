@@ -106,13 +106,6 @@ class CrystalFamily(Family):
         """Largest energies (N,) in GeV that showers can have."""
         return available_energy(pdg, conditions[:, 0])
 
-    def most(self, pdg: Tensor, conditions: Tensor) -> Tensor:
-        """Largest energies (N,) in GeV that are generated: what is available, unless less is known.
-
-        Energies are told to networks as shares of what is available, and end at this.
-        """
-        return self.available(pdg, conditions)
-
 
 def uniform_of(normal: Tensor) -> Tensor:
     """Return numbers between 0 and 1 of standard normal ones."""

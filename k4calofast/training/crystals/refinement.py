@@ -150,9 +150,6 @@ class RefinedCrystals(Refined, CrystalFamily):
             parts.append(self.generator.generate(noise, part.pdg, part.conditions))
         return sample.energies, torch.cat(parts)
 
-    def most(self, pdg: Tensor, conditions: Tensor) -> Tensor:
-        return self.generator.most(pdg, conditions)
-
     def generate(self, noise: Tensor, pdg: Tensor, conditions: Tensor) -> Tensor:
         count, size = self.settings.candidates, self.generator.noise
         # All candidates of a block in one go: larger matrix products.

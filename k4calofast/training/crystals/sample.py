@@ -19,24 +19,32 @@ ELECTRON_MASS = 0.51099895e-3
 _CAPTURE = 0.02
 """GeV: more than what nuclei give that take up a hadron, and what it knocks out."""
 
+_OF_NEUTRON = 6.9e-3
+"""GeV: binding energy of the neutron that caesium takes up, of which there is no more in iodine."""
 
-_MUON = 13
+_MICHEL = 53.4e-3
+"""GeV: of a muon at rest, what its positron has at most, with the electron that it meets."""
 
 
 def _rest_energy() -> dict[int, tuple[float, float]]:
     """Mass of each kind, and by how much what it can deposit exceeds its total energy (GeV).
 
-    An electron stays in the crystal, a positron takes an electron with it. Muons and mesons decay,
-    or are taken up by nuclei. Nucleons stay; antinucleons take one with them.
+    An electron stays in the crystal, a positron takes an electron with it. Mesons and negative
+    muons decay, or are taken up by nuclei; positive muons decay. Protons stay, neutrons are taken
+    up; antinucleons take a nucleon with them.
     """
     result = {22: (0.0, 0.0), 11: (ELECTRON_MASS, -ELECTRON_MASS), -11: (ELECTRON_MASS,) * 2}
-    decaying = (13, -13, 211, -211, 321, -321, 130)
-    kinds = (*decaying, 2212, 2112, -2212, -2112)
-    for kind, mass in zip(kinds, nominal(np.array(kinds))[1].tolist(), strict=True):
-        taken_up = 0.0 if abs(kind) == _MUON else _CAPTURE
-        of_baryons = -mass if kind > 0 else mass
-        result[kind] = (mass, taken_up + (0.0 if kind in decaying else of_baryons))
-    return result
+    kinds = (13, -13, 211, -211, 321, -321, 130, 2212, 2112, -2212, -2112)
+    masses = dict(zip(kinds, nominal(np.array(kinds))[1].tolist(), strict=True))
+    beyond = {kind: _CAPTURE for kind in kinds} | {
+        13: 0.0,
+        -13: _MICHEL - masses[-13],
+        2212: -masses[2212],
+        2112: _OF_NEUTRON - masses[2112],
+        -2212: _CAPTURE + masses[-2212],
+        -2112: _CAPTURE + masses[-2112],
+    }
+    return result | {kind: (mass, beyond[kind]) for kind, mass in masses.items()}
 
 
 REST_ENERGY = _rest_energy()

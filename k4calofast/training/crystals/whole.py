@@ -24,13 +24,14 @@ from k4calofast.training.crystals.deposits import (
 )
 from k4calofast.training.crystals.family import CrystalFamily, uniform_of
 from k4calofast.training.crystals.halo import Halo
+from k4calofast.training.crystals.patterns import Size
 from k4calofast.training.crystals.sample import Sample, mirrored
 from k4calofast.training.crystals.times import Times
 from k4calofast.training.family import Family, Range, Signature, Stage
 from k4calofast.training.sums import sums
 
-HALO, BIN = 300_000, 50
-"""Deposits of the halo that are kept, at most, and patterns in a bin, at least."""
+HALO = Size(patterns=100_000, hard=250_000, bin=50)
+"""What is kept of the halo."""
 
 _AT_ONCE = 1024
 """Showers whose places are looked up together."""
@@ -75,11 +76,14 @@ class Existing(nn.Module):
         self.register_buffer("middles", middles)
         self.register_buffer("sizes", torch.from_numpy(np.asarray(sizes)))
 
-    def forward(self, place: Tensor, conditions: Tensor, shower: Tensor) -> Tensor:
-        """Return existing places (D,) in `WHOLE` for places (D,) of showers (D,)."""
+    def entered(self, conditions: Tensor) -> Tensor:
+        """Rows (N,) of the crystals that are entered, for conditions (N, conditions)."""
         value = (conditions[:, self.at] - conditions[:, self.off])[:, None]
         beyond = value > self.middles if self.rising else value < self.middles
-        entered = (self.first + beyond.to(torch.int64).sum(1))[shower]
+        return self.first + beyond.to(torch.int64).sum(1)
+
+    def forward(self, place: Tensor, entered: Tensor) -> Tensor:
+        """Return existing places (D,) in `WHOLE` for places (D,) from entered rows (D,)."""
         down, across = around(place)
         row = (entered + down).clamp(0, len(self.sizes) - 1)
         size = self.sizes[row]
@@ -118,7 +122,8 @@ class Whole(Family):
         showers, deposits = sample
         inside = deposits.within(self.generator.window)
         self.times.fit(showers, deposits.where(inside))
-        self.halo.fit(showers, deposits.where(~inside), BIN, HALO, self.settings.seed)
+        entered = self.existing.entered(showers.conditions)
+        self.halo.fit(showers, deposits.where(~inside), entered, HALO, self.settings.seed)
 
     def stages(self, sample: Any) -> Iterator[Stage]:  # noqa: ARG002 - nothing is trained
         """Yield nothing."""
@@ -145,7 +150,7 @@ class Whole(Family):
         conditions, other = mirrored(conditions, generator.conditions)
         first, last = generator.noise, generator.noise + self.times.noise
         window = generator.generate(noise[:, :first], pdg, conditions)
-        available = generator.most(pdg, conditions)
+        available = generator.available(pdg, conditions)
         uniform = uniform_of(noise[:, last:])
         halo = self.halo(uniform, pdg, conditions, window, available)
         energies = torch.cat([window, halo.energy], 1)
@@ -155,8 +160,8 @@ class Whole(Family):
         cell = number.clamp(max=window.shape[1] - 1)
         outside = (number - window.shape[1]).clamp(min=0)
         kept = halo.number.flatten()[shower * halo.number.shape[1] + outside]
-        mine = uniform[shower]
-        away = self.existing(self.halo.places_of(kept, mine), conditions, shower)
+        mine, entered = uniform[shower], self.existing.entered(conditions)[shower]
+        away = self.existing(self.halo.places_of(kept, mine, entered), entered)
         place = torch.where(inside, self.place[cell], away)
         of = (shower, cell, energy)
         delays = self.times(noise[:, first:last], pdg, conditions, sums(window), of)

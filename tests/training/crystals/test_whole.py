@@ -10,10 +10,13 @@ import torch
 
 from k4calofast.training.crystals.deposits import WHOLE, Deposits, place_in_whole
 from k4calofast.training.crystals.halo import Halo
+from k4calofast.training.crystals.patterns import LEVELS, Size
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.times import Times
 
 KINDS = torch.tensor([22, 211])
+ENTERED = torch.full((6000,), 7)
+ALL = Size(1_000_000, 1_000_000, 32)
 MIDDLE = (WHOLE[0] // 2) * WHOLE[1] + WHOLE[1] // 2
 
 
@@ -53,7 +56,7 @@ def showers():
 def halo(showers):
     sample, outside = showers
     result = Halo(KINDS, 5e-5)
-    result.fit(sample, outside, 32, 1_000_000, 1)
+    result.fit(sample, outside, ENTERED, ALL, 1)
     return result.eval()
 
 
@@ -69,7 +72,8 @@ def _uniform(halo, sample, seed=1):
 def _places(halo, found, sample, seed=1):
     """Places (N, M) of what is found."""
     uniform = _uniform(halo, sample, seed)[:, None].expand(-1, found.number.shape[1], -1)
-    places = halo.places_of(found.number.flatten(), uniform.flatten(0, 1))
+    entered = torch.full((found.number.numel(),), 7)
+    places = halo.places_of(found.number.flatten(), uniform.flatten(0, 1), entered)
     return places.reshape(found.number.shape)
 
 
@@ -115,7 +119,7 @@ def test_hadrons_that_ionise_alone_have_no_halo_whatever_their_momentum(showers)
     some = replace(sample, energies=energies)
     kept = outside.where(~ionised[outside.shower])
     halo = Halo(KINDS, 5e-5)
-    halo.fit(some, kept, 32, 1_000_000, 1)
+    halo.fit(some, kept, ENTERED, ALL, 1)
     number = (_found(halo, some).energy > 0).sum(1).numpy()
     known = np.diff(kept.offsets)
     others = pion & ~ionised & (np.abs(energies.sum(1).numpy() - 0.17) > 0.05)
@@ -130,16 +134,17 @@ def test_patterns_that_are_used_again_have_other_energies_of_the_same_spectrum(s
     line = random.random(len(outside.energy)) < 0.2
     small = np.where(line, 511e-6, np.exp(random.uniform(np.log(1e-4), np.log(1e-3), len(line))))
     halo = Halo(KINDS, 5e-5)
-    halo.fit(sample, replace(outside, energy=small.astype(np.float32)), 32, 4000, 1)
+    kept = replace(outside, energy=small.astype(np.float32))
+    halo.fit(sample, kept, ENTERED, ALL._replace(patterns=500), 1)
     found = _found(halo, sample).energy.numpy()
     kept = found[found > 0]
     on_line = (kept > 510e-6) & (kept < 512e-6)
     beside = kept[~on_line]
-    assert len(np.unique(beside)) > 0.9 * len(beside) > 2 * len(halo.energies)
+    assert len(np.unique(beside)) > 0.9 * len(beside)
     assert on_line.mean() == pytest.approx(0.2, abs=0.02)
     levels = np.linspace(0.05, 0.95, 19)
     wanted = np.quantile(small[~line], levels)
-    assert np.quantile(beside, levels) == pytest.approx(wanted, rel=0.05)
+    assert np.quantile(beside, levels) == pytest.approx(wanted, rel=0.1)
 
 
 def test_a_pattern_is_of_the_particles_own_kind(showers):
@@ -147,7 +152,7 @@ def test_a_pattern_is_of_the_particles_own_kind(showers):
     here = sample.pdg.numpy()[outside.shower] == 22
     marked = replace(outside, place=np.where(here, 0, WHOLE[0] * WHOLE[1] - 1))
     halo = Halo(KINDS, 5e-5)
-    halo.fit(sample, marked, 32, 1_000_000, 1)
+    halo.fit(sample, marked, ENTERED, ALL, 1)
     found = _found(halo, sample)
     of_photons = (sample.pdg == 22)[:, None] & (found.energy > 0)
     down = _places(halo, found, sample)[of_photons].div(WHOLE[1], rounding_mode="floor")
@@ -171,19 +176,19 @@ def test_the_patterns_that_are_kept_are_like_the_sample(showers):
     means = []
     for seed in range(12):
         halo = Halo(KINDS, 5e-5)
-        halo.fit(sample, rich, 16, count // 4, seed)
-        means.append(len(halo.places) / halo.lost.numel())
+        halo.fit(sample, rich, ENTERED, Size(len(sample) // 4, count, 16), seed)
+        means.append(float(halo.counts.float().sum(1).mean()))
     by_chance = number.std() / np.sqrt(halo.lost.numel())
     assert np.mean(means) == pytest.approx(number.mean(), abs=0.6 * by_chance)
     assert np.std(means) < 0.6 * by_chance
 
 
 def test_few_patterns_make_many_halos(showers):
-    """Small energies come from showers of their own, and what is far is moved by some crystals."""
+    """Soft deposits are drawn one by one."""
     sample, outside = showers
     small = replace(outside, energy=np.full(len(outside.energy), 3e-4, np.float32))
     halo = Halo(KINDS, 5e-5)
-    halo.fit(sample, small, 32, 4000, 1)
+    halo.fit(sample, small, ENTERED, ALL._replace(patterns=500), 1)
     found = _found(halo, sample)
     places = torch.where(found.energy > 0, _places(halo, found, sample), -1)
     lit = places[(places >= 0).sum(1) > 2]
@@ -201,7 +206,8 @@ def test_few_showers_are_one_bin_of_each_kind(showers):
     sample, outside = showers
     few = np.arange(80)
     halo = Halo(KINDS, 5e-5)
-    halo.fit(sample.take(torch.from_numpy(few)), outside.take(few), 64, 1_000_000, 1)
+    some = sample.take(torch.from_numpy(few))
+    halo.fit(some, outside.take(few), ENTERED[:80], ALL._replace(bin=64), 1)
     assert halo.missing.shape == (2, 40)
     assert (_found(halo, sample).energy > 0).any()
 
@@ -211,7 +217,7 @@ def test_showers_that_miss_all_alike_get_all_patterns_that_do(showers):
     sample, outside = showers
     nothing = replace(sample, energies=torch.zeros_like(sample.energies))
     halo = Halo(KINDS, 0.0)
-    halo.fit(nothing, outside, 32, 1_000_000, 1)
+    halo.fit(nothing, outside, ENTERED, ALL, 1)
     found = [(_found(halo, nothing, seed).energy > 0).sum(1).float() for seed in range(8)]
     spread = torch.stack(found).std(0).mean()
     assert float(spread) > 1.2
@@ -219,9 +225,53 @@ def test_showers_that_miss_all_alike_get_all_patterns_that_do(showers):
 
 def test_no_more_is_kept_than_there_is_room_for(showers):
     sample, outside = showers
+    hard = replace(outside, energy=np.full(len(outside.energy), 0.01, np.float32))
     halo = Halo(KINDS, 5e-5)
-    halo.fit(sample, outside, 16, 3000, 1)
-    assert 1500 < len(halo.places) <= 3300
+    halo.fit(sample, hard, ENTERED, Size(1_000_000, 3000, 16), 1)
+    assert 1500 < len(halo.places) - halo.pooled <= 3300
+    halo = Halo(KINDS, 5e-5)
+    halo.fit(sample, hard, ENTERED, Size(1000, 1_000_000, 16), 1)
+    assert 500 < halo.lost.numel() <= 1000
+
+
+def test_what_is_soft_and_far_stays_in_its_row_whatever_is_entered(showers):
+    """Where crystals are does not depend on which of them was entered."""
+    sample, outside = showers
+    random = np.random.default_rng(9)
+    entered = torch.from_numpy(random.integers(0, 44, len(sample)))
+    row = 37
+    column = random.integers(20, 40, len(outside.energy))
+    place = (row - entered.numpy()[outside.shower] + WHOLE[0] // 2) * WHOLE[1] + column
+    soft = replace(outside, place=place, energy=np.full(len(place), 3e-4, np.float32))
+    halo = Halo(KINDS, 5e-5)
+    halo.fit(sample, soft, entered, ALL, 1)
+    found, uniform = _found(halo, sample), _uniform(halo, sample)
+    shower, at = (found.energy > 0).nonzero().unbind(1)
+    places = halo.places_of(found.number[shower, at], uniform[shower], entered[shower])
+    rows = places // WHOLE[1] - WHOLE[0] // 2 + entered[shower]
+    assert (rows == row).all()
+    assert len(rows) > 1000
+
+
+def test_each_class_has_as_many_deposits_as_in_the_sample(showers):
+    """Hard and soft ones, where enough energy is missing for all of them."""
+    sample, outside = showers
+    random = np.random.default_rng(10)
+    lost = (sample.available - sample.energies.sum(1)).numpy()[outside.shower]
+    most = np.minimum(lost / 20, 0.02)
+    energy = np.exp(random.uniform(np.log(6e-5), np.log(np.maximum(most, 6e-5))))
+    kept = replace(outside, energy=energy.astype(np.float32))
+    halo = Halo(KINDS, 5e-5)
+    halo.fit(sample, kept, ENTERED, ALL, 1)
+    # Of hadrons, the pattern may be that of a shower that misses more.
+    photon = sample.pdg.numpy() == 22
+    energies = np.concatenate([_found(halo, sample, seed).energy.numpy()[photon] for seed in range(8)])
+    share = [
+        np.bincount(np.searchsorted(LEVELS, values, side="right"), minlength=3) / len(values)
+        for values in (energies[energies > 0], energy[photon[outside.shower]])
+    ]
+    # Energies vary across the border, of which there are more on this side.
+    assert share[0] == pytest.approx(share[1], rel=0.1)
 
 
 @pytest.fixture(scope="module")

@@ -34,11 +34,6 @@ from k4calofast.training.family import Shape, Stage
 _LEAST = 1e-4
 """GeV: spectra of showers of which less is seen are not told apart."""
 
-
-_BESIDE_KINETIC = {2212: 0.0, 2112: 6.9e-3, -13: 0.0529}
-"""GeV: what some kinds give beside their kinetic energy, at most. Protons are not taken up, a
-neutron leaves its binding energy in caesium or iodine, a positive muon its positron."""
-
 _TOGETHER = 4096
 """Showers that are generated at once."""
 
@@ -67,9 +62,9 @@ class HadronSettings(VAESettings):
     components: int = Field(default=2, ge=1)
     steps: int = Field(default=12_000, ge=1)
     post_steps: int = Field(default=0, ge=0)
-    response_width: int = Field(default=96, ge=8)
+    response_width: int = Field(default=128, ge=8)
     interacted: int = Field(default=192, ge=1)
-    response_steps: int = Field(default=1_000, ge=1)
+    response_steps: int = Field(default=2_500, ge=1)
     response_rate: float = Field(default=3e-3, gt=0)
     response_batch: int = Field(default=2048, ge=1)
 
@@ -119,12 +114,6 @@ class Hadrons(VAE):
         """Return what is expected of a sample's particles."""
         return Energies(self.ionisation(sample.pdg, sample.conditions)[1], sample.available)
 
-    def most(self, pdg: Tensor, conditions: Tensor) -> Tensor:
-        most, kinetic = self.available(pdg, conditions), self.ionisation(pdg, conditions)[0]
-        for kind, beside in _BESIDE_KINETIC.items():
-            most = torch.where(pdg == kind, torch.minimum(most, kinetic + beside), most)
-        return most
-
     def told_of(self, sample: Sample, rows: Tensor) -> Tensor:
         part = sample.take(rows)
         energy, of = part.energies.sum(1), self.energies_of(part)
@@ -139,7 +128,6 @@ class Hadrons(VAE):
         before = self.settings.latent + self.shape.cells
         steps = self.response.draw(self.known(pdg, conditions), uniform_of(noise[:, before]))
         total = self.response.energy(steps, uniform_of(noise[:, -1]), of)
-        total = torch.minimum(total, self.most(pdg, conditions))
         told = torch.cat([given, self.response.told(steps, total, of)], 1)
         numbers = self.drawn(noise, told)
         numbers = torch.cat([numbers, torch.zeros_like(numbers[:, :1])], 1)
@@ -237,7 +225,7 @@ class ResponseStage(Stage):
     """The likelihood of the energy that is seen."""
 
     chooses = True
-    weight_decay = 1e-2
+    weight_decay = 1e-1
     decay = 0.995
     family: Hadrons
 

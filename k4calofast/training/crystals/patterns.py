@@ -1,0 +1,141 @@
+"""What a halo keeps of a sample: showers whose patterns are used, and pools of soft deposits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from k4calofast.arrays import Indices
+from k4calofast.training.crystals.deposits import Deposits, around
+
+LEVELS = (1e-3, 5e-3)
+"""GeV: between levels of energy. What is above the last is hard."""
+
+NEAR = 15
+"""Rows and columns from the crystal entered, within which deposits are near."""
+
+CLASSES = 1 + 2 * len(LEVELS)
+"""Of deposits: hard ones; soft ones that are near, by level; those that are far."""
+
+_TOGETHER = 4
+"""Patterns that are chosen together from showers that miss about as much."""
+
+
+class Size(NamedTuple):
+    """What is kept.
+
+    Attributes
+    ----------
+    patterns, hard
+        Patterns and hard deposits, at most.
+    bin
+        Patterns in a bin, at least.
+    """
+
+    patterns: int
+    hard: int
+    bin: int
+
+
+def classes(deposits: Deposits) -> Indices:
+    """Classes (D,) of deposits, from 0 to `CLASSES`; hard ones are of the first."""
+    down, across = (at.numpy() for at in around(torch.from_numpy(deposits.place)))
+    far = (np.abs(down) > NEAR) | (np.abs(across) > NEAR)
+    level = np.searchsorted(LEVELS, deposits.energy, side="right")
+    soft = 1 + level + far * len(LEVELS)
+    result: Indices = np.where(level == len(LEVELS), 0, soft)
+    return result
+
+
+def counted(deposits: Deposits, of: Indices) -> Indices:
+    """Deposits (N, classes) of showers in each class, for deposits of classes (D,)."""
+    showers = len(deposits.offsets) - 1
+    counts = np.bincount(deposits.shower * CLASSES + of, minlength=showers * CLASSES)
+    return counts.reshape(showers, CLASSES)
+
+
+def typical(order: Tensor, number: Tensor, count: int, random: torch.Generator) -> Tensor:
+    """Choose so many showers of each bin that they are like all of the bin.
+
+    Parameters
+    ----------
+    order
+        (bins, showers) rows of the sample, by the energy that is missing.
+    number
+        (N,) of each shower's deposits.
+    count
+        Of showers to choose.
+    random
+        Chooses among those that are alike.
+
+    Returns
+    -------
+    Tensor
+        (bins, count) rows: of showers that miss about as much, few, medium and rich ones.
+    """
+    size = order.shape[1]
+    count, chosen = min(count, size), []
+    for first in range(0, count, _TOGETHER):
+        some = min(_TOGETHER, count - first)
+        part = order[:, first * size // count : (first + some) * size // count]
+        part = part.gather(1, number[part].argsort(dim=1, stable=True))
+        # Any of a quarter, not its middle: tails are long.
+        place = torch.rand((len(part), some), generator=random) + torch.arange(some)
+        chosen.append(part.gather(1, (place * part.shape[1] / some).long()))
+    return torch.cat(chosen, 1)
+
+
+def with_delays(deposits: Deposits, pdg: Indices, random: np.random.Generator) -> Deposits:
+    """Deposits whose delays, where not known, are those of others of like kind and energy."""
+    delay = deposits.delay.copy()
+    kind, shower = np.unique(pdg, return_inverse=True)[1], deposits.shower
+    level = np.floor(2 * np.log(deposits.energy)).astype(np.int64)
+    of = kind[shower] * 1000 + level
+    known = np.isfinite(delay)
+    for one in np.unique(of[~known]).tolist():
+        wanted = np.flatnonzero((of == one) & ~known)
+        there = np.flatnonzero((of == one) & known)
+        if not len(there):
+            there = np.flatnonzero(known)
+        delay[wanted] = delay[random.choice(there, len(wanted))] if len(there) else 0.0
+    return replace(deposits, delay=delay)
+
+
+def pools(
+    deposits: Deposits, of: Indices, pool: Indices, count: int, random: np.random.Generator
+) -> Indices:
+    """Choose deposits for pools, of all classes but hard ones.
+
+    Parameters
+    ----------
+    deposits
+        Of N showers.
+    of
+        (D,) their classes.
+    pool
+        (N,) that showers belong to.
+    count
+        Deposits in a pool.
+    random
+        Decides which.
+
+    Returns
+    -------
+    Indices
+        (pools, classes - 1, count) deposits, again and again if there are not so many; -1 where
+        there are none.
+    """
+    number = (int(pool.max(initial=0)) + 1) * CLASSES
+    mine = pool[deposits.shower] * CLASSES + of
+    order = random.permutation(len(mine))
+    order = order[mine[order].argsort(kind="stable")]
+    ends = np.bincount(mine, minlength=number).cumsum()
+    result = np.full((number, count), -1)
+    for at, (start, end) in enumerate(zip(np.append(0, ends[:-1]), ends, strict=True)):
+        if end > start:
+            result[at] = np.resize(order[start:end], count)
+    return result.reshape(-1, CLASSES, count)[:, 1:]
