@@ -63,8 +63,8 @@ _FIRST_DELAY, _DELAYS = math.log(1e-3), 10.0
 are 10 %, which is less than energies vary."""
 
 _SPREAD = 0.2
-"""By which energies and large numbers differ from those that are kept, at most: these are used often, and the same
-sums of energy again and again would tell them from other showers."""
+"""By which energies and large numbers differ from those that are kept, at most: these are used
+often, and the same sums of energy again and again would tell them from other showers."""
 
 _LINE = 255
 """Code of the line of annihilation. A tenth of all deposits are on it, and stay there: all of the

@@ -36,7 +36,7 @@ def _rest_energy() -> dict[int, tuple[float, float]]:
     result = {22: (0.0, 0.0), 11: (ELECTRON_MASS, -ELECTRON_MASS), -11: (ELECTRON_MASS,) * 2}
     kinds = (13, -13, 211, -211, 321, -321, 130, 2212, 2112, -2212, -2112)
     masses = dict(zip(kinds, nominal(np.array(kinds))[1].tolist(), strict=True))
-    beyond = {kind: _CAPTURE for kind in kinds} | {
+    beyond = dict.fromkeys(kinds, _CAPTURE) | {
         13: 0.0,
         -13: _MICHEL - masses[-13],
         2212: -masses[2212],

@@ -8,7 +8,7 @@ energy in crystals.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -60,6 +60,8 @@ class HadronSettings(VAESettings):
     width: int = Field(default=160, ge=8)
     blocks: int = Field(default=2, ge=1)
     components: int = Field(default=2, ge=1)
+    groups: Literal[1, 2, 4] = 4
+    later_width: int = Field(default=96, ge=8)
     steps: int = Field(default=12_000, ge=1)
     post_steps: int = Field(default=0, ge=0)
     response_width: int = Field(default=128, ge=8)
@@ -86,7 +88,7 @@ class Hadrons(VAE):
         told = self.features.size + Response.size
         self.known = Told(self.features, self.ionisation)
         self.response = Response(self.known.size, settings.response_width, settings.interacted)
-        self.autoencoder = Autoencoder(settings, told, shape.cells)
+        self.autoencoder = Autoencoder(settings, told, shape.window)
         self.post = PostProcessor(shape.cells, told)
         shares = len(shape.kinds) * self.spectra.points * self.spectra.rings
         self.register_buffer("balance", torch.ones(shares))

@@ -7,13 +7,15 @@ by that, by a maximum mean discrepancy and by a critic, and another critic judge
 makes. In the end a post-processor, a network that sees one cell at a time, corrects the energies of
 cells: it is trained with maximum mean discrepancies of the cells' energies.
 
-Five things differ from the publication:
+Six things differ from the publication:
 
 - The missing energy comes first, and what is told of it is a condition of all networks; the sum of
   cells is set by it. Energies are the numbers of `k4calofast.training.crystals.variables`.
 - The decoder returns a spectrum for each cell, from which energies are drawn: a probability that it
   is empty, and a mixture of normal densities of the number. A decoder that returns energies blurs.
   This likelihood takes the place of the critic of differences.
+- Cells may be drawn in groups, none of which has neighbours in it, and each group knows those
+  before: cells that are drawn all at once scatter what should be one cluster.
 - Latent numbers are drawn from a density that couplings learn together with the autoencoder (as
   L. Dinh et al., Density estimation using Real NVP, arXiv:1605.08803): where codes of showers are
   not normal, the decoder need not make sense of what lies between them.
@@ -25,7 +27,7 @@ Five things differ from the publication:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from typing import ClassVar, Literal, NamedTuple
 
@@ -55,6 +57,9 @@ _LOWEST = CUT + 0.02
 _LARGEST = 60.0
 """Most that the logarithm of a weight may be over that of empty."""
 
+_BY_PARITY = 4
+"""Groups by whether row and column are even."""
+
 _SOFTNESS = 0.5
 """Temperature of choices that critics look at."""
 
@@ -74,6 +79,11 @@ class VAESettings(MissingSettings, MatchedSettings):
         Size of the embedding of the conditions.
     components
         Normal densities in the spectrum of a cell.
+    groups
+        Of cells that are drawn one after the other: 1, 2 (as the colours of a chessboard), or 4 (by
+        whether row and column are even).
+    later_width
+        Of the decoders of all groups but the first.
     couplings
         Of the density of latent numbers; with 0 they are normal.
     divergence
@@ -101,6 +111,8 @@ class VAESettings(MissingSettings, MatchedSettings):
     blocks: int = Field(default=3, ge=1)
     embedding: int = Field(default=96, ge=4)
     components: int = Field(default=3, ge=1)
+    groups: Literal[1, 2, 4] = 1
+    later_width: int = Field(default=128, ge=8)
     couplings: int = Field(default=6, ge=0)
     divergence: float = Field(default=1.0, gt=0)
     steps: int = Field(default=10_000, ge=1)
@@ -304,26 +316,35 @@ class Autoencoder(nn.Module):
         Of the family.
     features
         Numbers that all networks are told.
-    cells
-        Number of cells.
+    window
+        Rows and columns of cells.
+
+    Attributes
+    ----------
+    groups
+        Cells of each group.
     """
 
-    def __init__(self, settings: VAESettings, features: int, cells: int) -> None:
+    def __init__(self, settings: VAESettings, features: int, window: tuple[int, int]) -> None:
         super().__init__()
-        s = settings
+        s, cells = settings, math.prod(window)
         self.components, self.size = s.components, s.latent
         self.embedding = dense(features, 2 * s.embedding, s.embedding)
         self.encoder = Trunk(2 * cells, 2 * s.latent, s.embedding, s.width, s.blocks)
-        self.decoder = Trunk(
-            s.latent, cells * (1 + 3 * s.components), s.embedding, s.width, s.blocks
-        )
+        self.groups = grouped(window, s.groups)
+        self.back = torch.cat(self.groups).argsort()
+        numbers, before = 1 + 3 * s.components, len(self.groups[0])
+        self.decoder = Trunk(s.latent, before * numbers, s.embedding, s.width, s.blocks)
+        self.later = nn.ModuleList()
+        for group in self.groups[1:]:
+            sizes = s.latent + 2 * before, len(group) * numbers
+            self.later.append(Trunk(*sizes, s.embedding, s.later_width, s.blocks))
+            before += len(group)
         self.density = Density(s.latent, s.embedding, s.couplings)
 
     def encode(self, numbers: Tensor, embedded: Tensor) -> Code:
         """Draw codes of numbers (N, cells), NaN for empty."""
-        lit = (~numbers.isnan()).float()
-        seen = torch.cat([lit, numbers.nan_to_num(0.0) / _UNIT], 1)
-        found = self.encoder(seen, embedded).float()
+        found = self.encoder(_seen(numbers.nan_to_num(EMPTY)), embedded).float()
         # Narrow in the beginning, so that the decoder gets used to latent numbers that say much.
         mean, log_width = found[:, : self.size], (found[:, self.size :] - 2).clamp(-6.0, 2.0)
         noise = torch.randn_like(mean)
@@ -333,9 +354,52 @@ class Autoencoder(nn.Module):
         before = (-0.5 * normal**2).sum(1) + change
         return Code(latent, normal, after - before)
 
-    def decode(self, latent: Tensor, embedded: Tensor) -> Mixtures:
-        """Mixtures of cells."""
-        return Mixtures.of(self.decoder(latent, embedded), self.components)
+    def decode(self, latent: Tensor, embedded: Tensor, numbers: Tensor) -> Mixtures:
+        """Mixtures of cells, for numbers (N, cells) of those before, NaN for empty."""
+        filled = numbers.nan_to_num(EMPTY)
+        before = [filled[:, group] for group in self.groups]
+        parts = [self._mixtures(latent, embedded, before[:number]) for number in range(len(before))]
+        together = (torch.cat(part, 2)[:, :, self.back] for part in zip(*parts, strict=True))
+        return Mixtures(*together)
+
+    def draw(
+        self, latent: Tensor, embedded: Tensor, drawn: Callable[[Mixtures, Tensor], Tensor]
+    ) -> Tensor:
+        """Numbers (N, cells), group after group.
+
+        Parameters
+        ----------
+        drawn
+            Returns numbers of mixtures of a group of cells, whose places it is given.
+        """
+        numbers: list[Tensor] = []
+        for group in self.groups:
+            numbers.append(drawn(self._mixtures(latent, embedded, numbers), group))
+        return torch.cat(numbers, 1)[:, self.back]
+
+    def _mixtures(self, latent: Tensor, embedded: Tensor, before: Sequence[Tensor]) -> Mixtures:
+        """Mixtures of the group that comes after those with these numbers."""
+        if not before:
+            return Mixtures.of(self.decoder(latent, embedded), self.components)
+        known = torch.cat([latent, _seen(torch.cat(list(before), 1))], 1)
+        return Mixtures.of(self.later[len(before) - 1](known, embedded), self.components)
+
+
+def grouped(window: tuple[int, int], groups: int) -> list[Tensor]:
+    """Cells of groups, none of which has two cells with a common side; of four, with a corner."""
+    row, column = (at.flatten() for at in torch.meshgrid(*map(torch.arange, window), indexing="ij"))
+    if groups == _BY_PARITY:
+        # What touches at a corner comes next: the last two see all around them.
+        of = torch.tensor([[0, 2], [3, 1]])[row % 2, column % 2]
+    else:
+        of = (row + column) % groups
+    return [torch.nonzero(of == group)[:, 0] for group in range(groups)]
+
+
+def _seen(numbers: Tensor) -> Tensor:
+    """What networks see (N, 2 cells) of numbers (N, cells), `EMPTY` where empty."""
+    lit = numbers > CUT
+    return torch.cat([lit.to(numbers.dtype), torch.where(lit, numbers, 0.0) / _UNIT], 1)
 
 
 class PostProcessor(nn.Module):
@@ -380,7 +444,7 @@ class VAE(Missing, Standardised):
         self.spectra = Spectra(shape.window)
         told = self.features.size + MissingEnergy.size
         self.missing = MissingEnergy(self.features.size, 128, settings.missing_classes)
-        self.autoencoder = Autoencoder(settings, told, shape.cells)
+        self.autoencoder = Autoencoder(settings, told, shape.window)
         self.post = PostProcessor(shape.cells, told)
         # Here, not in their stage, so that a training that goes on starts from the same.
         self.critics = nn.ModuleList(
@@ -430,8 +494,11 @@ class VAE(Missing, Standardised):
         choice = uniform_of(noise[:, latent : latent + cells])
         place = noise[:, latent + cells + 1 : latent + 2 * cells + 1]
         embedded = self.autoencoder.embedding(told)
-        spectra = self.autoencoder.decode(self.autoencoder.density.latent(code, embedded), embedded)
-        numbers = spectra.draw(choice, place)
+        numbers = self.autoencoder.draw(
+            self.autoencoder.density.latent(code, embedded),
+            embedded,
+            lambda spectra, cells: spectra.draw(choice[:, cells], place[:, cells]),
+        )
         return self.post(numbers, told) if self.settings.post_steps else numbers
 
     def told_of(self, sample: Sample, rows: Tensor) -> Tensor:
@@ -451,8 +518,10 @@ class VAE(Missing, Standardised):
         critics = f"; {s.critic_steps} steps with critics" if s.kind == "bib_ae" else ""
         post = f"; {s.post_steps} of the post-processor" if s.post_steps else ""
         name = "BIB-AE" if s.kind == "bib_ae" else "variational autoencoder"
+        groups = f" and cells in {s.groups} groups" if s.groups > 1 else ""
         return (
-            f"{name} with {s.latent} latent numbers, {s.steps} steps of {s.batch} showers{critics}"
+            f"{name} with {s.latent} latent numbers{groups}, {s.steps} steps of {s.batch} "
+            f"showers{critics}"
             f"{post}; {s.missing_steps} of the missing energy; spectra of cells matched"
         )
 
@@ -505,7 +574,9 @@ class AutoencoderStage(_Stage):
 
 def bound(family: VAE, given: Given, code: Code, embedded: Tensor, warm: float = 1.0) -> Tensor:
     """Minus the evidence lower bound, in bits per cell."""
-    nats = family.autoencoder.decode(code.latent, embedded).nats(given.numbers).sum(1)
+    nats = (
+        family.autoencoder.decode(code.latent, embedded, given.numbers).nats(given.numbers).sum(1)
+    )
     divergence = family.settings.divergence * warm * code.divergence
     return (nats + divergence).mean() / (family.shape.cells * math.log(2))
 
@@ -556,8 +627,12 @@ class CriticsStage(_Stage, Turns):
 
     def drawn(self, latent: Tensor, embedded: Tensor, total: Tensor) -> Tensor:
         """Showers of latent numbers, as the critic sees them."""
-        spectra = self.family.autoencoder.decode(latent, embedded)
-        return self.seen(spectra.draw_softly(torch.randn_like(spectra.means[:, 0])), total)
+        numbers = self.family.autoencoder.draw(
+            latent,
+            embedded,
+            lambda spectra, _: spectra.draw_softly(torch.randn_like(spectra.means[:, 0])),
+        )
+        return self.seen(numbers, total)
 
     def seen(self, numbers: Tensor, total: Tensor) -> Tensor:
         """What the critic sees (N, 2 cells): numbers, and energies over the total."""
@@ -612,9 +687,13 @@ class PostStage(_Stage):
         with torch.no_grad():
             embedded = network.embedding(given.told)
             code = torch.randn((len(rows), family.settings.latent), device=self.device)
-            spectra = network.decode(network.density.latent(code, embedded), embedded)
             choice = torch.rand(given.numbers.shape, device=self.device)
-            before = spectra.draw(choice, torch.randn_like(choice))
+            place = torch.randn_like(choice)
+            before = network.draw(
+                network.density.latent(code, embedded),
+                embedded,
+                lambda spectra, cells: spectra.draw(choice[:, cells], place[:, cells]),
+            )
         made: Tensor = family.post(before, given.told)
         real = given.numbers.nan_to_num(0.0)
         fake = torch.where(before > CUT, made, torch.zeros(()))
