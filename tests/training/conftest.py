@@ -60,6 +60,7 @@ SMALL = {
     "hadrons": {
         "latent": 8,
         "width": 32,
+        "later_width": 16,
         "blocks": 1,
         "embedding": 16,
         "couplings": 2,

@@ -265,7 +265,9 @@ def test_each_class_has_as_many_deposits_as_in_the_sample(showers):
     halo.fit(sample, kept, ENTERED, ALL, 1)
     # Of hadrons, the pattern may be that of a shower that misses more.
     photon = sample.pdg.numpy() == 22
-    energies = np.concatenate([_found(halo, sample, seed).energy.numpy()[photon] for seed in range(8)])
+    energies = np.concatenate(
+        [_found(halo, sample, seed).energy.numpy()[photon] for seed in range(8)]
+    )
     share = [
         np.bincount(np.searchsorted(LEVELS, values, side="right"), minlength=3) / len(values)
         for values in (energies[energies > 0], energy[photon[outside.shower]])

@@ -79,5 +79,5 @@ def test_protons_leave_no_more_than_their_kinetic_energy(sample, shape, small):
     beyond = seen - ((momentum**2 + mass**2).sqrt() - mass)
     # A network that was not trained draws anything.
     assert beyond[pdg == 211].max() > 0.1
-    assert beyond[pdg == 2112].max() == pytest.approx(6.9e-3, abs=1e-5)
-    assert beyond[pdg == 2212].max() == pytest.approx(0.0, abs=1e-5)
+    assert 6e-3 < beyond[pdg == 2112].max() <= 6.9e-3 + 1e-6
+    assert -1e-3 < beyond[pdg == 2212].max() <= 1e-6

@@ -16,6 +16,7 @@ from k4calofast.training.crystals.families.vae import (
     PostProcessor,
     contest,
     discrepancy,
+    grouped,
 )
 from k4calofast.training.crystals.variables import CUT, EMPTY
 
@@ -87,6 +88,45 @@ def test_the_density_of_latent_numbers_is_inverted():
         assert torch.linalg.slogdet(jacobian)[1].item() == pytest.approx(
             change[row].item(), abs=2e-3
         )
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_cells_of_a_group_are_no_neighbours(groups):
+    parts = grouped((11, 9), groups)
+    assert sorted(torch.cat(parts).tolist()) == list(range(99))
+    assert len(parts) == groups
+    least = {1: 1, 2: 2, 4: 4}[groups]
+    for part in parts:
+        row, column = part // 9, part % 9
+        squared = (row[:, None] - row) ** 2 + (column[:, None] - column) ** 2
+        assert squared[squared > 0].min() >= least
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+@torch.no_grad()
+def test_a_group_knows_those_before_it_and_no_others(shape, small, groups):
+    settings = VAE.Settings(**small["vae"] | {"groups": groups, "later_width": 16, "kind": "vae"})
+    network = _lively(recipe.build("vae", settings, shape).autoencoder)
+    latent, embedded = torch.randn(1, settings.latent), torch.randn(1, settings.embedding)
+    numbers = torch.rand(1, shape.cells) * 8
+    numbers[:, ::3] = math.nan
+    before = network.decode(latent, embedded, numbers)
+    for number, group in enumerate(network.groups):
+        other = numbers.clone()
+        other[:, group] = other[:, group].nan_to_num(1.0) + 1
+        after = network.decode(latent, embedded, other)
+        same = (after.logits == before.logits).all(1)[0]
+        later = torch.cat([torch.zeros(0, dtype=torch.long), *network.groups[number + 1 :]])
+        assert same[torch.cat(network.groups[: number + 1])].all()
+        assert not same[later].any()
+
+    # What is drawn is drawn from what training sees.
+    def drawn(spectra, cells):
+        return spectra.draw(torch.full((1, len(cells)), 0.7), torch.zeros(1, len(cells)))
+
+    found = network.draw(latent, embedded, drawn)
+    spectra = network.decode(latent, embedded, torch.where(found > CUT, found, math.nan))
+    torch.testing.assert_close(found, drawn(spectra, torch.arange(shape.cells)))
 
 
 def test_without_couplings_latent_numbers_are_normal():
