@@ -131,7 +131,7 @@ class Hadrons(VAE):
         steps = self.response.draw(self.known(pdg, conditions), uniform_of(noise[:, before]))
         total = self.response.energy(steps, uniform_of(noise[:, -1]), of)
         told = torch.cat([given, self.response.told(steps, total, of)], 1)
-        numbers = self.drawn(noise, told)
+        numbers = self.drawn(noise, told, total)
         numbers = torch.cat([numbers, torch.zeros_like(numbers[:, :1])], 1)
         v = self.variables
         return v.bounded((numbers - v.mean) / v.width), total

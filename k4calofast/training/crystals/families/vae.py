@@ -14,8 +14,9 @@ Six things differ from the publication:
 - The decoder returns a spectrum for each cell, from which energies are drawn: a probability that it
   is empty, and a mixture of normal densities of the number. A decoder that returns energies blurs.
   This likelihood takes the place of the critic of differences.
-- Cells may be drawn in groups, none of which has neighbours in it, and each group knows those
-  before: cells that are drawn all at once scatter what should be one cluster.
+- Cells may be drawn in groups, none of which has neighbours in it. Each group knows those before,
+  and how much energy they left: cells that are drawn all at once have sums far from what is to be
+  shared out, and scatter what should be one cluster.
 - Latent numbers are drawn from a density that couplings learn together with the autoencoder (as
   L. Dinh et al., Density estimation using Real NVP, arXiv:1605.08803): where codes of showers are
   not normal, the decoder need not make sense of what lies between them.
@@ -41,9 +42,10 @@ from k4calofast.training.crystals.family import uniform_of
 from k4calofast.training.crystals.missing import Missing, MissingEnergy, MissingSettings
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.spectra import MatchedSettings, Spectra, Standardised
-from k4calofast.training.crystals.variables import CUT, EMPTY, ShowerVariables
+from k4calofast.training.crystals.variables import CUT, EDGE, EMPTY, POWER, Scale, ShowerVariables
 from k4calofast.training.dense import dense, zeroed
 from k4calofast.training.family import Shape, Stage
+from k4calofast.training.sums import sums
 
 _UNIT = 5.0
 """Scale of numbers, for networks."""
@@ -58,7 +60,13 @@ _LARGEST = 60.0
 """Most that the logarithm of a weight may be over that of empty."""
 
 _BY_PARITY = 4
-"""Groups by whether row and column are even."""
+"""Groups by whether row and column are odd, counted from the middle."""
+
+_INPUTS, _LEVELS = 3, 2
+"""What a group is told of each cell before it, and of what is left."""
+
+_LEAST_TOTAL = 1e-4
+"""GeV; shares are of no smaller total than this."""
 
 _SOFTNESS = 0.5
 """Temperature of choices that critics look at."""
@@ -81,7 +89,7 @@ class VAESettings(MissingSettings, MatchedSettings):
         Normal densities in the spectrum of a cell.
     groups
         Of cells that are drawn one after the other: 1, 2 (as the colours of a chessboard), or 4 (by
-        whether row and column are even).
+        whether row and column are odd).
     later_width
         Of the decoders of all groups but the first.
     couplings
@@ -337,7 +345,7 @@ class Autoencoder(nn.Module):
         self.decoder = Trunk(s.latent, before * numbers, s.embedding, s.width, s.blocks)
         self.later = nn.ModuleList()
         for group in self.groups[1:]:
-            sizes = s.latent + 2 * before, len(group) * numbers
+            sizes = s.latent + _INPUTS * before + _LEVELS, len(group) * numbers
             self.later.append(Trunk(*sizes, s.embedding, s.later_width, s.blocks))
             before += len(group)
         self.density = Density(s.latent, s.embedding, s.couplings)
@@ -354,16 +362,23 @@ class Autoencoder(nn.Module):
         before = (-0.5 * normal**2).sum(1) + change
         return Code(latent, normal, after - before)
 
-    def decode(self, latent: Tensor, embedded: Tensor, numbers: Tensor) -> Mixtures:
+    def decode(self, latent: Tensor, embedded: Tensor, numbers: Tensor, shared: Shared) -> Mixtures:
         """Mixtures of cells, for numbers (N, cells) of those before, NaN for empty."""
         filled = numbers.nan_to_num(EMPTY)
         before = [filled[:, group] for group in self.groups]
-        parts = [self._mixtures(latent, embedded, before[:number]) for number in range(len(before))]
+        parts = [
+            self._mixtures(latent, embedded, before[:number], shared)
+            for number in range(len(before))
+        ]
         together = (torch.cat(part, 2)[:, :, self.back] for part in zip(*parts, strict=True))
         return Mixtures(*together)
 
     def draw(
-        self, latent: Tensor, embedded: Tensor, drawn: Callable[[Mixtures, Tensor], Tensor]
+        self,
+        latent: Tensor,
+        embedded: Tensor,
+        shared: Shared,
+        drawn: Callable[[Mixtures, Tensor], Tensor],
     ) -> Tensor:
         """Numbers (N, cells), group after group.
 
@@ -374,20 +389,57 @@ class Autoencoder(nn.Module):
         """
         numbers: list[Tensor] = []
         for group in self.groups:
-            numbers.append(drawn(self._mixtures(latent, embedded, numbers), group))
+            numbers.append(drawn(self._mixtures(latent, embedded, numbers, shared), group))
         return torch.cat(numbers, 1)[:, self.back]
 
-    def _mixtures(self, latent: Tensor, embedded: Tensor, before: Sequence[Tensor]) -> Mixtures:
+    def _mixtures(
+        self, latent: Tensor, embedded: Tensor, before: Sequence[Tensor], shared: Shared
+    ) -> Mixtures:
         """Mixtures of the group that comes after those with these numbers."""
         if not before:
             return Mixtures.of(self.decoder(latent, embedded), self.components)
-        known = torch.cat([latent, _seen(torch.cat(list(before), 1))], 1)
+        known = torch.cat([latent, shared.seen(torch.cat(list(before), 1))], 1)
         return Mixtures.of(self.later[len(before) - 1](known, embedded), self.components)
 
 
+class Shared(NamedTuple):
+    """The energy that cells share.
+
+    Attributes
+    ----------
+    scale
+        Between numbers and energies.
+    total
+        (N,) GeV.
+    """
+
+    scale: Scale
+    total: Tensor
+
+    def seen(self, numbers: Tensor) -> Tensor:
+        """What networks see of some cells' numbers (N, n), `EMPTY` where empty, and what is left.
+
+        Returns
+        -------
+        Tensor
+            (N, 3 n + 2): whether lit, numbers, shares of the total; what is left, as a share and as
+            a number.
+        """
+        total = self.total[:, None]
+        energies = torch.where(numbers > CUT, self.scale.decode(numbers), 0.0)
+        left = total - sums(energies)[:, None]
+        shares = torch.cat([energies, left], 1) / total.clamp(min=_LEAST_TOTAL)
+        number = ((left.clamp(min=0.0) + EDGE / 50) / EDGE) ** POWER
+        return torch.cat([_seen(numbers), shares.clamp(-1.0, 2.0), number / 3], 1)
+
+
 def grouped(window: tuple[int, int], groups: int) -> list[Tensor]:
-    """Cells of groups, none of which has two cells with a common side; of four, with a corner."""
-    row, column = (at.flatten() for at in torch.meshgrid(*map(torch.arange, window), indexing="ij"))
+    """Cells of groups, none of which has two cells with a common side; of four, with a corner.
+
+    The cell in the middle, which mostly has most of the energy, is in the first.
+    """
+    from_middle = [torch.arange(size) - size // 2 for size in window]
+    row, column = (at.flatten() for at in torch.meshgrid(*from_middle, indexing="ij"))
     if groups == _BY_PARITY:
         # What touches at a corner comes next: the last two see all around them.
         of = torch.tensor([[0, 2], [3, 1]])[row % 2, column % 2]
@@ -478,7 +530,7 @@ class VAE(Missing, Standardised):
         given, available = self.features(pdg, conditions), self.available(pdg, conditions)
         classes = self.missing.draw(given, choice)
         within = uniform_of(place)
-        numbers = self.drawn(noise, self.told(given, classes, within, available))
+        numbers = self.drawn(noise, *self.told(given, classes, within, available))
         missing = self.missing.classes.filled(classes, within, place)
         v = self.variables
         return v.bounded((torch.cat([numbers, missing], 1) - v.mean) / v.width)
@@ -487,8 +539,8 @@ class VAE(Missing, Standardised):
     def _numbers(self) -> int:
         return self.shape.cells + 1
 
-    def drawn(self, noise: Tensor, told: Tensor) -> Tensor:
-        """Numbers (N, cells) of cells, for what networks are told."""
+    def drawn(self, noise: Tensor, told: Tensor, total: Tensor) -> Tensor:
+        """Numbers (N, cells) of cells, for what networks are told, and their sums (N,) in GeV."""
         latent, cells = self.settings.latent, self.shape.cells
         code = noise[:, :latent]
         choice = uniform_of(noise[:, latent : latent + cells])
@@ -497,6 +549,7 @@ class VAE(Missing, Standardised):
         numbers = self.autoencoder.draw(
             self.autoencoder.density.latent(code, embedded),
             embedded,
+            Shared(self.variables.cell, total),
             lambda spectra, cells: spectra.draw(choice[:, cells], place[:, cells]),
         )
         return self.post(numbers, told) if self.settings.post_steps else numbers
@@ -506,12 +559,14 @@ class VAE(Missing, Standardised):
         part = sample.take(rows)
         classes = self.classes[rows.cpu()].to(part.pdg.device)
         places = torch.rand(classes.shape, device=classes.device)
-        return self.told(self.given(part), classes, places, part.available)
+        return self.told(self.given(part), classes, places, part.available)[0]
 
-    def told(self, given: Tensor, classes: Tensor, places: Tensor, available: Tensor) -> Tensor:
-        """What networks are told: features (N, features) and the missing energy."""
-        told, _ = self.missing.told(classes, places, self.variables.missing, available)
-        return torch.cat([given, told], 1)
+    def told(
+        self, given: Tensor, classes: Tensor, places: Tensor, available: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What networks are told: features (N, features) and the missing energy; and the total."""
+        told, total = self.missing.told(classes, places, self.variables.missing, available)
+        return torch.cat([given, told], 1), total[:, 0]
 
     def method(self) -> str:
         s = self.settings
@@ -574,9 +629,9 @@ class AutoencoderStage(_Stage):
 
 def bound(family: VAE, given: Given, code: Code, embedded: Tensor, warm: float = 1.0) -> Tensor:
     """Minus the evidence lower bound, in bits per cell."""
-    nats = (
-        family.autoencoder.decode(code.latent, embedded, given.numbers).nats(given.numbers).sum(1)
-    )
+    shared = Shared(family.variables.cell, given.total)
+    spectra = family.autoencoder.decode(code.latent, embedded, given.numbers, shared)
+    nats = spectra.nats(given.numbers).sum(1)
     divergence = family.settings.divergence * warm * code.divergence
     return (nats + divergence).mean() / (family.shape.cells * math.log(2))
 
@@ -630,6 +685,7 @@ class CriticsStage(_Stage, Turns):
         numbers = self.family.autoencoder.draw(
             latent,
             embedded,
+            Shared(self.family.variables.cell, total),
             lambda spectra, _: spectra.draw_softly(torch.randn_like(spectra.means[:, 0])),
         )
         return self.seen(numbers, total)
@@ -692,6 +748,7 @@ class PostStage(_Stage):
             before = network.draw(
                 network.density.latent(code, embedded),
                 embedded,
+                Shared(family.variables.cell, given.total),
                 lambda spectra, cells: spectra.draw(choice[:, cells], place[:, cells]),
             )
         made: Tensor = family.post(before, given.told)

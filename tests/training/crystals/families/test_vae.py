@@ -14,6 +14,7 @@ from k4calofast.training.crystals.families.vae import (
     Density,
     Mixtures,
     PostProcessor,
+    Shared,
     contest,
     discrepancy,
     grouped,
@@ -106,15 +107,16 @@ def test_cells_of_a_group_are_no_neighbours(groups):
 @torch.no_grad()
 def test_a_group_knows_those_before_it_and_no_others(shape, small, groups):
     settings = VAE.Settings(**small["vae"] | {"groups": groups, "later_width": 16, "kind": "vae"})
-    network = _lively(recipe.build("vae", settings, shape).autoencoder)
+    family = recipe.build("vae", settings, shape)
+    network, shared = _lively(family.autoencoder), Shared(family.variables.cell, torch.ones(1))
     latent, embedded = torch.randn(1, settings.latent), torch.randn(1, settings.embedding)
     numbers = torch.rand(1, shape.cells) * 8
     numbers[:, ::3] = math.nan
-    before = network.decode(latent, embedded, numbers)
+    before = network.decode(latent, embedded, numbers, shared)
     for number, group in enumerate(network.groups):
         other = numbers.clone()
         other[:, group] = other[:, group].nan_to_num(1.0) + 1
-        after = network.decode(latent, embedded, other)
+        after = network.decode(latent, embedded, other, shared)
         same = (after.logits == before.logits).all(1)[0]
         later = torch.cat([torch.zeros(0, dtype=torch.long), *network.groups[number + 1 :]])
         assert same[torch.cat(network.groups[: number + 1])].all()
@@ -124,8 +126,9 @@ def test_a_group_knows_those_before_it_and_no_others(shape, small, groups):
     def drawn(spectra, cells):
         return spectra.draw(torch.full((1, len(cells)), 0.7), torch.zeros(1, len(cells)))
 
-    found = network.draw(latent, embedded, drawn)
-    spectra = network.decode(latent, embedded, torch.where(found > CUT, found, math.nan))
+    found = network.draw(latent, embedded, shared, drawn)
+    known = torch.where(found > CUT, found, math.nan)
+    spectra = network.decode(latent, embedded, known, shared)
     torch.testing.assert_close(found, drawn(spectra, torch.arange(shape.cells)))
 
 
