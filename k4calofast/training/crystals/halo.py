@@ -34,7 +34,7 @@ from k4calofast.training.crystals import patterns
 from k4calofast.training.crystals.bins import Bins
 from k4calofast.training.crystals.chance import PRIME, again, chances
 from k4calofast.training.crystals.deposits import WHOLE, Deposits, around, place_at
-from k4calofast.training.crystals.patterns import CLASSES, LEVELS, NEAR, Size
+from k4calofast.training.crystals.patterns import CLASSES, NEAR, Size
 from k4calofast.training.crystals.sample import ELECTRON_MASS, Sample
 from k4calofast.training.crystals.tables import OfSample
 from k4calofast.training.sums import sums
@@ -112,7 +112,7 @@ class Halo(OfSample):
         (bins * patterns, classes) deposits of each class.
     places, energies, delays
         (D,) of deposits, in codes: those of the pools, class by class, then hard ones. The row of
-        those in pools that are far away is that of the calorimeter, not from the one entered.
+        those in pools that are far around is that of the calorimeter, not from the one entered.
     of, number
         (M,) class of each deposit that a pattern may have, and its number there.
     line
@@ -228,17 +228,17 @@ class Halo(OfSample):
 
     def _store(self, kept: Deposits, pools: Indices, hard: Indices, entered: Indices) -> None:
         """Keep deposits of pools (pools, classes - 1, `_POOL`), -1 where there are none; others."""
-        far = np.zeros(pools.shape, np.bool_)
-        far[:, len(LEVELS) :] = True
         number = np.append(pools, hard)
+        soft = np.arange(len(number)) < pools.size
         # What there is not is never asked for.
         there = number >= 0
         place, shower = kept.place[number[there]], kept.shower[number[there]]
-        row = place // WHOLE[1]
-        row += np.where(np.append(far, np.zeros_like(hard))[there], entered[shower], 0)
+        row, column = np.divmod(place, WHOLE[1])
+        around_far = soft[there] & (np.abs(column - WHOLE[1] // 2) > NEAR)
+        row += np.where(around_far, entered[shower], 0)
         energy, delay = (np.ones(len(number), np.float32) for _ in range(2))
         places = np.zeros(len(number), np.int64)
-        places[there] = row * WHOLE[1] + place % WHOLE[1]
+        places[there] = row * WHOLE[1] + column
         energy[there], delay[there] = kept.energy[number[there]], kept.delay[number[there]]
         on_line = np.abs(energy / ELECTRON_MASS - 1) < _ON_LINE
         values, of_each = np.unique(energy[on_line], return_counts=True)
@@ -355,8 +355,7 @@ class Halo(OfSample):
         """
         down, across = around(self.places[number].to(torch.int64))
         hard = number >= self.pooled
-        of = number.div(_POOL, rounding_mode="floor") % (CLASSES - 1)
-        absolute = ~hard & (of >= len(LEVELS))
+        absolute = ~hard & (across.abs() > NEAR)
         down = down - torch.where(absolute, entered, torch.zeros_like(entered))
         far = hard & ((down.abs() > NEAR) | (across.abs() > NEAR))
         by = [

@@ -251,6 +251,13 @@ def test_what_is_soft_and_far_stays_in_its_row_whatever_is_entered(showers):
     rows = places // WHOLE[1] - WHOLE[0] // 2 + entered[shower]
     assert (rows == row).all()
     assert len(rows) > 1000
+    # What is far along, and not around, would else come into windows.
+    along = replace(soft, place=(WHOLE[0] // 2 + 20) * WHOLE[1] + WHOLE[1] // 2 + 0 * column)
+    halo.fit(sample, along, entered, ALL, 1)
+    found = _found(halo, sample)
+    shower, at = (found.energy > 0).nonzero().unbind(1)
+    places = halo.places_of(found.number[shower, at], uniform[shower], entered[shower])
+    assert (places // WHOLE[1] - WHOLE[0] // 2 == 20).all()
 
 
 def test_each_class_has_as_many_deposits_as_in_the_sample(showers):
