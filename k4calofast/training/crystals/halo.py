@@ -174,7 +174,7 @@ class Halo(OfSample):
         pdg, kinds = sample.pdg.numpy(), self.bins.kinds.tolist()
         of_kinds = [random.permutation(np.flatnonzero(pdg == kind)) for kind in kinds]
         fewest = min(len(rows) for rows in of_kinds)
-        outside = patterns.with_delays(outside, pdg, random)
+        outside = patterns.with_delays(outside, pdg, sample.conditions[:, 0].numpy(), random)
         hard = patterns.counted(outside, patterns.classes(outside))[:, 0].clip(max=_MOST)
         # As many of each kind, and as many as there is room for.
         mean = sum(float(hard[rows].mean()) for rows in of_kinds)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from k4calofast.arrays import Indices
+from k4calofast.arrays import Floats32, Indices
 from k4calofast.training.crystals.deposits import Deposits, around
 
 LEVELS = (1e-3, 5e-3)
@@ -20,6 +20,9 @@ NEAR = 15
 
 CLASSES = 1 + 2 * len(LEVELS)
 """Of deposits: hard ones; soft ones that are near, by level; those that are far."""
+
+_MOMENTA = 3
+"""Ranges of momentum in a factor e, within which delays are alike."""
 
 _TOGETHER = 4
 """Patterns that are chosen together from showers that miss about as much."""
@@ -89,19 +92,38 @@ def typical(order: Tensor, number: Tensor, count: int, random: torch.Generator) 
     return torch.cat(chosen, 1)
 
 
-def with_delays(deposits: Deposits, pdg: Indices, random: np.random.Generator) -> Deposits:
-    """Deposits whose delays, where not known, are those of others of like kind and energy."""
-    delay = deposits.delay.copy()
-    kind, shower = np.unique(pdg, return_inverse=True)[1], deposits.shower
+def with_delays(
+    deposits: Deposits, pdg: Indices, momentum: Floats32, random: np.random.Generator
+) -> Deposits:
+    """Deposits whose delays, where not known, are those of others that are alike.
+
+    What is late is decided by the kind and by whether it stops: of others of the same kind, of like
+    momentum and energy, if there are any.
+
+    Parameters
+    ----------
+    pdg, momentum
+        (N,) of the showers; GeV.
+    random
+        Chooses.
+    """
+    delay, shower = deposits.delay.copy(), deposits.shower
+    kind = np.unique(pdg, return_inverse=True)[1][shower]
     level = np.floor(2 * np.log(deposits.energy)).astype(np.int64)
-    of = kind[shower] * 1000 + level
-    known = np.isfinite(delay)
-    for one in np.unique(of[~known]).tolist():
-        wanted = np.flatnonzero((of == one) & ~known)
-        there = np.flatnonzero((of == one) & known)
-        if not len(there):
-            there = np.flatnonzero(known)
-        delay[wanted] = delay[random.choice(there, len(wanted))] if len(there) else 0.0
+    rank = np.floor(_MOMENTA * np.log(momentum)).astype(np.int64)[shower]
+    left = ~np.isfinite(delay)
+    known = np.flatnonzero(~left)
+    for alike in ((kind * 1000 + rank) * 1000 + level, kind * 1000 + level, np.zeros_like(kind)):
+        there = known[alike[known].argsort(kind="stable")]
+        values, first, count = np.unique(alike[there], return_index=True, return_counts=True)
+        wanted = np.flatnonzero(left)
+        at = np.searchsorted(values, alike[wanted]).clip(max=max(len(values) - 1, 0))
+        found = values[at] == alike[wanted] if len(values) else np.zeros(len(wanted), np.bool_)
+        wanted, at = wanted[found], at[found]
+        chosen = first[at] + np.floor(random.random(len(wanted)) * count[at]).astype(np.int64)
+        delay[wanted] = deposits.delay[there[chosen]]
+        left[wanted] = False
+    delay[left] = 0.0
     return replace(deposits, delay=delay)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from k4calofast.training.crystals.deposits import WHOLE, Deposits, place_in_whole
 from k4calofast.training.crystals.halo import Halo
-from k4calofast.training.crystals.patterns import LEVELS, Size
+from k4calofast.training.crystals.patterns import LEVELS, Size, with_delays
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.times import Times
 
@@ -258,6 +258,24 @@ def test_what_is_soft_and_far_stays_in_its_row_whatever_is_entered(showers):
     shower, at = (found.energy > 0).nonzero().unbind(1)
     places = halo.places_of(found.number[shower, at], uniform[shower], entered[shower])
     assert (places // WHOLE[1] - WHOLE[0] // 2 == 20).all()
+
+
+def test_delays_that_are_not_known_are_those_of_particles_that_are_alike(showers):
+    """Slow ones decay beside; a quarter of the sample has times."""
+    sample, outside = showers
+    pdg, momentum = sample.pdg.numpy(), sample.conditions[:, 0].numpy()
+    slow = (momentum < 0.3) & (pdg == 211)
+    delay = np.where(slow, 500.0, 2.0)[outside.shower].astype(np.float32)
+    known = (np.arange(len(sample)) % 4 == 0)[outside.shower]
+    some = replace(outside, delay=np.where(known, delay, np.nan).astype(np.float32))
+    filled = with_delays(some, pdg, momentum, np.random.default_rng(1)).delay
+    assert (filled[known] == delay[known]).all()
+    assert np.isfinite(filled).all()
+    # But for those beside the border, in one of its ranges of momentum.
+    beside = (np.abs(np.log(momentum / 0.3)) < 0.34)[outside.shower]
+    assert (filled == delay)[~beside].mean() > 0.995
+    nothing = replace(outside, delay=np.full(len(delay), np.nan, np.float32))
+    assert (with_delays(nothing, pdg, momentum, np.random.default_rng(1)).delay == 0).all()
 
 
 def test_each_class_has_as_many_deposits_as_in_the_sample(showers):
