@@ -98,7 +98,7 @@ def with_delays(
     """Deposits whose delays, where not known, are those of others that are alike.
 
     What is late is decided by the kind and by whether it stops: of others of the same kind, of like
-    momentum and energy, if there are any.
+    momentum, and of like energy if there are any.
 
     Parameters
     ----------
@@ -113,7 +113,8 @@ def with_delays(
     rank = np.floor(_MOMENTA * np.log(momentum)).astype(np.int64)[shower]
     left = ~np.isfinite(delay)
     known = np.flatnonzero(~left)
-    for alike in ((kind * 1000 + rank) * 1000 + level, kind * 1000 + level, np.zeros_like(kind)):
+    slow = kind * 1000 + rank
+    for alike in (slow * 1000 + level, slow, kind, np.zeros_like(kind)):
         there = known[alike[known].argsort(kind="stable")]
         values, first, count = np.unique(alike[there], return_index=True, return_counts=True)
         wanted = np.flatnonzero(left)

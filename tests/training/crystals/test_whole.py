@@ -261,12 +261,12 @@ def test_what_is_soft_and_far_stays_in_its_row_whatever_is_entered(showers):
 
 
 def test_delays_that_are_not_known_are_those_of_particles_that_are_alike(showers):
-    """Slow ones decay beside; a quarter of the sample has times."""
+    """Slow ones decay beside; a third of the sample has times."""
     sample, outside = showers
     pdg, momentum = sample.pdg.numpy(), sample.conditions[:, 0].numpy()
     slow = (momentum < 0.3) & (pdg == 211)
     delay = np.where(slow, 500.0, 2.0)[outside.shower].astype(np.float32)
-    known = (np.arange(len(sample)) % 4 == 0)[outside.shower]
+    known = (np.arange(len(sample)) % 3 == 0)[outside.shower]
     some = replace(outside, delay=np.where(known, delay, np.nan).astype(np.float32))
     filled = with_delays(some, pdg, momentum, np.random.default_rng(1)).delay
     assert (filled[known] == delay[known]).all()
