@@ -45,7 +45,7 @@ _AROUND = 2
 _MOST = 255
 """Deposits of a class in a pattern; of more hard ones, those of most energy are kept."""
 
-_POOLED, _POOL = 2, 256
+_POOLED, _POOL = 2, 1024
 """Halvings of the showers of a kind, and soft deposits of a class that each of the parts keeps."""
 
 _MANY = 6

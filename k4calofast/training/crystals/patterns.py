@@ -21,6 +21,9 @@ NEAR = 15
 CLASSES = 1 + 2 * len(LEVELS)
 """Of deposits: hard ones; soft ones that are near, by level; those that are far."""
 
+_BESIDE = 5
+"""Columns that are taken together where deposits are put in the order of places."""
+
 _MOMENTA = 3
 """Ranges of momentum in a factor e, within which delays are alike."""
 
@@ -133,6 +136,9 @@ def pools(
 ) -> Indices:
     """Choose deposits for pools, of all classes but hard ones.
 
+    From one place to the next beside it, each is as far: there are as many in every part of the
+    calorimeter as in the sample, which a choice by chance has to a tenth.
+
     Parameters
     ----------
     deposits
@@ -154,11 +160,12 @@ def pools(
     """
     number = (int(pool.max(initial=0)) + 1) * CLASSES
     mine = pool[deposits.shower] * CLASSES + of
-    order = random.permutation(len(mine))
-    order = order[mine[order].argsort(kind="stable")]
+    down, across = (at.numpy() for at in around(torch.from_numpy(deposits.place)))
+    order = np.lexsort((random.random(len(mine)), down, across // _BESIDE, mine))
     ends = np.bincount(mine, minlength=number).cumsum()
     result = np.full((number, count), -1)
     for at, (start, end) in enumerate(zip(np.append(0, ends[:-1]), ends, strict=True)):
         if end > start:
-            result[at] = np.resize(order[start:end], count)
+            place = (np.arange(count) + random.random()) * (end - start) / count
+            result[at] = order[start + place.astype(np.int64)]
     return result.reshape(-1, CLASSES, count)[:, 1:]

@@ -10,7 +10,7 @@ import torch
 
 from k4calofast.training.crystals.deposits import WHOLE, Deposits, place_in_whole
 from k4calofast.training.crystals.halo import Halo
-from k4calofast.training.crystals.patterns import LEVELS, Size, with_delays
+from k4calofast.training.crystals.patterns import CLASSES, LEVELS, Size, classes, pools, with_delays
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.times import Times
 
@@ -276,6 +276,28 @@ def test_delays_that_are_not_known_are_those_of_particles_that_are_alike(showers
     assert (filled == delay)[~beside].mean() > 0.995
     nothing = replace(outside, delay=np.full(len(delay), np.nan, np.float32))
     assert (with_delays(nothing, pdg, momentum, np.random.default_rng(1)).delay == 0).all()
+
+
+def test_pools_have_as_many_deposits_everywhere_as_the_sample(showers):
+    """Trees that look at sectors of the calorimeter find those that a choice by chance prefers."""
+    sample, outside = showers
+    soft = replace(outside, energy=np.full(len(outside.energy), 3e-4, np.float32))
+    of, count = classes(soft), 128
+    pool = (sample.pdg.numpy() == 22).astype(int)
+    chosen = pools(soft, of, pool, count, np.random.default_rng(1))
+    assert chosen.shape == (2, CLASSES - 1, count)
+    far = 1 + len(LEVELS)
+    assert (chosen[:, [1, 3]] == -1).all()
+    for number, part in enumerate(chosen[:, far - 1]):
+        assert (pool[soft.shower[part]] == number).all()
+        assert (of[part] == far).all()
+        all_of_it = soft.place[(pool[soft.shower] == number) & (of == far)]
+        edges = np.linspace(0, WHOLE[1], 9)
+        wanted, found = (
+            np.histogram(at % WHOLE[1], edges)[0] / len(at) for at in (all_of_it, soft.place[part])
+        )
+        # By chance, 0.03.
+        assert found == pytest.approx(wanted, abs=0.02)
 
 
 def test_each_class_has_as_many_deposits_as_in_the_sample(showers):
