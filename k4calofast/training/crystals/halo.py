@@ -4,7 +4,8 @@ Photons that come back from the front of a crystal, neutrons and what decays go 
 crystal here and one there: few numbers with little structure, where a network would have thousands
 of places to learn. So patterns of the sample's showers are kept, in bins of kind and conditions
 (`k4calofast.training.crystals.bins`): hard deposits one by one, and how many soft ones there are,
-near and far. Soft ones are drawn from a pool, of all showers of a few bins together.
+near and far. Soft ones are drawn from a pool, of all showers of a few bins together, in short runs
+of what lay beside each other.
 
 A photon or electron gets the pattern of a shower of its bin which misses as much energy in the
 window: what is missing there, and what of it is found outside, belong together, whatever the
@@ -34,7 +35,7 @@ from k4calofast.training.crystals import patterns
 from k4calofast.training.crystals.bins import Bins
 from k4calofast.training.crystals.chance import PRIME, again, chances
 from k4calofast.training.crystals.deposits import WHOLE, Deposits, around, place_at
-from k4calofast.training.crystals.patterns import CLASSES, NEAR, Size
+from k4calofast.training.crystals.patterns import CLASSES, NEAR, RUN, Size
 from k4calofast.training.crystals.sample import ELECTRON_MASS, Sample
 from k4calofast.training.crystals.tables import OfSample
 from k4calofast.training.sums import sums
@@ -45,7 +46,7 @@ _AROUND = 2
 _MOST = 255
 """Deposits of a class in a pattern; of more hard ones, those of most energy are kept."""
 
-_POOLED, _POOL = 2, 1024
+_POOLED, _POOL = 2, 768
 """Halvings of the showers of a kind, and soft deposits of a class that each of the parts keeps."""
 
 _MANY = 6
@@ -279,9 +280,12 @@ class Halo(OfSample):
         counts = self._varied(self.counts[pattern].to(torch.float32), uniform[:, 2:4])
         there = self.number < counts[:, self.of]
         shower, column = there.nonzero().unbind(1)
-        kind, chance = self.of[column], chances(uniform[shower, 2:4], column)
-        drawn = (self._pool(of)[shower] * (CLASSES - 1) + kind - 1) * _POOL + chance % _POOL
-        own = self.pooled + self.starts[pattern].to(torch.int64)[shower] + self.number[column]
+        kind, within, seeds = self.of[column], self.number[column], uniform[shower, 2:4]
+        # Soft ones in runs: the chance of the first is that of all of its run.
+        run, chance = chances(seeds, column - within % RUN), chances(seeds, column)
+        drawn = (self._pool(of)[shower] * (CLASSES - 1) + kind - 1) * _POOL
+        drawn = drawn + run % (_POOL // RUN) * RUN + within % RUN
+        own = self.pooled + self.starts[pattern].to(torch.int64)[shower] + within
         hard = kind == 0
         number = torch.where(hard, own, drawn)
         code = self.energies[number].to(torch.float32)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from k4calofast.arrays import Floats32, Indices
-from k4calofast.training.crystals.deposits import Deposits, around
+from k4calofast.training.crystals.deposits import WHOLE, Deposits, around
 
 LEVELS = (1e-3, 5e-3)
 """GeV: between levels of energy. What is above the last is hard."""
@@ -20,6 +20,9 @@ NEAR = 15
 
 CLASSES = 1 + 2 * len(LEVELS)
 """Of deposits: hard ones; soft ones that are near, by level; those that are far."""
+
+RUN = 4
+"""Soft deposits that are drawn together."""
 
 _BESIDE = 5
 """Columns that are taken together where deposits are put in the order of places."""
@@ -134,10 +137,11 @@ def with_delays(
 def pools(
     deposits: Deposits, of: Indices, pool: Indices, count: int, random: np.random.Generator
 ) -> Indices:
-    """Choose deposits for pools, of all classes but hard ones.
+    """Choose deposits for pools, of all classes but hard ones, in runs of `RUN`.
 
-    From one place to the next beside it, each is as far: there are as many in every part of the
-    calorimeter as in the sample, which a choice by chance has to a tenth.
+    A run is of one shower and of places beside each other, if there are so many: what makes one
+    deposit makes more beside it. From the place of one run to the next, each is as far: there are
+    as many in every part of the calorimeter as in the sample, which chance has to a tenth.
 
     Parameters
     ----------
@@ -148,7 +152,7 @@ def pools(
     pool
         (N,) that showers belong to.
     count
-        Deposits in a pool.
+        Deposits in a pool, a multiple of `RUN`.
     random
         Decides which.
 
@@ -161,11 +165,24 @@ def pools(
     number = (int(pool.max(initial=0)) + 1) * CLASSES
     mine = pool[deposits.shower] * CLASSES + of
     down, across = (at.numpy() for at in around(torch.from_numpy(deposits.place)))
-    order = np.lexsort((random.random(len(mine)), down, across // _BESIDE, mine))
+    sector = across // _BESIDE
+    # Around from anywhere: else, there would be more of where that begins.
+    turned = across + random.integers(WHOLE[1], size=len(pool))[deposits.shower]
+    order = np.lexsort((down, turned % WHOLE[1] // _BESIDE, deposits.shower, mine))
     ends = np.bincount(mine, minlength=number).cumsum()
+    owner = deposits.shower[order] * CLASSES + of[order]
+    begins = np.flatnonzero(np.diff(owner, prepend=-1))
+    within = np.arange(len(order)) - np.repeat(begins, np.diff(np.append(begins, len(order))))
+    heads = np.flatnonzero(within % RUN == 0)
     result = np.full((number, count), -1)
     for at, (start, end) in enumerate(zip(np.append(0, ends[:-1]), ends, strict=True)):
-        if end > start:
-            place = (np.arange(count) + random.random()) * (end - start) / count
-            result[at] = order[start + place.astype(np.int64)]
+        first = heads[np.searchsorted(heads, start) : np.searchsorted(heads, end - RUN + 1)]
+        if len(first):
+            chance = random.random(len(first))
+            first = first[np.lexsort((chance, down[order[first]], sector[order[first]]))]
+            place = (np.arange(count // RUN) + random.random()) * (len(first) * RUN / count)
+            runs = first[place.astype(np.int64)][:, None] + np.arange(RUN)
+            result[at] = order[runs].ravel()
+        elif end > start:
+            result[at] = np.resize(order[start:end], count)
     return result.reshape(-1, CLASSES, count)[:, 1:]
