@@ -46,7 +46,7 @@ _AROUND = 2
 _MOST = 255
 """Deposits of a class in a pattern; of more hard ones, those of most energy are kept."""
 
-_POOLED, _POOL = 2, 768
+_POOLED, _POOL = 2, 512
 """Halvings of the showers of a kind, and soft deposits of a class that each of the parts keeps."""
 
 _MANY = 6

@@ -30,7 +30,7 @@ from k4calofast.training.crystals.times import Times
 from k4calofast.training.family import Family, Range, Signature, Stage
 from k4calofast.training.sums import sums
 
-HALO = Size(patterns=40_000, hard=100_000, bin=50)
+HALO = Size(patterns=30_000, hard=75_000, bin=50)
 """What is kept of the halo."""
 
 _AT_ONCE = 1024
