@@ -184,7 +184,7 @@ def test_the_patterns_that_are_kept_are_like_the_sample(showers):
 
 
 def test_few_patterns_make_many_halos(showers):
-    """Soft deposits are drawn one by one."""
+    """Soft deposits are drawn in runs, of which there are many."""
     sample, outside = showers
     small = replace(outside, energy=np.full(len(outside.energy), 3e-4, np.float32))
     halo = Halo(KINDS, 5e-5)
@@ -193,7 +193,7 @@ def test_few_patterns_make_many_halos(showers):
     places = torch.where(found.energy > 0, _places(halo, found, sample), -1)
     lit = places[(places >= 0).sum(1) > 2]
     different = {tuple(sorted(row)) for row in lit.tolist()}
-    assert len(different) > 0.9 * len(lit) > halo.lost.numel()
+    assert len(different) > 0.8 * len(lit) > halo.lost.numel()
     # Where they are, on the whole, they stay.
     counts = [
         np.histogram(at // WHOLE[1], np.linspace(0, WHOLE[0], 8))[0] / len(at)
