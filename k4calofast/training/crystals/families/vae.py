@@ -39,7 +39,13 @@ from torch import Tensor, nn
 
 from k4calofast.training.crystals.adversarial import Turns, squared_slope
 from k4calofast.training.crystals.family import uniform_of
-from k4calofast.training.crystals.missing import Missing, MissingEnergy, MissingSettings
+from k4calofast.training.crystals.missing import (
+    INPUTS,
+    LEVELS,
+    Missing,
+    MissingEnergy,
+    MissingSettings,
+)
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.spectra import MatchedSettings, Spectra, Standardised
 from k4calofast.training.crystals.variables import CUT, EDGE, EMPTY, POWER, Scale, ShowerVariables
@@ -61,9 +67,6 @@ _LARGEST = 60.0
 
 _BY_PARITY = 4
 """Groups by whether row and column are odd, counted from the middle."""
-
-_INPUTS, _LEVELS = 3, 2
-"""What a group is told of each cell before it, and of what is left."""
 
 _LEAST_TOTAL = 1e-4
 """GeV; shares are of no smaller total than this."""
@@ -345,7 +348,7 @@ class Autoencoder(nn.Module):
         self.decoder = Trunk(s.latent, before * numbers, s.embedding, s.width, s.blocks)
         self.later = nn.ModuleList()
         for group in self.groups[1:]:
-            sizes = s.latent + _INPUTS * before + _LEVELS, len(group) * numbers
+            sizes = s.latent + INPUTS * before + LEVELS, len(group) * numbers
             self.later.append(Trunk(*sizes, s.embedding, s.later_width, s.blocks))
             before += len(group)
         self.density = Density(s.latent, s.embedding, s.couplings)
