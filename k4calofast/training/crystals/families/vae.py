@@ -68,6 +68,9 @@ _LARGEST = 60.0
 _BY_PARITY = 4
 """Groups by whether row and column are odd, counted from the middle."""
 
+_NEAR = 2
+"""Rows and columns within which a cell's neighbours are."""
+
 _LEAST_TOTAL = 1e-4
 """GeV; shares are of no smaller total than this."""
 
@@ -93,8 +96,9 @@ class VAESettings(MissingSettings, MatchedSettings):
     groups
         Of cells that are drawn one after the other: 1, 2 (as the colours of a chessboard), or 4 (by
         whether row and column are odd).
-    later_width
-        Of the decoders of all groups but the first.
+    later_width, local_width
+        Of the decoders of all groups but the first: what sees the whole window, and what is near a
+        cell.
     couplings
         Of the density of latent numbers; with 0 they are normal.
     divergence
@@ -124,6 +128,7 @@ class VAESettings(MissingSettings, MatchedSettings):
     components: int = Field(default=3, ge=1)
     groups: Literal[1, 2, 4] = 1
     later_width: int = Field(default=128, ge=8)
+    local_width: int = Field(default=48, ge=8)
     couplings: int = Field(default=6, ge=0)
     divergence: float = Field(default=1.0, gt=0)
     steps: int = Field(default=10_000, ge=1)
@@ -344,13 +349,12 @@ class Autoencoder(nn.Module):
         self.encoder = Trunk(2 * cells, 2 * s.latent, s.embedding, s.width, s.blocks)
         self.groups = grouped(window, s.groups)
         self.back = torch.cat(self.groups).argsort()
-        numbers, before = 1 + 3 * s.components, len(self.groups[0])
-        self.decoder = Trunk(s.latent, before * numbers, s.embedding, s.width, s.blocks)
-        self.later = nn.ModuleList()
-        for group in self.groups[1:]:
-            sizes = s.latent + INPUTS * before + LEVELS, len(group) * numbers
-            self.later.append(Trunk(*sizes, s.embedding, s.later_width, s.blocks))
-            before += len(group)
+        outputs = (1 + 3 * s.components) * len(self.groups[0])
+        self.decoder = Trunk(s.latent, outputs, s.embedding, s.width, s.blocks)
+        self.later = nn.ModuleList(
+            Later(settings, window, self.groups[: number + 1])
+            for number in range(1, len(self.groups))
+        )
         self.density = Density(s.latent, s.embedding, s.couplings)
 
     def encode(self, numbers: Tensor, embedded: Tensor) -> Code:
@@ -401,8 +405,76 @@ class Autoencoder(nn.Module):
         """Mixtures of the group that comes after those with these numbers."""
         if not before:
             return Mixtures.of(self.decoder(latent, embedded), self.components)
-        known = torch.cat([latent, shared.seen(torch.cat(list(before), 1))], 1)
-        return Mixtures.of(self.later[len(before) - 1](known, embedded), self.components)
+        seen = shared.seen(torch.cat(list(before), 1))
+        later = self.later[len(before) - 1]
+        return Mixtures.of(later(latent, seen, embedded), self.components)
+
+
+class Later(nn.Module):
+    """Decoder of a group of cells that knows those before.
+
+    One network sees the whole window. What it makes of it goes to another, which is the same for
+    all cells and sees what is near a cell: whether there is a cluster is decided among neighbours,
+    wherever they are.
+
+    Parameters
+    ----------
+    settings
+        Of the family.
+    window
+        Rows and columns of cells.
+    groups
+        Cells of the groups before, and last those of this one.
+    """
+
+    def __init__(
+        self, settings: VAESettings, window: tuple[int, int], groups: Sequence[Tensor]
+    ) -> None:
+        super().__init__()
+        s, before, cells = settings, sum(map(len, groups[:-1])), len(groups[-1])
+        numbers, self.local = 1 + 3 * s.components, s.local_width
+        sizes = s.latent + INPUTS * before + LEVELS, cells * numbers + self.local
+        self.trunk = Trunk(*sizes, s.embedding, s.later_width, s.blocks)
+        self.near = near(window, groups, INPUTS * before + LEVELS)
+        self.place = nn.Parameter(0.1 * torch.randn(cells, self.local))
+        self.first = nn.Linear(self.near.shape[1], self.local, bias=False)
+        self.second = nn.Linear(self.local, self.local)
+        self.last = nn.Linear(self.local, numbers)
+        zeroed(self.last)
+
+    def forward(self, latent: Tensor, seen: Tensor, embedded: Tensor) -> Tensor:
+        """Return (N, (1 + 3 components) cells) for what is `Shared.seen` (N, n)."""
+        found = self.trunk(torch.cat([latent, seen], 1), embedded)
+        shower, cells = found[:, : self.local], found[:, self.local :]
+        around = F.pad(seen, (0, 1))[:, self.near.flatten()].unflatten(1, self.near.shape)
+        h = F.silu(self.first(around) + self.place + shower[:, None])
+        h = h + F.silu(self.second(h))
+        return cells + self.last(h).transpose(1, 2).flatten(1)
+
+
+def near(window: tuple[int, int], groups: Sequence[Tensor], nothing: int) -> Tensor:
+    """Where what is seen of cells near those of the last group is, of the groups before.
+
+    Parameters
+    ----------
+    nothing
+        Where what lies outside the window is.
+
+    Returns
+    -------
+    Tensor
+        (cells, 3 n), of n places that are at most `_NEAR` rows and columns away.
+    """
+    place = torch.stack(torch.unravel_index(torch.cat(list(groups)), window), 1)
+    cells = len(groups[-1])
+    before, mine = place[:-cells], place[-cells:]
+    away = before - mine[:, None]
+    close = (away.abs() <= _NEAR).all(2)
+    offsets = torch.unique(away[close], dim=0)
+    found = (away[:, None] == offsets[:, None]).all(3)
+    number = torch.where(found.any(2), found.int().argmax(2), nothing)
+    parts = [torch.where(number < nothing, number + k * len(before), nothing) for k in range(3)]
+    return torch.cat(parts, 1)
 
 
 class Shared(NamedTuple):
