@@ -14,9 +14,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from k4calofast.training.crystals.autoencoder import Autoencoder
 from k4calofast.training.crystals.families.vae import (
     VAE,
-    Autoencoder,
     AutoencoderStage,
     PostProcessor,
     PostStage,
@@ -59,9 +59,10 @@ class HadronSettings(VAESettings):
 
     width: int = Field(default=160, ge=8)
     blocks: int = Field(default=2, ge=1)
-    components: int = Field(default=2, ge=1)
+    components: int = Field(default=3, ge=1)
     groups: Literal[1, 2, 4] = 4
     later_width: int = Field(default=96, ge=8)
+    local_width: int = Field(default=32, ge=8)
     steps: int = Field(default=12_000, ge=1)
     post_steps: int = Field(default=0, ge=0)
     response_width: int = Field(default=128, ge=8)
@@ -92,7 +93,7 @@ class Hadrons(VAE):
         self.post = PostProcessor(shape.cells, told)
         shares = len(shape.kinds) * self.spectra.points * self.spectra.rings
         self.register_buffer("balance", torch.ones(shares))
-        self.noise = settings.latent + 2 * self.variables.dimension
+        self.noise = settings.latent + 2 * (self.autoencoder.drawn + 1)
 
     def prepare(self, sample: Sample) -> None:
         self.numbers = self.variables.fit(sample, self.settings.seed)[:, :-1].contiguous()
@@ -127,7 +128,7 @@ class Hadrons(VAE):
         given = self.features(pdg, conditions)
         expected = self.ionisation(pdg, conditions)[1]
         of = Energies(expected, self.available(pdg, conditions))
-        before = self.settings.latent + self.shape.cells
+        before = self.settings.latent + self.autoencoder.drawn
         steps = self.response.draw(self.known(pdg, conditions), uniform_of(noise[:, before]))
         total = self.response.energy(steps, uniform_of(noise[:, -1]), of)
         told = torch.cat([given, self.response.told(steps, total, of)], 1)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from k4calofast.training import recipe
+from k4calofast.training.crystals.autoencoder import Density
 from k4calofast.training.crystals.families.vae import (
     VAE,
     Critic,
-    Density,
-    Mixtures,
     PostProcessor,
-    Shared,
     contest,
     discrepancy,
-    grouped,
 )
-from k4calofast.training.crystals.variables import CUT, EMPTY
+from k4calofast.training.crystals.mixtures import Mixtures
+from k4calofast.training.crystals.sharing import Shared, Split, fraction, grouped, near
+from k4calofast.training.crystals.variables import CUT, EMPTY, Scale
 
 
 @pytest.fixture
@@ -105,31 +109,78 @@ def test_cells_of_a_group_are_no_neighbours(groups):
 
 @pytest.mark.parametrize("groups", [2, 4])
 @torch.no_grad()
-def test_a_group_knows_those_before_it_and_no_others(shape, small, groups):
+def test_a_group_is_told_of_those_before_it_and_of_no_others(shape, small, groups):
     settings = VAE.Settings(**small["vae"] | {"groups": groups, "later_width": 16, "kind": "vae"})
     family = recipe.build("vae", settings, shape)
     network, shared = _lively(family.autoencoder), Shared(family.variables.cell, torch.ones(1))
     latent, embedded = torch.randn(1, settings.latent), torch.randn(1, settings.embedding)
     numbers = torch.rand(1, shape.cells) * 8
     numbers[:, ::3] = math.nan
-    before = network.decode(latent, embedded, numbers, shared)
+
+    def told(numbers):
+        """Spectra of each group, for the same share of the energy."""
+        parts = [numbers.nan_to_num(EMPTY)[:, group] for group in network.groups]
+        share = torch.full((1,), 0.3)
+        return [
+            network._mixtures(latent, embedded, parts[:number], share, shared).logits
+            for number in range(groups)
+        ]
+
+    before = told(numbers)
     for number, group in enumerate(network.groups):
         other = numbers.clone()
         other[:, group] = other[:, group].nan_to_num(1.0) + 1
-        after = network.decode(latent, embedded, other, shared)
-        same = (after.logits == before.logits).all(1)[0]
-        later = torch.cat([torch.zeros(0, dtype=torch.long), *network.groups[number + 1 :]])
-        assert same[torch.cat(network.groups[: number + 1])].all()
-        assert not same[later].any()
+        same = [torch.equal(*pair) for pair in zip(before, told(other), strict=True)]
+        assert same == [later <= number for later in range(groups)]
 
-    # What is drawn is drawn from what training sees.
-    def drawn(spectra, cells):
-        return spectra.draw(torch.full((1, len(cells)), 0.7), torch.zeros(1, len(cells)))
 
-    found = network.draw(latent, embedded, shared, drawn)
-    known = torch.where(found > CUT, found, math.nan)
-    spectra = network.decode(latent, embedded, known, shared)
-    torch.testing.assert_close(found, drawn(spectra, torch.arange(shape.cells)))
+@given(
+    arrays(np.float32, (5, 4), elements=st.one_of(st.just(0.0), st.floats(2.0**-13, 2.0, width=32)))
+)
+def test_parts_of_groups_add_up_to_what_there_is(energies):
+    each = torch.from_numpy(energies)
+    split = Split.of([part[:, None] for part in each.unbind(1)])
+    left = each.sum(1)
+    for numbers, wanted in zip(split.numbers, split.sums, strict=False):
+        part = left * fraction(numbers[:, 0].nan_to_num(EMPTY))
+        torch.testing.assert_close(part, wanted, rtol=2e-3, atol=2e-4)
+        left = left - part
+    torch.testing.assert_close(left, split.sums[-1], rtol=2e-3, atol=5e-4)
+
+
+def test_neighbours_are_where_they_are_and_of_groups_before():
+    window = (11, 9)
+    groups = grouped(window, 4)
+    for number in range(1, 4):
+        before = torch.cat(groups[:number])
+        found = near(window, groups[: number + 1], 3 * len(before))
+        first = found[:, : found.shape[1] // 3]
+        row, column = groups[number] // window[1], groups[number] % window[1]
+        for cell, places in enumerate(first):
+            there = before[places[places < len(before)]]
+            away = (there // window[1] - row[cell]).abs(), (there % window[1] - column[cell]).abs()
+            close = torch.maximum(before // window[1] - row[cell], row[cell] - before // window[1])
+            beside = torch.maximum(
+                before % window[1] - column[cell], column[cell] - before % window[1]
+            )
+            assert torch.maximum(*away).max() <= 2
+            assert sorted(there.tolist()) == sorted(before[(close <= 2) & (beside <= 2)].tolist())
+
+
+@torch.no_grad()
+def test_of_a_few_drawings_that_is_taken_whose_sum_is_nearest():
+    shared = Shared(Scale(), torch.ones(50))
+    torch.manual_seed(4)
+    drawings = [10 * torch.rand(50, 6) - 2.5 for _ in range(4)]
+    total = 0.02 * torch.rand(50)
+    found = reduce(shared.nearer(total), drawings)
+    off = torch.stack([(shared.energies(one).sum(1) / total).log().abs() for one in drawings])
+    wanted = torch.stack(drawings)[off.argmin(0), torch.arange(50)]
+    # Next to nothing, ratios do not matter.
+    certain = total > 3e-3
+    assert (found == wanted)[certain].all()
+    fitted = shared.energies(shared.fitted(found, total)).sum(1)
+    assert ((fitted - total).abs() <= (shared.energies(found).sum(1) - total).abs() + 1e-5).all()
 
 
 def test_without_couplings_latent_numbers_are_normal():
