@@ -5,7 +5,8 @@ crystal here and one there: few numbers with little structure, where a network w
 of places to learn. So patterns of the sample's showers are kept, in bins of kind and conditions
 (`k4calofast.training.crystals.bins`): hard deposits one by one, and how many soft ones there are,
 near and far. Soft ones are drawn from a pool, of all showers of a few bins together, in short runs
-of what lay beside each other.
+of what lay beside each other. Photons and electrons have few deposits, in clusters: all of theirs
+count as hard.
 
 A photon or electron gets the pattern of a shower of its bin which misses as much energy in the
 window: what is missing there, and what of it is found outside, belong together, whatever the
@@ -176,7 +177,7 @@ class Halo(OfSample):
         of_kinds = [random.permutation(np.flatnonzero(pdg == kind)) for kind in kinds]
         fewest = min(len(rows) for rows in of_kinds)
         outside = patterns.with_delays(outside, pdg, sample.conditions[:, 0].numpy(), random)
-        hard = patterns.counted(outside, patterns.classes(outside))[:, 0].clip(max=_MOST)
+        hard = patterns.counted(outside, patterns.classes(outside, pdg))[:, 0].clip(max=_MOST)
         # As many of each kind, and as many as there is room for.
         mean = sum(float(hard[rows].mean()) for rows in of_kinds)
         room = min(fewest, size.patterns // len(kinds), int(size.hard / max(mean, 1e-9)))
@@ -199,7 +200,7 @@ class Halo(OfSample):
         order = order.gather(1, missing[order].argsort(dim=1, stable=True))
         self.missing = missing[order].half()
         self.lost = lost[order].flatten().clamp(min=0.0).half()
-        of = patterns.classes(kept)
+        of = patterns.classes(kept, few.pdg.numpy())
         hard = self._patterns(kept, of, order.flatten().numpy())
         pools = patterns.pools(kept, of, pool, _POOL, random)
         self._store(kept, pools, hard, entered.numpy()[chosen])

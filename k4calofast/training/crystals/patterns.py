@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from k4calofast.arrays import Floats32, Indices
+from k4calofast.showers.crystals.outcomes import SHOWERING
 from k4calofast.training.crystals.deposits import WHOLE, Deposits, around
 
 LEVELS = (1e-3, 5e-3)
@@ -50,11 +51,16 @@ class Size(NamedTuple):
     bin: int
 
 
-def classes(deposits: Deposits) -> Indices:
-    """Classes (D,) of deposits, from 0 to `CLASSES`; hard ones are of the first."""
+def classes(deposits: Deposits, pdg: Indices) -> Indices:
+    """Classes (D,) of deposits of showers of kinds (N,), from 0 to `CLASSES`; hard ones are first.
+
+    All of photons, electrons and positrons count as hard: their soft deposits are few, and come in
+    clusters that pools would lose.
+    """
     down, across = (at.numpy() for at in around(torch.from_numpy(deposits.place)))
     far = (np.abs(down) > NEAR) | (np.abs(across) > NEAR)
     level = np.searchsorted(LEVELS, deposits.energy, side="right")
+    level = np.where(np.isin(pdg, SHOWERING)[deposits.shower], len(LEVELS), level)
     soft = 1 + level + far * len(LEVELS)
     result: Indices = np.where(level == len(LEVELS), 0, soft)
     return result

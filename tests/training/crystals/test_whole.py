@@ -249,7 +249,7 @@ def test_what_is_soft_and_far_stays_in_its_row_whatever_is_entered(showers):
     shower, at = (found.energy > 0).nonzero().unbind(1)
     places = halo.places_of(found.number[shower, at], uniform[shower], entered[shower])
     rows = places // WHOLE[1] - WHOLE[0] // 2 + entered[shower]
-    assert (rows == row).all()
+    assert (rows == row)[sample.pdg[shower] == 211].all()
     assert len(rows) > 1000
     # What is far along, and not around, would else come into windows.
     along = replace(soft, place=(WHOLE[0] // 2 + 20) * WHOLE[1] + WHOLE[1] // 2 + 0 * column)
@@ -257,7 +257,7 @@ def test_what_is_soft_and_far_stays_in_its_row_whatever_is_entered(showers):
     found = _found(halo, sample)
     shower, at = (found.energy > 0).nonzero().unbind(1)
     places = halo.places_of(found.number[shower, at], uniform[shower], entered[shower])
-    assert (places // WHOLE[1] - WHOLE[0] // 2 == 20).all()
+    assert (places // WHOLE[1] - WHOLE[0] // 2 == 20)[sample.pdg[shower] == 211].all()
 
 
 def test_delays_that_are_not_known_are_those_of_particles_that_are_alike(showers):
@@ -282,7 +282,7 @@ def test_pools_have_as_many_deposits_everywhere_as_the_sample(showers):
     """Trees that look at sectors of the calorimeter find those that a choice by chance prefers."""
     sample, outside = showers
     soft = replace(outside, energy=np.full(len(outside.energy), 3e-4, np.float32))
-    of, count = classes(soft), 1024
+    of, count = classes(soft, np.full(len(sample), 211)), 1024
     pool = (sample.pdg.numpy() == 22).astype(int)
     chosen = pools(soft, of, pool, count, np.random.default_rng(1))
     assert chosen.shape == (2, CLASSES - 1, count)
@@ -298,6 +298,19 @@ def test_pools_have_as_many_deposits_everywhere_as_the_sample(showers):
         )
         # As far as runs let them.
         assert found == pytest.approx(wanted, abs=0.02)
+
+
+def test_of_photons_and_electrons_all_deposits_are_kept_as_they_lay(showers):
+    """Theirs are few and in clusters."""
+    sample, outside = showers
+    soft = replace(outside, energy=np.full(len(outside.energy), 3e-4, np.float32))
+    pdg = sample.pdg.numpy()
+    of = classes(soft, pdg)
+    mine = (pdg == 22)[soft.shower]
+    assert mine.any()
+    assert (~mine).any()
+    assert (of[mine] == 0).all()
+    assert (of[~mine] > 0).all()
 
 
 def test_what_lies_beside_each_other_is_drawn_together(showers):
