@@ -33,6 +33,9 @@ from k4calofast.training.workfolder import BEST, LAST, first_line, load
 _EVERY = 20
 """Steps between two lines of the log."""
 
+_BF16 = ("avx512_bf16", "amx_bf16")
+"""What processors are called, in torch's words, that compute with such numbers."""
+
 Report = Callable[[str, int, int, float], None]
 """Called with a stage, its steps done, all its steps, and the smoothed loss."""
 
@@ -53,6 +56,17 @@ class Run:
     device: str = "cpu"
     report: Report = lambda *_: None
     watch: Report = lambda *_: None
+
+
+def slow(precision: str, device: str) -> bool:
+    """Whether this processor must imitate a precision, which takes several times as long."""
+    known = torch.cpu.get_capabilities()
+    return (
+        device == "cpu"
+        and precision == "bf16-mixed"
+        and known.get("architecture") == "x86_64"
+        and not any(known.get(name) for name in _BF16)
+    )
 
 
 def rows_of(count: int, batch: int, step: int, seed: int) -> Tensor:

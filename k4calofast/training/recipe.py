@@ -5,6 +5,7 @@ Everything that a training leaves besides its product is in `k4calofast.training
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -35,6 +36,8 @@ from k4calofast.training.loop import Run
 from k4calofast.training.refinement import RefinementSettings
 from k4calofast.training.seeds import seed_of
 from k4calofast.training.workfolder import TRAINED, History, WorkFolder
+
+logger = logging.getLogger(__name__)
 
 _NOT_OF_THE_RESULT = {"block"}
 """Settings that do not change what is trained."""
@@ -201,6 +204,13 @@ def _fit(
     """Train a family and keep it; return the history with the minutes spent."""
     spent = history.minutes
     began = time.monotonic()
+    precision = family.settings.precision
+    if loop.slow(precision, run.device):
+        logger.warning(
+            "this processor has no instructions for %s, and imitates them: "
+            "--set precision=32-true is several times faster",
+            precision,
+        )
 
     def so_far() -> History:
         return history.at(spent + (time.monotonic() - began) / 60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from k4calofast.exceptions import TrainingError
 from k4calofast.training.crystals.choice import ResponseJudge
-from k4calofast.training.loop import rows_of
+from k4calofast.training.loop import rows_of, slow
 from k4calofast.training.response import chi2_ndf
 
 
@@ -19,6 +20,25 @@ def test_every_shower_comes_once_before_any_comes_again():
     torch.testing.assert_close(rows_of(10, 5, 1, 1), rows_of(10, 5, 1, 1))
     with pytest.raises(TrainingError, match="fewer than one batch"):
         rows_of(3, 5, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("known", "precision", "device", "wanted"),
+    [
+        ({"architecture": "x86_64"}, "bf16-mixed", "cpu", True),
+        ({"architecture": "x86_64"}, "32-true", "cpu", False),
+        ({"architecture": "x86_64"}, "bf16-mixed", "cuda", False),
+        ({"architecture": "x86_64", "amx_bf16": True}, "bf16-mixed", "cpu", False),
+        ({"architecture": "x86_64", "avx512_bf16": True}, "bf16-mixed", "cpu", False),
+        ({"architecture": "aarch64"}, "bf16-mixed", "cpu", False),
+    ],
+)
+def test_a_precision_that_the_processor_imitates_is_slow(
+    monkeypatch, known, precision, device, wanted
+):
+    assert isinstance(torch.cpu.get_capabilities(), Mapping)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    assert slow(precision, device) is wanted
 
 
 def test_chi2_is_one_for_a_permuted_sample_and_grows_with_a_shift(sample):
