@@ -58,8 +58,8 @@ class Times(OfSample):
     noise
         Standard normal numbers per shower.
     table
-        (kinds * outcomes * momenta * rings * energies, quantiles) logarithms of delays in ns;
-        outcomes are ionised or not.
+        (kinds * outcomes * momenta * rings * energies, quantiles) logarithms of delays in ns, to a
+        few per mille; outcomes are ionised or not.
     common
         (rings,) weight of what the numbers of a shower's crystals have in common.
     """
@@ -88,7 +88,8 @@ class Times(OfSample):
         self.register_buffer("kinds", kinds.clone())
         self.register_buffer("ring", ring)
         count = len(kinds) * self.outcomes * _MOMENTA * self.rings * self.energies
-        self.register_buffer("table", torch.full((count, _QUANTILES), math.log(_EARLIEST)))
+        start = torch.full((count, _QUANTILES), math.log(_EARLIEST), dtype=torch.float16)
+        self.register_buffer("table", start)
         self.register_buffer("common", torch.zeros(self.rings))
         self.register_buffer("first", torch.zeros(()))
         self.register_buffer("step", torch.ones(()))
@@ -130,7 +131,7 @@ class Times(OfSample):
         place = place.clamp(0.0, _QUANTILES - 1 - 1e-3)
         below = place.floor()
         values, index = self.table.flatten(), first + below.long()
-        low, high = values[index], values[index + 1]
+        low, high = (values[at].to(torch.float32) for at in (index, index + 1))
         return (low + (place - below) * (high - low)).exp()
 
     def _kind(self, pdg: Tensor, conditions: Tensor, total: Tensor) -> Tensor:
@@ -175,7 +176,7 @@ class Times(OfSample):
         tables = _quantiles(delay, (kind, point, ring, energy), sizes)
         row = np.ravel_multi_index((kind, point, ring, energy), sizes)
         tables = tables.reshape(-1, _QUANTILES)
-        self.table = torch.from_numpy(tables.astype(np.float32))
+        self.table = torch.from_numpy(tables.astype(np.float16))
         common = _common(tables, row, delay, shower, ring, self.rings)
         self.common = torch.from_numpy(common.astype(np.float32))
 
