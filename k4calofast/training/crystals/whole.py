@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from k4calofast import detector
 from k4calofast.showers.crystals import CrystalShowers
+from k4calofast.showers.crystals.outcomes import SHOWERING
 from k4calofast.training.crystals.deposits import (
     WHOLE,
     Deposits,
@@ -31,10 +32,9 @@ from k4calofast.training.family import Family, Range, Signature, Stage
 from k4calofast.training.sums import sums
 
 HALO = Size(patterns=30_000, hard=75_000, bin=50)
-"""What is kept of the halo."""
-
-_AT_ONCE = 1024
-"""Showers whose places are looked up together."""
+HALO_OF_SHOWERS = Size(patterns=40_000, hard=300_000, bin=50)
+"""What is kept of the halo, and of that of photons and electrons, all of whose deposits are kept as
+they lay."""
 
 
 class Existing(nn.Module):
@@ -123,7 +123,9 @@ class Whole(Family):
         inside = deposits.within(self.generator.window)
         self.times.fit(showers, deposits.where(inside))
         entered = self.existing.entered(showers.conditions)
-        self.halo.fit(showers, deposits.where(~inside), entered, HALO, self.settings.seed)
+        kinds = set(self.generator.features.kinds.tolist())
+        size = HALO_OF_SHOWERS if kinds <= set(SHOWERING) else HALO
+        self.halo.fit(showers, deposits.where(~inside), entered, size, self.settings.seed)
 
     def stages(self, sample: Any) -> Iterator[Stage]:  # noqa: ARG002 - nothing is trained
         """Yield nothing."""
