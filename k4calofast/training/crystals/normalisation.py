@@ -29,14 +29,8 @@ import torch
 from torch import Tensor, nn
 
 from k4calofast.training.crystals.sample import Sample
-from k4calofast.training.crystals.variables import (
-    CUT,
-    EDGE,
-    EMPTY,
-    SPAN,
-    ShowerVariables,
-    above_edge,
-)
+from k4calofast.training.crystals.sharing import Shared
+from k4calofast.training.crystals.variables import CUT, EMPTY, ShowerVariables
 from k4calofast.training.sums import sums
 
 Name = Literal["incident", "total", "shower"]
@@ -47,9 +41,6 @@ _LEAST_SUM = 1e-2
 _LEAST_FRACTION = 1e-6
 _LEAST_WIDTH = 0.5
 """In units of `ShowerVariables`: cells that are hardly ever lit count less."""
-
-_LARGEST_CHANGE = (0.5, 2.0)
-"""Of large energies, so that they add up."""
 
 _LOWEST_FRACTION, _LOWEST_NUMBER = -1.0, -4.0
 """Where numbers are not pushed further down; in widths, and in units of `ShowerVariables`."""
@@ -226,14 +217,9 @@ class ShowerNumbers(Normalisation):
         # Below 0 is the gap; `Scale.decode` mirrors it out, too.
         numbers = straight_through(numbers, torch.where(numbers > CUT, numbers.abs(), EMPTY))
         cells, last = numbers[:, :-1], numbers[:, -1]
-        nothing = torch.zeros(())
-        energies = torch.where(cells > CUT, variables.cell.decode(cells), nothing)
-        missing = torch.where(last > CUT, variables.missing.decode(last), nothing)
-        large = cells > SPAN
-        of_large = sums(torch.where(large, energies, nothing))
-        wanted = available - missing - (sums(energies) - of_large)
-        factor = (wanted / of_large.clamp(min=EDGE)).clamp(*_LARGEST_CHANGE)
-        cells = torch.where(large, above_edge(energies * factor[:, None]), cells)
+        missing = torch.where(last > CUT, variables.missing.decode(last), torch.zeros(()))
+        total = available - missing
+        cells = Shared(variables.cell, total).fitted(cells, total)
         return (torch.cat([cells, last[:, None]], 1) - variables.mean) / variables.width
 
     def energies(self, raw: Tensor, available: Tensor) -> Tensor:

@@ -414,8 +414,7 @@ class PostStage(_Stage):
 
 def shares(family: VAE, numbers: Tensor, whole: Tensor) -> Tensor:
     """Energies (N, cells) of numbers over what they are parts of (N,), in GeV."""
-    energies = family.variables.cell.decode(numbers)
-    energies = torch.where(numbers > CUT, energies, torch.zeros_like(energies))
+    energies = Shared(family.variables.cell, whole).energies(numbers)
     return energies / whole.clamp(min=1e-3)[:, None]
 
 
