@@ -37,6 +37,13 @@ _TABLE, _UPPER = 1024, 128
 """Entries from the cut to `TOP`, and from there to `_END`."""
 
 _END = 20.0
+_UNIT = 1e-3
+"""GeV: the tables' unit. What is lit has many thousandths of it, which half precision keeps to a few
+ten-thousandths."""
+
+_MOST = 6e4
+"""MeV: more than any crystal has, and than half precision ends with."""
+
 _ENTRIES = _TABLE + _UPPER + 1
 _LEAST = 500
 """Lit cells from which a table is worth more than that of all cells together."""
@@ -59,15 +66,15 @@ class Spectra(nn.Module):
         (cells,) distance of each cell from the hit cell, in cells.
     cuts
         (points * rings,) numbers above which cells are lit.
-    tables
-        (points * rings * (entries + 1),) energies (GeV) from there to `_END`.
+    energies
+        (points * rings * entries,) MeV, in half precision, of numbers from there to `_END`.
     first, step
         Logarithm of the first point's energy (GeV), and between points.
     """
 
     ring: Tensor
     cuts: Tensor
-    tables: Tensor
+    energies: Tensor
     first: Tensor
     step: Tensor
 
@@ -80,8 +87,8 @@ class Spectra(nn.Module):
         self.points, self.rings = _POINTS, int(ring.max()) + 1
         self.register_buffer("ring", ring)
         self.register_buffer("cuts", torch.full((_POINTS * self.rings,), CUT))
-        tables = power_energy(_places(CUT).abs()).repeat(_POINTS * self.rings)
-        self.register_buffer("tables", tables)
+        start = _stored(power_energy(_places(CUT).abs())).repeat(_POINTS * self.rings)
+        self.register_buffer("energies", start)
         self.register_buffer("first", torch.zeros(()))
         self.register_buffer("step", torch.ones(()))
 
@@ -91,13 +98,13 @@ class Spectra(nn.Module):
         cut = self.cuts[kind]
         lower = (numbers.clamp(max=TOP) - cut) / (TOP - cut) * _TABLE
         upper = (numbers.clamp(min=TOP) - TOP) * (_UPPER / (_END - TOP))
-        energies = read(self.tables.reshape(-1, _ENTRIES), lower + upper, kind)
+        energies = read(self.energies.reshape(-1, _ENTRIES), lower + upper, kind) * _UNIT
         return torch.where(numbers > cut, energies, torch.zeros_like(energies))
 
     def begin(self, scale: Scale) -> None:
         """Take the scale of all cells everywhere, until there is something to match."""
         self.cuts.fill_(CUT)
-        self.tables.copy_(scale.decode(_places(CUT)).repeat(len(self.cuts)))
+        self.energies.copy_(_stored(scale.decode(_places(CUT))).repeat(len(self.cuts)))
 
     def fit(self, scale: Scale, numbers: Tensor, energies: Tensor, available: Tensor) -> None:
         """Match numbers (N, cells) that were generated to energies (N, cells) of the sample.
@@ -134,7 +141,7 @@ class Spectra(nn.Module):
         self.first.copy_(logarithm.min())
         self.step.copy_((logarithm.max() - logarithm.min()) / (_POINTS - 1))
         point, point_of_energies = self.point(of_numbers), self.point(of_energies)
-        common = scale.decode(_places(CUT))
+        common = _stored(scale.decode(_places(CUT)))
         for k in range(_POINTS):
             rows, of_sample = point == k, point_of_energies == k
             for ring in range(self.rings):
@@ -142,7 +149,7 @@ class Spectra(nn.Module):
                 made = numbers[rows][:, columns].double().numpy().ravel()
                 reference = energies[of_sample][:, columns].double().numpy().ravel()
                 kind = k * self.rings + ring
-                table = self.tables[kind * _ENTRIES : (kind + 1) * _ENTRIES]
+                table = self.energies[kind * _ENTRIES : (kind + 1) * _ENTRIES]
                 table.copy_(common)
                 lit = int((reference > 0).sum())
                 if lit < _LEAST or lit == len(reference) or not len(made):
@@ -152,7 +159,7 @@ class Spectra(nn.Module):
                 both = made[made > cut], reference[reference > 0]
                 if len(both[0]):
                     matched = _matched(*both, _places(cut))
-                    table.copy_(torch.from_numpy(matched))
+                    table.copy_(_stored(torch.from_numpy(matched)))
 
     def point(self, available: Tensor) -> Tensor:
         """Points (N,) of energy that showers of energies (N,) in GeV belong to."""
@@ -230,6 +237,11 @@ class Standardised(CrystalFamily):
         variables.missing.match(numbers[:, -1], missing[missing > LEAST_MISSING])
         variables.missing.match_gap(numbers[:, -1], missing[missing <= LEAST_MISSING].clip(0.0))
         self.spectra.fit(variables.cell, generated[:, :-1], few.energies, few.available)
+
+
+def _stored(energies: Tensor) -> Tensor:
+    """Energies in GeV as tables have them."""
+    return (energies / _UNIT).clamp(max=_MOST).half()
 
 
 def _places(cut: float) -> Tensor:

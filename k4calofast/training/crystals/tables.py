@@ -14,7 +14,7 @@ def read(table: Tensor, place: Tensor, row: Tensor | int = 0) -> Tensor:
     Parameters
     ----------
     table
-        (entries,) or (rows, entries).
+        (entries,) or (rows, entries), in half precision, too.
     place
         In units of entries; beyond the ends, what is there.
     row
@@ -24,8 +24,8 @@ def read(table: Tensor, place: Tensor, row: Tensor | int = 0) -> Tensor:
     place = place.clamp(0.0, entries - 1 - 1e-3)
     below = place.detach().floor()
     index = below.long() + row * entries
-    first = values[index]
-    return first + (place - below) * (values[index + 1] - first)
+    first, second = (values[at].to(place.dtype) for at in (index, index + 1))
+    return first + (place - below) * (second - first)
 
 
 class OfSample(nn.Module):
