@@ -196,7 +196,8 @@ class Halo(OfSample):
         pool[order.numpy()] = self._pool(torch.arange(len(order))).numpy()[:, None]
         order = order.gather(1, missing[order].argsort(dim=1, stable=True))
         of_seed = torch.Generator().manual_seed(seed)
-        order = patterns.typical(order, torch.from_numpy(number), max(room >> depth, 1), of_seed)
+        told = patterns.richness(kept, len(few))
+        order = patterns.typical(order, told, max(room >> depth, 1), of_seed)
         order = order.gather(1, missing[order].argsort(dim=1, stable=True))
         self.missing = missing[order].half()
         self.lost = lost[order].flatten().clamp(min=0.0).half()

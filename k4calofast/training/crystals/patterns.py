@@ -34,6 +34,12 @@ _MOMENTA = 3
 _TOGETHER = 4
 """Patterns that are chosen together from showers that miss about as much."""
 
+_DRAWINGS = 64
+"""Choices of patterns of a bin, of which one is taken."""
+
+_RICH = (0.01, 0.025)
+"""GeV: where deposits far away are looked at, and what makes a cluster."""
+
 
 class Size(NamedTuple):
     """What is kept.
@@ -73,15 +79,16 @@ def counted(deposits: Deposits, of: Indices) -> Indices:
     return counts.reshape(showers, CLASSES)
 
 
-def typical(order: Tensor, number: Tensor, count: int, random: torch.Generator) -> Tensor:
+def typical(order: Tensor, told: Tensor, count: int, random: torch.Generator) -> Tensor:
     """Choose so many showers of each bin that they are like all of the bin.
 
     Parameters
     ----------
     order
         (bins, showers) rows of the sample, by the energy that is missing.
-    number
-        (N,) of each shower's deposits.
+    told
+        (N, numbers) of each shower, whose sums shall be as large as those of all; by the first,
+        few, medium and rich ones are told apart.
     count
         Of showers to choose.
     random
@@ -90,10 +97,24 @@ def typical(order: Tensor, number: Tensor, count: int, random: torch.Generator) 
     Returns
     -------
     Tensor
-        (bins, count) rows: of showers that miss about as much, few, medium and rich ones.
+        (bins, count) rows: of showers that miss about as much, few, medium and rich ones. What is
+        too much of one bin is too little of the next, so that it is right in bins that are near.
     """
-    size = order.shape[1]
-    count, chosen = min(count, size), []
+    count = min(count, order.shape[1])
+    drawn = torch.stack([_drawn(order, told[:, 0], count, random) for _ in range(_DRAWINGS)])
+    error = told[drawn].mean(2) - told[order].mean(1)
+    error = error / error.flatten(0, 1).std(0).clamp(min=1e-9)
+    left, chosen = torch.zeros_like(error[0, 0]), []
+    for one, errors in zip(drawn.unbind(1), error.unbind(1), strict=True):
+        best = (left + errors).square().sum(1).argmin()
+        left = left + errors[best]
+        chosen.append(one[best])
+    return torch.stack(chosen)
+
+
+def _drawn(order: Tensor, number: Tensor, count: int, random: torch.Generator) -> Tensor:
+    """Rows (bins, count) of showers, by the energy that is missing, and by a number (N,)."""
+    size, chosen = order.shape[1], []
     for first in range(0, count, _TOGETHER):
         some = min(_TOGETHER, count - first)
         part = order[:, first * size // count : (first + some) * size // count]
@@ -102,6 +123,18 @@ def typical(order: Tensor, number: Tensor, count: int, random: torch.Generator) 
         place = torch.rand((len(part), some), generator=random) + torch.arange(some)
         chosen.append(part.gather(1, (place * part.shape[1] / some).long()))
     return torch.cat(chosen, 1)
+
+
+def richness(deposits: Deposits, showers: int) -> Tensor:
+    """Numbers (N, 5) of showers that say how much of a halo they have.
+
+    Deposits, above two energies, too, and energy, of all and of hard ones.
+    """
+    shower, energy = deposits.shower, deposits.energy.astype(np.float64)
+    weights = [np.ones(len(energy)), energy, energy * (energy > LEVELS[-1])]
+    weights += [(energy > low).astype(np.float64) for low in _RICH]
+    counts = [np.bincount(shower, weight, showers) for weight in weights]
+    return torch.from_numpy(np.stack(counts, 1))
 
 
 def with_delays(

@@ -38,8 +38,7 @@ _TABLE, _UPPER = 1024, 128
 
 _END = 20.0
 _UNIT = 1e-3
-"""GeV: the tables' unit. What is lit has many thousandths of it, which half precision keeps to a few
-ten-thousandths."""
+"""GeV: the tables' unit, of which half precision keeps what is lit to a few ten-thousandths."""
 
 _MOST = 6e4
 """MeV: more than any crystal has, and than half precision ends with."""

@@ -10,7 +10,16 @@ import torch
 
 from k4calofast.training.crystals.deposits import WHOLE, Deposits, place_in_whole
 from k4calofast.training.crystals.halo import Halo
-from k4calofast.training.crystals.patterns import CLASSES, LEVELS, Size, classes, pools, with_delays
+from k4calofast.training.crystals.patterns import (
+    CLASSES,
+    LEVELS,
+    Size,
+    classes,
+    pools,
+    richness,
+    typical,
+    with_delays,
+)
 from k4calofast.training.crystals.sample import Sample
 from k4calofast.training.crystals.times import Times
 
@@ -179,8 +188,35 @@ def test_the_patterns_that_are_kept_are_like_the_sample(showers):
         halo.fit(sample, rich, ENTERED, Size(len(sample) // 4, count, 16), seed)
         means.append(float(halo.counts.float().sum(1).mean()))
     by_chance = number.std() / np.sqrt(halo.lost.numel())
-    assert np.mean(means) == pytest.approx(number.mean(), abs=0.6 * by_chance)
-    assert np.std(means) < 0.6 * by_chance
+    assert np.mean(means) == pytest.approx(number.mean(), abs=0.3 * by_chance)
+    assert np.std(means) < 0.3 * by_chance
+
+
+@pytest.mark.parametrize("least", [0.01, 0.025])
+def test_what_few_showers_have_is_kept_as_often(showers, least):
+    """Clusters far away: in all, and at any momentum, to a third of what chance has."""
+    sample = showers[0]
+    random = np.random.default_rng(9)
+    number = random.poisson(2, len(sample))
+    energy = np.exp(random.normal(np.log(2e-3), 1.5, number.sum())).astype(np.float32)
+    far = np.setdiff1d(np.arange(WHOLE[0] * WHOLE[1]), place_in_whole((11, 11)))
+    outside = Deposits(
+        np.append(0, number.cumsum()),
+        random.choice(far, len(energy)),
+        energy,
+        np.ones(len(energy), np.float32),
+    )
+    rich = np.bincount(outside.shower, energy > least, len(sample))
+    order = torch.from_numpy(random.permutation(len(sample))[:5760].reshape(32, -1))
+    told = richness(outside, len(sample))
+    seed = torch.Generator().manual_seed(1)
+    chosen = typical(order, told, 40, seed).numpy()
+    assert all(len(set(rows)) > 35 for rows in chosen)
+    error = rich[chosen].mean(1) - rich[order.numpy()].mean(1)
+    by_chance = rich.std() / np.sqrt(chosen.shape[1])
+    near = error.reshape(8, 4).mean(1)
+    assert abs(error.mean()) < by_chance / np.sqrt(32) / 3
+    assert np.sqrt((near**2).mean()) < by_chance / np.sqrt(4) / 1.5
 
 
 def test_few_patterns_make_many_halos(showers):
