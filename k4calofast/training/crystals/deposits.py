@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from k4calofast.arrays import Floats32, Indices, Mask, owners
+
+Places = TypeVar("Places", Tensor, Indices)
 
 WHOLE = (111, 121)
 """Rows and columns of the window that holds every crystal of BESIII's EMC, whatever is entered."""
@@ -30,6 +33,11 @@ def around(place: Tensor) -> tuple[Tensor, Tensor]:
 def place_at(down: Tensor, across: Tensor) -> Tensor:
     """Places (D,) in `WHOLE` of rows and columns (D,): the inverse of `around`."""
     return (down + WHOLE[0] // 2) * WHOLE[1] + across + WHOLE[1] // 2
+
+
+def opposite(place: Places) -> Places:
+    """Places (D,) in `WHOLE` of what is as many rows on the other side of the crystal entered."""
+    return (WHOLE[0] - 1) * WHOLE[1] - place + 2 * (place % WHOLE[1])
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from k4calofast.training.crystals.deposits import (
     WHOLE,
     Deposits,
     around,
+    opposite,
     place_at,
     place_in_whole,
 )
@@ -169,9 +170,7 @@ class Whole(Family):
         delays = self.times(noise[:, first:last], pdg, conditions, sums(window), of)
         delay = torch.where(inside, delays, self.halo.delays_of(kept, mine))
         if other is not None:
-            row = place.div(WHOLE[1], rounding_mode="floor")
-            opposite = place + (WHOLE[0] - 1 - 2 * row) * WHOLE[1]
-            place = torch.where(other[shower], opposite, place)
+            place = torch.where(other[shower], opposite(place), place)
         return shower, place, energy, delay
 
     def signature(self, count: int) -> Signature:
@@ -239,8 +238,6 @@ def deposits_of(showers: CrystalShowers, family: CrystalFamily) -> Deposits | No
     conditions = torch.from_numpy(np.stack(columns, 1).astype(np.float32))
     _, other = mirrored(conditions, family.conditions)
     if other is not None:
-        row = place // WHOLE[1]
-        opposite = place + (WHOLE[0] - 1 - 2 * row) * WHOLE[1]
-        place = np.where(other.numpy()[shower], opposite, place)
+        place = np.where(other.numpy()[shower], opposite(place), place)
     counts = np.bincount(shower, minlength=len(hits))
     return Deposits(np.append(0, np.cumsum(counts)), place, hits.energy[lit], hits.time[lit])

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from k4calofast.training.crystals.deposits import WHOLE, Deposits, place_in_whole
+from k4calofast.training.crystals.deposits import (
+    WHOLE,
+    Deposits,
+    around,
+    opposite,
+    place_in_whole,
+)
 from k4calofast.training.crystals.halo import Halo
 from k4calofast.training.crystals.patterns import (
     CLASSES,
@@ -91,6 +97,14 @@ def test_the_window_lies_in_the_middle_of_all_crystals():
     assert places[60] == MIDDLE
     assert places[0] == MIDDLE - 5 * WHOLE[1] - 5
     assert len(set(places.tolist())) == 121
+
+
+def test_opposite_places_are_as_many_rows_on_the_other_side():
+    places = torch.arange(WHOLE[0] * WHOLE[1])
+    (down, across), (up, along) = around(places), around(opposite(places))
+    assert torch.equal(up, -down)
+    assert torch.equal(along, across)
+    np.testing.assert_array_equal(opposite(places.numpy()), opposite(places).numpy())
 
 
 def test_what_is_found_outside_goes_with_what_is_missing_inside(halo, showers):
