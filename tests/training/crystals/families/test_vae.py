@@ -134,6 +134,43 @@ def test_a_group_is_told_of_those_before_it_and_of_no_others(shape, small, group
         assert same == [later <= number for later in range(groups)]
 
 
+@torch.no_grad()
+def test_what_is_drawn_comes_from_what_training_sees(shape, small, monkeypatch):
+    """Where what is drawn is a shower, its mixtures are those by which this shower is judged."""
+    settings = VAE.Settings(**small["vae"] | {"groups": 4, "later_width": 16, "kind": "vae"})
+    family = recipe.build("vae", settings, shape)
+    network, count = _lively(family.autoencoder), 20
+    latent, embedded = torch.randn(count, settings.latent), torch.randn(count, settings.embedding)
+    numbers = torch.rand(count, shape.cells) * 4
+    numbers[torch.rand(count, shape.cells) < 0.6] = math.nan
+    filled = numbers.nan_to_num(EMPTY)
+    energies = Shared(family.variables.cell, torch.ones(count)).energies(filled)
+    shared = Shared(family.variables.cell, energies.sum(1))
+    parts = Split.of([energies[:, group] for group in network.groups]).numbers
+    judged, drawn = [], []
+
+    def judge(mixtures, numbers):
+        judged.append(mixtures)
+        return torch.zeros_like(numbers)
+
+    def draw(mixtures, place):
+        drawn.append(mixtures)
+        if int(place[0]) >= shape.cells:
+            return parts[int(place[0]) - shape.cells].nan_to_num(EMPTY)
+        return filled[:, place.sort().values]
+
+    monkeypatch.setattr(Mixtures, "nats", judge)
+    network.nats(latent, embedded, numbers, shared)
+    found = network.draw(latent, embedded, shared, draw)
+    torch.testing.assert_close(found, filled, rtol=2e-3, atol=2e-3)
+    # A group of which several drawings are made has as many mixtures, all the same.
+    drawn = [one for one, before in zip(drawn, [None, *drawn], strict=False) if one is not before]
+    assert len(judged) == len(drawn) == 7
+    for here, there in zip(drawn, judged, strict=True):
+        for one, other in zip(here, there, strict=True):
+            torch.testing.assert_close(one, other, rtol=5e-3, atol=5e-3)
+
+
 @given(
     arrays(np.float32, (5, 4), elements=st.one_of(st.just(0.0), st.floats(2.0**-13, 2.0, width=32)))
 )
