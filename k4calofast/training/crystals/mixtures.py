@@ -17,6 +17,10 @@ _LOG_WIDTHS = (-3.5, 1.5)
 LOWEST = CUT + 0.02
 """Smallest number of a cell that is lit."""
 
+_HIGHEST = 60.0
+"""Largest: some hundred GeV. Far from what it was trained on, a network may return anything, and
+sums of that must be numbers."""
+
 _LARGEST = 60.0
 """Most that the logarithm of a weight may be over that of empty."""
 
@@ -77,7 +81,7 @@ class Mixtures(NamedTuple):
             left = left - weight
             mean = torch.where(left > 0, next_mean, mean)
             log_width = torch.where(left > 0, next_width, log_width)
-        numbers = (mean + log_width.exp() * normal).clamp(min=LOWEST)
+        numbers = (mean + log_width.exp() * normal).clamp(LOWEST, _HIGHEST)
         return torch.where(lit, numbers, torch.full((), EMPTY, device=numbers.device))
 
     def draw_softly(self, normal: Tensor) -> Tensor:
@@ -88,7 +92,7 @@ class Mixtures(NamedTuple):
         level = torch.rand_like(self.logits).clamp(1e-6, 1 - 1e-6)
         noisy = self.logits - (-level.log()).log()
         share = (noisy / _SOFTNESS).softmax(1)
-        values = (self.means + self.log_widths.exp() * normal[:, None]).clamp(min=LOWEST)
+        values = (self.means + self.log_widths.exp() * normal[:, None]).clamp(LOWEST, _HIGHEST)
         values = torch.cat([torch.full_like(normal, EMPTY)[:, None], values], 1)
         mean = (share * values.detach()).sum(1)
         drawn = values.gather(1, noisy.argmax(1, keepdim=True))[:, 0]

@@ -42,6 +42,16 @@ def _lively(module, size=0.3):
 
 
 @torch.no_grad()
+def test_whatever_networks_return_energies_are_numbers():
+    """Under conditions that nothing was trained on, too."""
+    outputs = torch.cat([size * torch.randn(50, 50) for size in (1.0, 1e4, 1e12, 1e30)])
+    numbers = Mixtures.of(outputs, 3).draw(torch.rand(200, 5), torch.randn(200, 5))
+    shared = Shared(Scale(), torch.full((200,), 1e-6))
+    for found in (shared.energies(numbers), shared.fitted(numbers, shared.total)):
+        assert found.isfinite().all()
+
+
+@torch.no_grad()
 def test_a_cell_is_empty_or_has_a_number(spectra):
     """Its probabilities sum to one."""
     numbers = torch.linspace(-60, 80, 20_001)
