@@ -9,4 +9,5 @@ class Reduced(StrEnum):
     """Names of the variants; see `k4calofast.training.reduction`."""
 
     FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
     INT8 = "int8"

@@ -1,9 +1,13 @@
-"""Smaller variants of an exported generator: weights in float16, or matrix products in int8.
+"""Smaller variants of an exported generator: weights in 16 bits, or matrix products in int8.
 
 float16
     Large weights are stored in half precision and widened when the model is loaded: half the file,
     the same speed. What is computed is computed as before. Weights of matrices are rounded, and
     large tables whose values all keep 11 bits; sums, scales, biases and small tables are not.
+bfloat16
+    The same, but that weights of matrices are rounded to the 8 bits of bfloat16: as they are in the
+    products of a training with mixed precision, whose rounding the generator has seen. The file is
+    as large, but a tenth smaller when it is compressed.
 int8
     Matrix products between hidden layers in 8 bits (U8S8), with scales of activations fixed by a
     calibration sample, so that a shower still does not depend on its neighbours. About twice as
@@ -19,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from k4calofast import detector
 from k4calofast.arrays import Floats32
@@ -38,11 +43,18 @@ _MATRIX, _TABLE = 1 << 10, 1 << 16
 
 _HALF = np.finfo(np.float16)
 
+_SINGLE = np.finfo(np.float32).nmant
+"""Bits of single precision behind the first."""
+
+_DROPPED = 3
+"""Bits of half precision that bfloat16 does not have."""
+
 _PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 """Operators that add up products with weights, their second input."""
 
 _WORDS = {
     Reduced.FLOAT16: "weights stored in half precision",
+    Reduced.BFLOAT16: "weights rounded to 8 bits, stored in half precision",
     Reduced.INT8: "matrix products in int8",
 }
 """What was done, for cards."""
@@ -90,11 +102,11 @@ def reduce(
     card = read_card(folder)
     content = read_checked(folder, card)
     showers = _read(sample, card)
-    if precision is Reduced.FLOAT16:
-        reduced = halved(content)
-    else:
+    if precision is Reduced.INT8:
         blocks = inputs(card, *showers)
         reduced = _quantised(content, card, islice(blocks, _BLOCKS))
+    else:
+        reduced = halved(content, _DROPPED if precision is Reduced.BFLOAT16 else 0)
     training = card.training.model_copy(
         update={
             "method": f"{card.training.method}; {_WORDS[precision]}",
@@ -155,7 +167,7 @@ def _read(sample: Path, card: ModelCard) -> tuple[Any, Any]:
     return read_sample(sample, _kind_of(card), Hints())
 
 
-def halved(content: bytes) -> bytes:
+def halved(content: bytes, dropped: int = 0) -> bytes:
     """Return a model whose large weights are stored in half precision.
 
     ONNX Runtime widens them when it loads the model: constants are folded there.
@@ -164,6 +176,8 @@ def halved(content: bytes) -> bytes:
     ----------
     content
         Of its ONNX file.
+    dropped
+        Bits of half precision that weights of matrices do without.
 
     Raises
     ------
@@ -184,7 +198,8 @@ def halved(content: bytes) -> bytes:
         if not _fits_half(weights, tensor.name in matrices):
             continue
         name = tensor.name
-        half = numpy_helper.from_array(weights.astype(np.float16), f"{name}.half")
+        rounded = _rounded(weights, dropped if name in matrices else 0)
+        half = numpy_helper.from_array(rounded, f"{name}.half")
         tensor.CopyFrom(half)
         casts.append(helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT))
     if not casts:
@@ -194,6 +209,16 @@ def halved(content: bytes) -> bytes:
     graph.node.extend(nodes)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
+
+
+def _rounded(weights: Floats32, dropped: int) -> npt.NDArray[np.float16]:
+    """Weights in half precision, without some of its last bits; ties go to the even neighbour."""
+    low = _SINGLE - _HALF.nmant + dropped
+    if dropped:
+        bits = weights.view(np.uint32).astype(np.int64)
+        bits = (bits + (1 << low - 1) - 1 + (bits >> low & 1)) >> low << low
+        weights = bits.astype(np.uint32).view(np.float32)
+    return weights.astype(np.float16)
 
 
 def widened(content: bytes) -> bytes:

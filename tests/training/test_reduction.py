@@ -103,6 +103,21 @@ def test_what_is_halved_is_right_to_eleven_bits_of_the_largest_weight(scale, see
     assert np.abs(found - values).max() <= 2.0**-11 * np.abs(values).max()
 
 
+@given(scale=st.floats(2.0**-14, 2.0**15, width=32), seed=st.integers(0, 1000))
+def test_weights_with_eight_bits_are_right_to_these(scale, seed):
+    """Where half precision has no subnormal numbers, they are those of bfloat16."""
+    random = np.random.default_rng(seed)
+    values = (scale * random.uniform(-1, 1, (64, 16))).astype(np.float32)
+    values[0, 0] = scale
+    (weights,) = onnx.load_from_string(widened(halved(_graph(values), 3))).graph.initializer
+    found = numpy_helper.to_array(weights)
+    assert np.abs(found - values).max() <= 2.0**-8 * np.abs(values).max()
+    normal = np.abs(values) > 2.0**-14
+    once = values.view(np.uint32).astype(np.uint64) + 0x7FFF + (values.view(np.uint32) >> 16 & 1)
+    once = (once >> 16 << 16).astype(np.uint32).view(np.float32)
+    np.testing.assert_array_equal(found[normal], once[normal])
+
+
 def test_tables_are_halved_where_every_value_keeps_eleven_bits():
     values = (1 + np.abs(WEIGHTS.ravel())) * np.float32(1e-3)
     (table,) = onnx.load_from_string(widened(halved(_graph(values, "Gather")))).graph.initializer
