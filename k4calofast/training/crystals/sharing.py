@@ -29,8 +29,8 @@ _NEAR = 2
 _MIDDLE, _STRETCH, _ALL = 12.0, 3.0, 7.5
 """Of numbers of parts: logarithms of odds are moved and stretched, and all has one of its own."""
 
-_CHANGE = (0.5, 2.0)
-"""By which a group's energies are changed so that they add up."""
+_CHANGE = (1 / 3, 3.0)
+"""By which what a group's energies have above `EDGE` is changed so that they add up."""
 
 _LEAST_TOTAL = 1e-4
 """GeV; shares are of no smaller total than this."""
@@ -131,13 +131,18 @@ class Shared(NamedTuple):
         return choose
 
     def fitted(self, numbers: Tensor, total: Tensor) -> Tensor:
-        """Numbers (N, n) whose large energies are changed so that their sum is (N,) GeV."""
+        """Numbers (N, n) whose large energies are changed so that their sum is (N,) GeV.
+
+        What they have above `EDGE` is, so that none of them comes to lie on it: many that did would
+        be one line in the spectrum, and what they had been missing there.
+        """
         energies = self.energies(numbers)
         large = numbers > SPAN
-        of_large = sums(torch.where(large, energies, 0.0))
-        wanted = total - (sums(energies) - of_large)
-        factor = (wanted / of_large.clamp(min=EDGE)).clamp(*_CHANGE)
-        return torch.where(large, above_edge(energies * factor[:, None]), numbers)
+        above = torch.where(large, energies - EDGE, 0.0)
+        of_above = sums(above)
+        wanted = of_above + total - sums(energies)
+        factor = (wanted / of_above.clamp(min=1e-6)).clamp(*_CHANGE)
+        return torch.where(large, above_edge(EDGE + above * factor[:, None]), numbers)
 
 
 class Split(NamedTuple):
