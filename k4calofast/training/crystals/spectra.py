@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -232,10 +233,12 @@ class Standardised(CrystalFamily):
         numbers = generated.double().numpy()
         energies = few.energies.double().numpy()
         missing = few.available.double().numpy() - energies.sum(1)
-        variables.cell.match(numbers[:, :-1], energies[energies > 0])
+        # What is drawn is told of energies by the scale of the training: that stays as it is.
+        common = deepcopy(variables.cell)
+        common.match(numbers[:, :-1], energies[energies > 0])
         variables.missing.match(numbers[:, -1], missing[missing > LEAST_MISSING])
         variables.missing.match_gap(numbers[:, -1], missing[missing <= LEAST_MISSING].clip(0.0))
-        self.spectra.fit(variables.cell, generated[:, :-1], few.energies, few.available)
+        self.spectra.fit(common, generated[:, :-1], few.energies, few.available)
 
 
 def _stored(energies: Tensor) -> Tensor:

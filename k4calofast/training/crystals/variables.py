@@ -290,18 +290,15 @@ class ShowerVariables(nn.Module):
 def rescaled(energies: Tensor, total: Tensor) -> Tensor:
     """Energies (N, cells) with these sums (N,), GeV.
 
-    Large energies take the change, so that lines in the spectrum of small ones stay where they
-    are, unless that would change them by more than a quarter.
+    What they have above `EDGE` takes the change, so that lines in the spectrum of small ones stay
+    where they are, and large ones leave no gap behind, unless that would change it by more than a
+    quarter.
     """
-    large = torch.where(energies > EDGE, energies, torch.zeros(()))
-    sum_large, sum_all = sums(large), sums(energies)
+    above = (energies - EDGE).clamp(min=0.0)
+    sum_above, sum_all = sums(above), sums(energies)
     least = torch.full((), 1e-9)
-    of_large = (total - sum_all + sum_large) / torch.maximum(sum_large, least)
+    of_above = (total - sum_all + sum_above) / torch.maximum(sum_above, least)
     of_all = total / torch.maximum(sum_all, least)
-    use_large = (of_large > 0.75) & (of_large < 1.25)
-    factor = torch.where(
-        use_large[:, None] & (energies <= EDGE),
-        torch.ones(()),
-        torch.where(use_large, of_large, of_all)[:, None],
-    )
-    return energies * factor
+    use_above = (of_above > 0.75) & (of_above < 1.25)
+    changed = energies + above * (of_above - 1)[:, None]
+    return torch.where(use_above[:, None], changed, energies * of_all[:, None])
