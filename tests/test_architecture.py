@@ -157,7 +157,7 @@ def _asks_for_a_kind(node: ast.AST) -> bool:
     """Whether an expression tells kinds of calorimeters apart, or names one of their classes."""
     if isinstance(node, ast.Name | ast.Attribute | ast.alias):
         name = ast.unparse(node).rpartition(".")[2]
-        return name in ("CrystalBarrel", "LayeredBarrel", "OF_LAYERS")
+        return name in ("CrystalBarrel", "LayeredBarrel", "LayeredEndcaps", "OF_LAYERS")
     if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
         return bool(re.search("calorimeter|barrel|detector", ast.unparse(node), re.IGNORECASE))
     if isinstance(node, ast.Compare):

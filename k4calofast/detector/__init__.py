@@ -8,7 +8,9 @@ from k4calofast.detector import description
 from k4calofast.detector.calorimeter import Calorimeter, Condition, Entry, Surroundings
 from k4calofast.detector.crystals import CrystalBarrel, CrystalCalorimeter, CrystalEndcaps
 from k4calofast.detector.encoding import CellIDEncoding
-from k4calofast.detector.layers import LayeredBarrel
+from k4calofast.detector.layered_barrel import LayeredBarrel
+from k4calofast.detector.layered_endcaps import LayeredEndcaps
+from k4calofast.detector.layers import LayeredCalorimeter
 from k4calofast.exceptions import UnknownDetectorError
 
 __all__ = [
@@ -20,6 +22,8 @@ __all__ = [
     "CrystalEndcaps",
     "Entry",
     "LayeredBarrel",
+    "LayeredCalorimeter",
+    "LayeredEndcaps",
     "Surroundings",
     "load",
     "load_crystals",
@@ -45,7 +49,7 @@ def load_crystals(name: str) -> CrystalCalorimeter:
     """
     found = load(name)
     if not isinstance(found, CrystalCalorimeter):
-        raise UnknownDetectorError(f"{name} is a layered barrel: it has no windows of crystals")
+        raise UnknownDetectorError(f"{name} is made of layers: it has no windows of crystals")
     return found
 
 
@@ -74,5 +78,7 @@ def load(name: str) -> Calorimeter:
 
 
 @lru_cache(maxsize=32)
-def _layered(barrel: description.BarrelDescription) -> LayeredBarrel:
-    return LayeredBarrel(barrel)
+def _layered(described: description.Description) -> LayeredCalorimeter:
+    if isinstance(described, description.EndcapDescription):
+        return LayeredEndcaps(described)
+    return LayeredBarrel(described)

@@ -1,7 +1,8 @@
-"""Declarative descriptions of layered barrels: YAML files, checked, and nothing else.
+"""Declarative descriptions of layered calorimeters: YAML files, checked, and nothing else.
 
-A barrel is a ring of equal modules, each a stack of plane slices; see docs/detectors.md for how to
-describe another one. Lengths in mm, angles in degrees, fields in T, densities in g/cm3.
+A barrel is a ring of equal modules, each a stack of plane slices; endcaps are a plate at either
+end. See docs/detectors.md for how to describe another one. Lengths in mm, angles in degrees, fields
+in T, densities in g/cm3.
 """
 
 from __future__ import annotations
@@ -188,8 +189,41 @@ class Wafers(_Strict):
         return (self.wafer(half_length) - 2 * self.guard) / self.per_wafer
 
 
-class BarrelDescription(_Strict):
-    """A layered barrel.
+class Plates(_Strict):
+    """A plate at each end, regular polygons with a hole that is one, too.
+
+    Attributes
+    ----------
+    sides, angle
+        Of the polygons: how many, and azimuth of one side's normal.
+    inner, outer
+        Distance of the hole's sides, and of the plate's, from the beam.
+    turn
+        Azimuth of the columns' direction at positive z. Plates at negative z are those at positive
+        z, turned by half a turn around y before they are turned by this.
+    field, numbers
+        Field of the cell ID that tells the ends apart, and its values at positive and negative z.
+    """
+
+    sides: Annotated[int, Field(ge=3, le=100)]
+    angle: float
+    inner: Length
+    outer: Length
+    turn: float
+    field: str
+    numbers: tuple[int, int]
+
+    @model_validator(mode="after")
+    def _has_a_hole(self) -> Plates:
+        if self.inner >= self.outer:
+            raise ValueError(f"the hole, {self.inner:g} mm, is no smaller than the plate")
+        if self.numbers[0] == self.numbers[1]:
+            raise ValueError(f"both ends have the number {self.numbers[0]}")
+        return self
+
+
+class LayeredDescription(_Strict):
+    """What layered barrels and endcaps have in common.
 
     Attributes
     ----------
@@ -203,9 +237,7 @@ class BarrelDescription(_Strict):
         Along z, signed.
     mip
         Most probable energy (GeV) that a minimum ionising particle leaves in a layer.
-    inner_radius, half_length
-        Of the barrel: distance of the modules' front from the beam, half the length along it.
-    modules, cells, layers, materials
+    cells, layers, materials
         See their classes; layers from the inside out.
     """
 
@@ -216,9 +248,6 @@ class BarrelDescription(_Strict):
     constants: dict[str, int]
     magnetic_field: float
     mip: Annotated[float, Field(gt=0)]
-    inner_radius: Length
-    half_length: Length
-    modules: Modules
     cells: Annotated[Grid | Wafers, Field(discriminator="kind")]
     layers: Annotated[list[Slices], Field(min_length=1)]
     materials: dict[str, Material]
@@ -227,7 +256,7 @@ class BarrelDescription(_Strict):
         return hash(self.name)
 
     @model_validator(mode="after")
-    def _complete(self) -> BarrelDescription:
+    def _complete(self) -> LayeredDescription:
         unknown = {part.material for part in self.stack} - set(self.materials)
         if unknown:
             raise ValueError(f"materials without a composition: {', '.join(sorted(unknown))}")
@@ -257,11 +286,51 @@ class BarrelDescription(_Strict):
             depth += part.thickness
         return found
 
+
+class BarrelDescription(LayeredDescription):
+    """A layered barrel.
+
+    Attributes
+    ----------
+    inner_radius, half_length
+        Distance of the modules' front from the beam, half the length along it.
+    modules
+        See its class.
+    """
+
+    inner_radius: Length
+    half_length: Length
+    modules: Modules
+
     @property
     def cell_size(self) -> float:
         """Side of a cell (mm)."""
         cells = self.cells
         return cells.size if isinstance(cells, Grid) else cells.cell_size(self.half_length)
+
+
+class EndcapDescription(LayeredDescription):
+    """Layered endcaps.
+
+    Attributes
+    ----------
+    distance
+        From the origin to the plates' front.
+    plates
+        See its class.
+    """
+
+    cells: Grid
+    distance: Length
+    plates: Plates
+
+    @property
+    def cell_size(self) -> float:
+        """Side of a cell (mm)."""
+        return self.cells.size
+
+
+Description = BarrelDescription | EndcapDescription
 
 
 def folders() -> list[Path]:
@@ -271,7 +340,7 @@ def folders() -> list[Path]:
 
 
 def names() -> tuple[str, ...]:
-    """Names of the barrels that are described in these folders."""
+    """Names of the calorimeters that are described in these folders."""
     return tuple(sorted({file.stem for folder in folders() for file in folder.glob("*.yaml")}))
 
 
@@ -292,7 +361,7 @@ def find(name: str) -> Path | None:
     return None
 
 
-def describe(name: str) -> BarrelDescription:
+def describe(name: str) -> Description:
     """Return the description of this name, or in this file.
 
     Raises
@@ -306,7 +375,7 @@ def describe(name: str) -> BarrelDescription:
     return read(file)
 
 
-def read(file: Path) -> BarrelDescription:
+def read(file: Path) -> Description:
     """Read a description.
 
     Raises
@@ -319,9 +388,12 @@ def read(file: Path) -> BarrelDescription:
 
 
 @lru_cache(maxsize=32)
-def _described(file: Path, text: str) -> BarrelDescription:
+def _described(file: Path, text: str) -> Description:
     content, _ = yaml_of(text, str(file), UnknownDetectorError)
-    found = validated(BarrelDescription, content, file, UnknownDetectorError)
+    # Barrels have modules, endcaps have plates.
+    endcaps = isinstance(content, dict) and "plates" in content
+    described: type[Description] = EndcapDescription if endcaps else BarrelDescription
+    found = validated(described, content, file, UnknownDetectorError)
     if found.name != file.stem:
         raise UnknownDetectorError(
             f"{file}: describes '{found.name}', and must have its name: {found.name}.yaml"

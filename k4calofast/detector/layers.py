@@ -1,27 +1,28 @@
-"""Layered barrels: modules of plane sensitive layers with small cells, from a description.
+"""Layered calorimeters: modules of plane sensitive layers with small cells, from a description.
 
-Every module has a frame of its own, (n, t, z): n along its normal, at distance n from the beam
-line; t across; z along the beam. For a module whose normal points to azimuth phi, x is
-n cos(phi) - t sin(phi) and y is n sin(phi) + t cos(phi).
+Every module has a frame of its own, (n, t, z): n along its normal, away from the origin, z along
+the beam in barrels, and t across; in endcaps, t and z are the two directions across the beam in
+which cells stand.
 
 In a layer, cells stand in columns along t and rows along z. Columns and rows are counted along
-rulers, which know where cells are, what lies dead between them, and how cell IDs number them.
+rulers (`k4calofast.detector.rulers`).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from k4calofast.arrays import Floats, Floats32, IDs, Indices, Mask
 from k4calofast.detector.calorimeter import Condition, Entry, noise_key_of
-from k4calofast.detector.description import TOWER_WAFERS, BarrelDescription, Grid, Wafers
+from k4calofast.detector.description import Description
 from k4calofast.detector.encoding import CellIDEncoding
-from k4calofast.detector.face import Cylinder, crossings
+from k4calofast.detector.face import Face, crossings
+from k4calofast.detector.rulers import Ruler, around
 
 CONDITIONS = (
     Condition("momentum", "GeV", "magnitude of the momentum at the module's surface"),
@@ -34,83 +35,16 @@ CONDITIONS = (
 """What generators are told of a particle that enters a module, in its frame (n, t, z); columns and
 rows are those of the first layer."""
 
-# Positions written as floats by a simulation that stops particles on the face.
-_FACE_TOLERANCE = 0.1  # mm
+FACE_TOLERANCE = 0.1
+"""mm: positions are written as floats by a simulation that stops particles on the face."""
 
 _ROUNDING = 1e-6
-"""mm by which cells may reach over the end of what carries them."""
-
-_SLAB_LAYERS = 2
+"""mm"""
 
 _CORNERS = np.array(
     [[n, t, z] for n in (-1.0, 1.0) for t, z in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
 )
 """Corners of a cell in units of half its sides (n, t, z), as `Calorimeter.solids` has them."""
-
-
-@dataclass(frozen=True, eq=False)
-class Ruler:
-    """Cells along one direction, in the order of their positions.
-
-    Attributes
-    ----------
-    centre, half
-        (C,) mm, of cells.
-    low, high
-        mm: what carries the cells reaches from here to there.
-    fields
-        (C,) values that each cell adds to fields of the cell ID, by field.
-    """
-
-    centre: Floats
-    half: Floats
-    low: float
-    high: float
-    fields: dict[str, Indices]
-
-    def __len__(self) -> int:
-        return len(self.centre)
-
-    @cached_property
-    def step(self) -> float:
-        """From one cell to the next (mm), in the middle."""
-        return 2 * float(self.half[len(self) // 2])
-
-    @cached_property
-    def borders(self) -> Floats:
-        """(C - 1,) mm, between one cell and the next."""
-        return (self.centre[1:] + self.centre[:-1]) / 2
-
-    def nearest(self, position: Floats) -> Indices:
-        """Cells (N,) whose centres are nearest to positions (N,) in mm."""
-        return np.searchsorted(self.borders, position)
-
-    def at(self, position: Floats) -> Indices:
-        """Cells (N,) at positions (N,) in mm; -1 where there is nothing, or nothing sensitive."""
-        near = self.nearest(position)
-        inside = np.abs(position - self.centre[near]) <= self.half[near] + _ROUNDING
-        inside &= (position >= self.low) & (position <= self.high)
-        return np.where(inside, near, -1)
-
-    def around(self, position: Floats, size: int) -> tuple[Indices, Floats]:
-        """Cells around positions, as if the ruler went on beyond its ends.
-
-        Parameters
-        ----------
-        position
-            (N,) mm.
-        size
-            How many, odd.
-
-        Returns
-        -------
-        cells
-            (N, size); below 0 or beyond the last for those that are not there.
-        centres
-            (N, size) mm.
-        """
-        cells, centres = around([self], position[:, None], size)
-        return cells[:, 0], centres[:, 0]
 
 
 @dataclass(frozen=True)
@@ -128,7 +62,7 @@ class View:
         (N, layers, 2) t and z (mm) where it does.
     """
 
-    barrel: LayeredBarrel
+    calorimeter: LayeredCalorimeter
     module: Indices
     columns: Indices
     rows: Indices
@@ -148,81 +82,43 @@ class View:
         neighbouring module's cell.
         """
         layers, size = self.t.shape[1:]
-        line, row = _parted(place, size)
+        line, row = parted(place, size)
         layer = line // size
         columns = self.columns.ravel()[shower * (layers * size) + line]
         rows = self.rows.ravel()[(shower * layers + layer) * size + row]
-        barrel, module = self.barrel, self.module[shower]
-        there = (columns >= 0) & (columns < barrel.widths[layer])
-        there &= (rows >= 0) & (rows < len(barrel.rows))
-        cells = np.where(there, barrel.cell(module, layer, columns, rows), -1)
+        calorimeter, module = self.calorimeter, self.module[shower]
+        there = calorimeter.has(module, layer, columns, rows)
+        cells = np.where(there, calorimeter.cell(module, layer, columns, rows), -1)
         beside = np.flatnonzero(cells < 0)
         shower, layer = shower[beside], layer[beside]
         column = line[beside] - layer * size
         t = self.t[shower, layer, column] + self.crossing[shower, layer, 0]
         z = self.z[shower, layer, row[beside]] + self.crossing[shower, layer, 1]
-        points = np.stack([barrel.planes[layer], t, z], axis=1)
-        cells[beside] = barrel.cell_at(barrel.to_world(module[beside], points))
+        points = np.stack([calorimeter.planes[layer], t, z], axis=1)
+        cells[beside] = calorimeter.cell_at(calorimeter.to_world(module[beside], points))
         return cells
 
 
-def around(rulers: Sequence[Ruler], position: Floats, size: int) -> tuple[Indices, Floats]:
-    """Cells of R rulers around positions on each of them; see `Ruler.around`.
-
-    Parameters
-    ----------
-    position
-        (N, R) mm.
-
-    Returns
-    -------
-    cells, centres
-        (N, R, size).
-    """
-    half, last = size // 2, np.array([len(ruler) - 1 for ruler in rulers])
-    start, end = (np.array([ruler.centre[place] for ruler in rulers]) for place in (0, -1))
-    step = np.array([ruler.step for ruler in rulers])
-    # All rulers, one behind the other, are searched at once.
-    reach = 1 + np.maximum(np.abs(start), np.abs(end)).max()
-    behind = 2 * reach * np.arange(len(rulers))
-    borders = np.concatenate([ruler.borders + by for ruler, by in zip(rulers, behind, strict=True)])
-    middle = np.searchsorted(borders, np.clip(position, -reach, reach) + behind)
-    before = np.cumsum(last) - last
-    middle -= before
-    below, above = position < start - step / 2, position > end + step / 2
-    if below.any() or above.any():
-        middle = np.where(below, np.rint((position - start) / step), middle)
-        middle = np.where(above, last + np.rint((position - end) / step), middle).astype(np.int64)
-    cells = middle[:, :, None] + np.arange(-half, size - half)
-    # Most windows have all of their cells.
-    centres = np.concatenate([ruler.centre for ruler in rulers])
-    first = before + np.arange(len(rulers))
-    nearest = np.clip(cells, 0, last[:, None])
-    nearest += first[:, None]
-    found = centres.take(nearest)
-    row, ruler = np.nonzero((middle < half) | (middle > last - half))
-    places = cells[row, ruler]
-    over = np.minimum(places, 0) + np.maximum(places - last[ruler, None], 0)
-    found[row, ruler] += step[ruler, None] * over
-    return cells, found
-
-
-class LayeredBarrel:
-    """A barrel of modules of layers.
+class LayeredCalorimeter(ABC):
+    """Modules of layers.
 
     Parameters
     ----------
     description
         What is written about it.
+    modules
+        How many there are.
+    front
+        mm from the origin to the modules' front, along their normals.
+    rows
+        Ruler of all rows, along z.
+    columns
+        Ruler of each layer's columns, along t.
 
     Attributes
     ----------
     planes
-        (layers,) mm from the beam line to the middle of each layer.
-    azimuth
-        (modules,) rad, of their normals.
-    rows
-        Ruler of all rows, along z.
+        (layers,) mm from the origin to the middle of each layer, along the normals.
     widths
         (layers,) number of columns.
     half_length
@@ -232,29 +128,89 @@ class LayeredBarrel:
     kind, conditions = "layers", CONDITIONS
     # What is known of the cells around a shower is a hundred times what it is for crystals.
     showers_at_once: int | None = 256
+    description: Description
+    face: Face
+    half_length: float
     delays_after_light: bool = True
 
-    def __init__(self, description: BarrelDescription) -> None:
+    def __init__(
+        self,
+        description: Description,
+        modules: int,
+        front: float,
+        rows: Ruler,
+        columns: Sequence[Ruler],
+    ) -> None:
         self.description = d = description
         self.name, self.collection = d.name, d.collection
         self.noise_key = noise_key_of(d.name)
-        self.face = Cylinder(d.inner_radius, d.half_length)
         self.encoding = CellIDEncoding(d.encoding)
-        self.magnetic_field, self.mip, self.half_length = d.magnetic_field, d.mip, d.half_length
-        self.planes: Floats = d.inner_radius + np.array(d.depths)
-        self.n_modules, self.n_layers = d.modules.count, len(self.planes)
-        angles = d.modules.angle + d.modules.step * np.arange(self.n_modules)
-        self.azimuth: Floats = np.deg2rad(angles)
-        self._cos, self._sin = np.cos(self.azimuth), np.sin(self.azimuth)
-        self.rows = _rows(d)
-        self._column_rulers = [self._columns(layer) for layer in range(self.n_layers)]
+        self.magnetic_field, self.mip = d.magnetic_field, d.mip
+        self.front = front
+        self.planes: Floats = front + np.array(d.depths)
+        self.n_modules, self.n_layers = modules, len(self.planes)
+        self.rows = rows
+        self._column_rulers = list(columns)
         self.widths = np.array([len(ruler) for ruler in self._column_rulers])
         self._most_columns = int(self.widths.max())
+
+    # --- what barrels and endcaps differ in ---------------------------------------------------
+
+    @property
+    @abstractmethod
+    def outline(self) -> tuple[Floats, ...]:
+        """See `Calorimeter`."""
+
+    @property
+    @abstractmethod
+    def module_numbers(self) -> tuple[str, Indices]:
+        """Field of the cell ID that numbers modules, and the number (modules,) of each."""
+
+    @abstractmethod
+    def to_local(self, module: Indices, vectors: Floats) -> Floats:
+        """(N, 3) vectors (n, t, z) in the frames of modules (N,), of world vectors (N, 3)."""
+
+    @abstractmethod
+    def to_world(self, module: Indices, vectors: Floats) -> Floats:
+        """(N, 3) world vectors of vectors (n, t, z) in the frames of modules (N,)."""
+
+    @abstractmethod
+    def module_at(self, points: Floats) -> Indices:
+        """Modules (N,) that hold points (N, 3), -1 where none does."""
+
+    @abstractmethod
+    def in_front(self, points: Floats) -> Mask:
+        """See `Calorimeter`."""
+
+    @abstractmethod
+    def behind(self, points: Floats) -> Mask:
+        """See `Calorimeter`."""
+
+    @abstractmethod
+    def encloses(self, points: Floats) -> Mask:
+        """See `Calorimeter`."""
+
+    @property
+    @abstractmethod
+    def _blocks(self) -> tuple[Floats, Floats, Indices]:
+        """Convex blocks that modules are made of.
+
+        Returns
+        -------
+        normals, offsets
+            (blocks, faces, 3) and (blocks, faces) mm: outward normals, and distances along them.
+        module
+            (blocks,) that each belongs to.
+        """
+
+    @abstractmethod
+    def _from_fields(self, ids: IDs, layer: Indices) -> tuple[Indices, Indices]:
+        """Column and row that the fields of cell IDs name; any number where they name none."""
 
     # --- shape ------------------------------------------------------------------------------
 
     @property
-    def beyond(self) -> tuple[LayeredBarrel, ...]:
+    def beyond(self) -> tuple[LayeredCalorimeter, ...]:
         """See `Calorimeter`: none."""
         return ()
 
@@ -263,96 +219,12 @@ class LayeredBarrel:
         """Number of cells, those places counted that only the widest layer has."""
         return self.n_modules * self.n_layers * self._most_columns * len(self.rows)
 
-    @property
-    def outer_radius(self) -> float:
-        """Radius (mm) of the smallest cylinder around z that holds all cells."""
-        n = self.description.inner_radius + np.array([0.0, self.description.thickness])
-        low, high = self._sides(n - self.description.inner_radius)
-        return float(np.hypot(n, np.maximum(np.abs(low), np.abs(high))).max())
-
-    def _sides(self, depth: npt.ArrayLike) -> tuple[Floats, Floats]:
-        """Where a module ends along t, at depths (mm) behind its front."""
-        d, modules = self.description, self.description.modules
-        turn = 2 * np.pi / modules.count
-        front = d.inner_radius * np.tan(turn / 2)
-        depths = np.asarray(depth, np.float64)
-        if modules.shape == "radial":
-            width = front + depths * np.tan(turn / 2)
-            return -width, width
-        behind = (d.thickness - modules.support) / np.sin(turn)
-        shrinks = depths / np.tan(turn)
-        return -front + shrinks, front + behind - shrinks
-
-    def _columns(self, layer: int) -> Ruler:
-        """Ruler of a layer's columns."""
-        d = self.description
-        if isinstance(d.cells, Grid):
-            # Layers are as wide as the module is where they begin, tungsten included.
-            period = d.layers[0]
-            depth = layer * sum(part.thickness for part in period.slices)
-            low, high = self._sides(depth)
-            return _grid(d.cells.size, float(low), float(high), d.cells.fields["column"])
-        return _wafer_columns(d, d.cells, *self._slab(layer, d.cells))
-
-    def _slab(self, layer: int, wafers: Wafers) -> tuple[float, float]:
-        """Where the slab of a layer begins and ends along t: two layers have one in common."""
-        low, high = self._sides(self._slab_ends[layer // _SLAB_LAYERS])
-        return float(low) + wafers.plug, float(high)
-
-    @cached_property
-    def _slab_ends(self) -> list[float]:
-        """Depths at which slabs end: where the structure behind their second layer begins."""
-        cells = self.description.cells
-        depth, sensitive, ends = 0.0, 0, []
-        for part in self.description.stack:
-            if sensitive == _SLAB_LAYERS and part.material == getattr(cells, "structure", None):
-                ends.append(depth)
-                sensitive = 0
-            sensitive += part.sensitive
-            depth += part.thickness
-        return ends
-
-    # --- frames -----------------------------------------------------------------------------
-
-    def to_local(self, module: Indices, vectors: Floats) -> Floats:
-        """(N, 3) vectors (n, t, z) in the frames of modules (N,), of world vectors (N, 3)."""
-        cos, sin = self._cos[module], self._sin[module]
-        x, y, z = vectors.T
-        return np.stack([cos * x + sin * y, cos * y - sin * x, z], axis=1)
-
-    def to_world(self, module: Indices, vectors: Floats) -> Floats:
-        """(N, 3) world vectors of vectors (n, t, z) in the frames of modules (N,)."""
-        cos, sin = self._cos[module], self._sin[module]
-        n, t, z = vectors.T
-        return np.stack([cos * n - sin * t, sin * n + cos * t, z], axis=1)
-
-    def module_at(self, points: Floats) -> Indices:
-        """Modules (N,) that hold points (N, 3), -1 where none does."""
-        d = self.description
-        cos, sin = self._cos, self._sin
-        depth = points[:, :1] * cos + points[:, 1:2] * sin - d.inner_radius
-        across = points[:, 1:2] * cos - points[:, :1] * sin
-        low, high = self._sides(depth)
-        inside = (depth >= 0) & (depth <= d.thickness) & (across >= low) & (across <= high)
-        inside &= np.abs(points[:, 2:]) <= d.half_length
-        return np.where(inside.any(1), inside.argmax(1), -1)
+    def has(self, _module: Indices, layer: Indices, column: Indices, row: Indices) -> Mask:
+        """Whether layers (N,) of modules (N,) have a cell of these columns and rows (N,)."""
+        there = (column >= 0) & (column < self.widths[layer])
+        return there & (row >= 0) & (row < len(self.rows))
 
     # --- entering ---------------------------------------------------------------------------
-
-    def in_front(self, points: Floats) -> Mask:
-        """See `Calorimeter`: before the modules' front faces."""
-        outward = points[:, :1] * np.cos(self.azimuth) + points[:, 1:2] * np.sin(self.azimuth)
-        inside = np.abs(points[:, 2]) <= self.half_length + _FACE_TOLERANCE
-        inside &= outward.max(1) <= self.face.radius + _FACE_TOLERANCE
-        return inside
-
-    def behind(self, points: Floats) -> Mask:
-        """See `Calorimeter`: in modules, between them or beyond."""
-        return (np.abs(points[:, 2]) <= self.half_length) & ~self.in_front(points)
-
-    def encloses(self, points: Floats) -> Mask:
-        """See `Calorimeter`."""
-        return Cylinder(self.outer_radius, self.half_length).holds(points)
 
     def expected_deposits(self, momentum: Floats) -> Floats:
         """See `Calorimeter`."""
@@ -364,52 +236,18 @@ class LayeredBarrel:
         It is the cell that is nearest to the line where that crosses the next layer, or the first
         layer for lines that come in behind all.
         """
-        normals, offsets = self._faces
+        normals, offsets, owner = self._blocks
         speed = np.einsum("mfc,nc->nmf", normals, directions)
         gap = offsets - np.einsum("mfc,nc->nmf", normals, points)
         entered, left = crossings(speed, gap)
         entered[left <= 0] = np.inf
-        module = entered.argmin(1)
-        distance = entered[np.arange(len(points)), module]
+        block = entered.argmin(1)
+        distance = entered[np.arange(len(points)), block]
         cell = np.full(len(points), -1, np.int64)
         hit = np.flatnonzero(np.isfinite(distance))
         where = points[hit] + distance[hit, None] * directions[hit]
-        cell[hit] = self._cell_behind(module[hit], where, directions[hit])
+        cell[hit] = self._cell_behind(owner[block[hit]], where, directions[hit])
         return Entry(cell, distance)
-
-    @cached_property
-    def _faces(self) -> tuple[Floats, Floats]:
-        """Outward normals (modules, 6, 3) and offsets (modules, 6) of the faces of modules."""
-        d = self.description
-        low, high = self._sides([0.0, d.thickness])
-        slope_low, slope_high = float(np.diff(low)[0]), float(np.diff(high)[0])
-        front, back = d.inner_radius, d.inner_radius + d.thickness
-        local = np.array(
-            [
-                [-1.0, 0.0, 0.0],
-                [1.0, 0.0, 0.0],
-                [slope_low / d.thickness, -1.0, 0.0],
-                [-slope_high / d.thickness, 1.0, 0.0],
-                [0.0, 0.0, -1.0],
-                [0.0, 0.0, 1.0],
-            ]
-        )
-        on = np.array(
-            [
-                [front, 0, 0],
-                [back, 0, 0],
-                [front, low[0], 0],
-                [front, high[0], 0],
-                [front, 0, -d.half_length],
-                [front, 0, d.half_length],
-            ]
-        )
-        local /= np.linalg.norm(local, axis=1, keepdims=True)
-        offset = (local * on).sum(1)
-        normals = np.stack(
-            [self.to_world(np.full(6, module), local) for module in range(self.n_modules)]
-        )
-        return normals, np.broadcast_to(offset, (self.n_modules, 6))
 
     def _cell_behind(self, module: Indices, points: Floats, directions: Floats) -> Indices:
         n, t, z = self.to_local(module, points).T
@@ -437,9 +275,9 @@ class LayeredBarrel:
 
     def place(self, cells: Indices) -> tuple[Indices, Indices, Indices, Indices]:
         """Module, layer, column and row (N,) of cells (N,)."""
-        place, row = _parted(cells, len(self.rows))
-        place, column = _parted(place, self._most_columns)
-        module, layer = _parted(place, self.n_layers)
+        place, row = parted(cells, len(self.rows))
+        place, column = parted(place, self._most_columns)
+        module, layer = parted(place, self.n_layers)
         return module, layer, column, row
 
     def columns(self, layer: int) -> Ruler:
@@ -466,23 +304,9 @@ class LayeredBarrel:
             axis=1,
         )
 
+    @abstractmethod
     def centre(self, cells: Indices) -> Floats:
         """See `Calorimeter`."""
-        line, row = _parted(cells, len(self.rows))
-        x, y = self._lines
-        # One coordinate after the other is written, and read, at several times the speed.
-        centre = np.empty((3, len(cells)))
-        centre[0], centre[1] = x.take(line), y.take(line)
-        centre[2] = self.rows.centre.take(row)
-        return centre.T
-
-    @cached_property
-    def _lines(self) -> tuple[Floats, Floats]:
-        """Place (lines,) in x, and in y (mm), of each column of a module's layer."""
-        first = np.arange(self.n_modules * self.n_layers * self._most_columns)
-        first *= len(self.rows)
-        x, y, _ = self.to_world(self.place(first)[0], self.local_centre(first)).T
-        return x.copy(), y.copy()
 
     def solids(self, cells: Indices) -> Floats:
         """See `Calorimeter`: of the cell's part of the sensitive slice."""
@@ -499,24 +323,6 @@ class LayeredBarrel:
         return self.to_world(np.repeat(module, len(_CORNERS)), local.reshape(-1, 3)).reshape(
             local.shape
         )
-
-    @property
-    def outline(self) -> tuple[Floats, ...]:
-        """See `Calorimeter`: edges of the modules."""
-        d = self.description
-        (low, behind_low), (high, behind_high) = self._sides([0.0, d.thickness])
-        front, back = d.inner_radius, d.inner_radius + d.thickness
-        # The middle of the front is where a module is nearest to the beam.
-        ring = np.array(
-            [[front, low], [front, 0.0], [front, high], [back, behind_high], [back, behind_low]]
-        )
-        points = np.stack([np.insert(ring, 2, end * d.half_length, axis=1) for end in (-1, 1)])
-        lines = []
-        for module in range(self.n_modules):
-            ends = np.stack([self.to_world(np.full(len(ring), module), one) for one in points])
-            lines += [np.concatenate([end, end[:1]]) for end in ends]
-            lines += [ends[:, corner] for corner in (0, 2, 3, 4)]
-        return tuple(lines)
 
     def cell_at(self, points: Floats) -> Indices:
         """Cells (N,) at points (N, 3) in mm, of the layer nearest in depth.
@@ -553,7 +359,7 @@ class LayeredBarrel:
                 np.arctan2(along[:, 2], along[:, 0]),
                 t - self.columns(0).around(t, 1)[1][:, 0],
                 z - self.rows.around(z, 1)[1][:, 0],
-                n - self.face.radius,
+                n - self.front,
             ],
             axis=1,
         )
@@ -594,18 +400,19 @@ class LayeredBarrel:
 
     def cell_id(self, cells: Indices) -> IDs:
         """See `Calorimeter`."""
-        line, row = _parted(cells, len(self.rows))
+        line, row = parted(cells, len(self.rows))
         of_lines, of_rows = self._ids
         return of_lines.take(line) + of_rows.take(row)
 
     @cached_property
     def _ids(self) -> tuple[IDs, IDs]:
         """What lines of cells, and rows, add to cell IDs."""
-        d, of_rows = self.description, self.rows.fields
-        first = np.arange(len(self._lines[0])) * len(self.rows)
+        of_rows = self.rows.fields
+        first = np.arange(self.n_modules * self.n_layers * self._most_columns) * len(self.rows)
         module, layer, column, _ = self.place(first)
+        d, (of_modules, numbers) = self.description, self.module_numbers
         fields = {name: np.full(len(first), value) for name, value in d.constants.items()}
-        fields |= {d.modules.field: module + d.modules.first, "layer": layer}
+        fields |= {of_modules: numbers[module], "layer": layer}
         of_layers = [part.fields for part in d.stack if part.sensitive]
         for name in {name for values in of_layers for name in values}:
             fields[name] = np.array([values.get(name, 0) for values in of_layers])[layer]
@@ -623,90 +430,22 @@ class LayeredBarrel:
 
     def cell_of(self, cell_ids: IDs) -> Indices:
         """See `Calorimeter`."""
-        d, decode = self.description, self.encoding.decode
         ids = np.asarray(cell_ids, np.uint64)
-        module = decode(ids, d.modules.field) - d.modules.first
-        layer = decode(ids, "layer")
+        of_modules, numbers = self.module_numbers
+        number, layer = (self.encoding.decode(ids, name) for name in (of_modules, "layer"))
+        order = numbers.argsort()
+        place = np.searchsorted(numbers[order], number).clip(max=self.n_modules - 1)
+        module = order[place]
         column, row = self._from_fields(ids, layer)
-        possible = (module >= 0) & (module < self.n_modules) & (layer < self.n_layers)
+        possible = (numbers[module] == number) & (layer < self.n_layers)
         layer = np.where(possible, layer, 0)
-        possible &= (column >= 0) & (column < self.widths[layer])
-        possible &= (row >= 0) & (row < len(self.rows))
+        possible &= self.has(module, layer, column, row)
         zeros = [np.where(possible, place, 0) for place in (module, layer, column, row)]
         cells = self.cell(*zeros)
         return np.where(possible & (self.cell_id(cells) == ids), cells, -1)
 
-    def _from_fields(self, ids: IDs, layer: Indices) -> tuple[Indices, Indices]:
-        """Column and row that the fields of cell IDs name; any number where they name none."""
-        d, decode = self.description, self.encoding.decode
-        if isinstance(d.cells, Grid):
-            column = decode(ids, d.cells.fields["column"])
-            first = np.array(
-                [ruler.fields[d.cells.fields["column"]][0] for ruler in self._column_rulers]
-            )
-            row = decode(ids, d.cells.fields["row"])
-            layer = np.clip(layer, 0, self.n_layers - 1)
-            return column - first[layer], row - self.rows.fields[d.cells.fields["row"]][0]
-        wafer, per = decode(ids, "wafer"), d.cells.per_wafer
-        column = (wafer - 1) // TOWER_WAFERS * per + decode(ids, "cellX")
-        tower = (decode(ids, "module") - 1) * d.cells.towers + decode(ids, "tower")
-        row = (tower * TOWER_WAFERS + (wafer - 1) % TOWER_WAFERS) * per + decode(ids, "cellY")
-        return column, row
 
-
-def _grid(size: float, low: float, high: float, field: str) -> Ruler:
-    """Cells at whole multiples of their size, all that something between low and high is in."""
-    first, last = int(np.floor(low / size + 0.5)), int(np.floor(high / size + 0.5))
-    number = np.arange(first, last + 1)
-    return Ruler(
-        size * number.astype(np.float64), np.full(len(number), size / 2), low, high, {field: number}
-    )
-
-
-def _rows(d: BarrelDescription) -> Ruler:
-    cells = d.cells
-    if isinstance(cells, Grid):
-        return _grid(cells.size, -d.half_length, d.half_length, cells.fields["row"])
-    length, tower = cells.along_beam(d.half_length)
-    wafer, half = cells.wafer(d.half_length), d.cell_size / 2
-    module, number, side, cell = np.meshgrid(
-        np.arange(cells.modules),
-        np.arange(cells.towers),
-        np.arange(TOWER_WAFERS),
-        np.arange(cells.per_wafer),
-        indexing="ij",
-    )
-    middle = (module + 0.5) * length - d.half_length
-    middle = middle - length / 2 + cells.module_edge + (number + 0.5) * tower
-    start = middle + (side - TOWER_WAFERS / 2) * wafer + cells.guard
-    fields = {
-        "module": module.ravel() + 1,
-        "tower": number.ravel(),
-        "wafer": side.ravel() + 1,
-        "cellY": cell.ravel(),
-    }
-    centre = (start + (2 * cell + 1) * half).ravel()
-    return Ruler(centre, np.full(len(centre), half), -d.half_length, d.half_length, fields)
-
-
-def _wafer_columns(d: BarrelDescription, cells: Wafers, low: float, high: float) -> Ruler:
-    wafer, size = cells.wafer(d.half_length), d.cell_size
-    whole = int((high - low) // wafer)
-    # What remains holds a wafer of fewer cells.
-    rest = int((high - low - whole * wafer - 2 * cells.guard) // size)
-    last = rest if rest >= 1 else 0
-    number = np.concatenate(
-        [np.repeat(np.arange(whole), cells.per_wafer), np.full(last, whole)]
-    ).astype(np.int64)
-    cell = np.concatenate([np.tile(np.arange(cells.per_wafer), whole), np.arange(last)])
-    # The cells of the cut wafer are counted from its edge, not from inside its guard ring.
-    edge = np.where(number < whole, cells.guard, 0.0)
-    centre = low + number * wafer + edge + (cell + 0.5) * size
-    fields = {"wafer": TOWER_WAFERS * number, "cellX": cell}
-    return Ruler(centre, np.full(len(centre), size / 2), low, high, fields)
-
-
-def _parted(numbers: Indices, size: int) -> tuple[Indices, Indices]:
+def parted(numbers: Indices, size: int) -> tuple[Indices, Indices]:
     """Quotients and rests: a tenth of the time of `numpy.divmod`."""
     quotient = numbers // size
     return quotient, numbers - quotient * size

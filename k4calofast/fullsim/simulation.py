@@ -87,8 +87,8 @@ class Volumes(Protocol):
     """A detector to be built in Geant4."""
 
     @property
-    def magnetic_field(self) -> float:
-        """Along z (T)."""
+    def field(self) -> tuple[float, float, float]:
+        """The magnetic field (T) everywhere."""
 
     def construct(self, g4: Any) -> tuple[World, list[Any]]:
         """Build it with the module `geant4_pybind`; return the world and the sensitive volumes."""
@@ -396,8 +396,8 @@ def _construction(g4: Any, volumes: Volumes, sensors: Callable[[Any], list[Any]]
                 g4.G4SDManager.GetSDMpointer().AddNewDetector(sensor)
                 for volume in self.sensitive:
                     self.SetSensitiveDetector(volume, sensor)
-            along_z = g4.G4ThreeVector(0, 0, volumes.magnetic_field * g4.tesla)
-            self.field = g4.G4UniformMagField(along_z)
+            field = (component * g4.tesla for component in volumes.field)
+            self.field = g4.G4UniformMagField(g4.G4ThreeVector(*field))
             self.manager = g4.G4TransportationManager.GetTransportationManager().GetFieldManager()
             self.manager.SetDetectorField(self.field)
             self.manager.CreateChordFinder(self.field)

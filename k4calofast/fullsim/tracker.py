@@ -217,7 +217,7 @@ class _Cylinders:
     """Layers in BESIII's field, a `k4calofast.fullsim.simulation.Volumes`."""
 
     layers: tuple[Layer, ...]
-    magnetic_field = besiii.MAGNETIC_FIELD
+    field = (0.0, 0.0, besiii.MAGNETIC_FIELD)
 
     def construct(self, g4: Any) -> tuple[World, list[Any]]:
         world = World(g4, WORLD, WORLD, WORLD)

@@ -67,6 +67,7 @@ class WholeEMC:
     front: bool = False
 
     magnetic_field = besiii.MAGNETIC_FIELD
+    field = (0.0, 0.0, besiii.MAGNETIC_FIELD)
 
     @property
     def elements(self) -> tuple[int, ...]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import atan, pi
+from math import atan, cos, pi
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from k4calofast.arrays import Floats
-from k4calofast.detector import Calorimeter, LayeredBarrel
-from k4calofast.detector.description import BarrelDescription
+from k4calofast.detector import Calorimeter, LayeredCalorimeter
+from k4calofast.detector.description import Description, EndcapDescription
 from k4calofast.exceptions import SteeringError
 from k4calofast.fullsim import sampling
 from k4calofast.fullsim.layers.stack import HALF_WIDTH, LayerStack, Silicon
@@ -39,15 +39,31 @@ SAMPLING = (
     "beam; angle_z of 2 in 5, and angle_t of all, are uniform over the coverage"
 )
 
+SAMPLING_OF_ENDCAPS = (
+    "where 3 in 5 particles, which come from the centre, reach the face is uniform in radius and "
+    "azimuth; both angles of 2 in 5 are uniform over the coverage; the plate at positive z"
+)
 
-def coverage(description: BarrelDescription) -> Coverage:
+
+def coverage(description: Description) -> Coverage:
     """Ranges that the particles' momentum and angles fill, of each kind.
 
     Angles are those of straight ways from the centre to a module, and a little more.
     """
+    if isinstance(description, EndcapDescription):
+        steepest = atan(_slopes(description)[1]) + 0.05
+        angles = (-steepest, steepest)
+        return {"momentum": MOMENTA, "angle_t": angles, "angle_z": angles}
     across = pi / description.modules.count + 0.15
     along = atan(description.half_length / description.inner_radius) + 0.05
     return {"momentum": MOMENTA, "angle_t": (-across, across), "angle_z": (-along, along)}
+
+
+def _slopes(description: EndcapDescription) -> tuple[float, float]:
+    """Smallest and largest slope, to the beam, of straight ways from the centre to a plate."""
+    plates = description.plates
+    corner = plates.outer / cos(pi / plates.sides)
+    return plates.inner / description.distance, corner / description.distance
 
 
 @dataclass(frozen=True)
@@ -65,22 +81,22 @@ class Drawn(sampling.Drawn):
 
 @dataclass(frozen=True)
 class LayerStacks:
-    """Showers in the layers of a barrel; a `k4calofast.fullsim.kinds.Setup`.
+    """Showers in the layers of a calorimeter; a `k4calofast.fullsim.kinds.Setup`.
 
     Parameters
     ----------
     description
-        The barrel.
+        The calorimeter.
     pitch
         Size (mm) of the small cells in which deposits are counted; by default a tenth of the
-        barrel's cells.
+        calorimeter's cells.
     angle_t, angle_z
         Fixed angles (rad), None for those of `SAMPLING`.
     angle_t_range
         Range (rad) that angle_t fills, in place of that of straight ways.
     """
 
-    description: BarrelDescription
+    description: Description
     pitch: float | None = None
     angle_t: float | None = None
     angle_z: float | None = None
@@ -91,7 +107,7 @@ class LayerStacks:
 
     @property
     def detector(self) -> str:
-        """Name of the barrel."""
+        """Name of the calorimeter."""
         return self.description.name
 
     @property
@@ -114,12 +130,16 @@ class LayerStacks:
 
     def angles(self, rng: np.random.Generator, count: int) -> tuple[Floats, Floats]:
         """Draw angle_t and angle_z (rad) of so many particles."""
-        barrel = self.description
-        limits = self._coverage
+        described, limits = self.description, self._coverage
         angle_t = rng.uniform(*limits["angle_t"], count)
         at_face = rng.random(count) < 0.4
-        slope = barrel.half_length / barrel.inner_radius
-        from_centre = np.arctan(rng.uniform(-slope, slope, count))
+        if isinstance(described, EndcapDescription):
+            slope, phi = rng.uniform(*_slopes(described), count), rng.uniform(-pi, pi, count)
+            from_centre = np.arctan(slope * np.sin(phi))
+            angle_t = np.where(at_face, angle_t, np.arctan(slope * np.cos(phi)))
+        else:
+            steepest = described.half_length / described.inner_radius
+            from_centre = np.arctan(rng.uniform(-steepest, steepest, count))
         angle_z = np.where(at_face, rng.uniform(*limits["angle_z"], count), from_centre)
         # Those that are fixed are drawn all the same, so that they do not change the others.
         if self.angle_t is not None:
@@ -218,7 +238,9 @@ class LayerStacks:
             low, high = self.angle_t_range
             said.append(f"angle_t {low:g} to {high:g} rad")
         asked = [] if chunk.request is None else [chunk.request.described]
-        return "; ".join([SAMPLING, *(f"but {part}" for part in said), *asked])
+        endcaps = isinstance(self.description, EndcapDescription)
+        usual = SAMPLING_OF_ENDCAPS if endcaps else SAMPLING
+        return "; ".join([usual, *(f"but {part}" for part in said), *asked])
 
 
 def setup(calorimeter: Calorimeter, options: Mapping[str, Any]) -> LayerStacks:
@@ -237,7 +259,7 @@ def setup(calorimeter: Calorimeter, options: Mapping[str, Any]) -> LayerStacks:
     for name in options:
         if name in ("bare", "front", "timed"):
             raise SteeringError(f"--{name} makes no sense for {calorimeter.name}: it has layers")
-    assert isinstance(calorimeter, LayeredBarrel)  # noqa: S101 - for the type checker
+    assert isinstance(calorimeter, LayeredCalorimeter)  # noqa: S101 - for the type checker
     asked = {name.replace("-", "_"): value for name, value in options.items()}
     made = LayerStacks(calorimeter.description, **asked)
     covered = coverage(made.description)

@@ -1,4 +1,4 @@
-"""The stack of a layered barrel in Geant4: every slice a slab, deposits in silicon by small cells.
+"""The stack of a layered calorimeter in Geant4: every slice a slab, deposits by small cells.
 
 A module is much wider than a shower, so one endless stack serves the whole barrel; where its cells
 and edges are is left to those who place the shower.
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from k4calofast.arrays import Floats, Floats32, Indices
-from k4calofast.detector.description import BarrelDescription
+from k4calofast.detector.description import Description, EndcapDescription
 from k4calofast.exceptions import FullSimulationError, UnknownDetectorError
 from k4calofast.fullsim.simulation import World
 
@@ -45,17 +45,17 @@ _SYMBOLS = _ELEMENTS.split()
 
 @dataclass(frozen=True)
 class LayerStack:
-    """The slices of a layered barrel, one behind the other.
+    """The slices of a layered calorimeter, one behind the other.
 
     Parameters
     ----------
     description
-        The barrel.
+        The calorimeter.
     pitch
         Size (mm) of the small cells, along t and z, in which deposits are counted.
     """
 
-    description: BarrelDescription
+    description: Description
     pitch: float
 
     def __post_init__(self) -> None:
@@ -72,6 +72,13 @@ class LayerStack:
     def magnetic_field(self) -> float:
         """Along z (T)."""
         return self.description.magnetic_field
+
+    @property
+    def field(self) -> tuple[float, float, float]:
+        """The field (T) in the frame (n, t, z): of endcaps, of the plate at positive z."""
+        if isinstance(self.description, EndcapDescription):
+            return (self.magnetic_field, 0.0, 0.0)
+        return (0.0, 0.0, self.magnetic_field)
 
     @property
     def elements(self) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 
 from k4calofast import detector
-from k4calofast.detector import LayeredBarrel
+from k4calofast.detector import LayeredCalorimeter
 from k4calofast.generator import ModelCard
 from k4calofast.showers.layers import LayerProvenance, LayerShowers
 from k4calofast.training.family import covering
@@ -26,14 +26,14 @@ from k4calofast.training.layers.sample import (
 from k4calofast.validation.layers.readout import Readout, conditions
 
 
-def _barrel(name: str) -> LayeredBarrel:
+def _calorimeter(name: str) -> LayeredCalorimeter:
     # This kind is found by what the calorimeter says that it is.
-    return cast(LayeredBarrel, detector.load(name))
+    return cast(LayeredCalorimeter, detector.load(name))
 
 
 def _shape(provenance: LayerProvenance, settings: LayeredSettings) -> Shape:
     """The settings have the window."""
-    description = _barrel(provenance.detector).description
+    description = _calorimeter(provenance.detector).description
     # Positrons are mirrored electrons.
     both = {ELECTRON, POSITRON}
     pdg = set(provenance.coverage)
@@ -50,7 +50,7 @@ def _inputs(
     card: ModelCard, showers: LayerShowers, provenance: LayerProvenance, seed: int
 ) -> dict[str, Any]:
     """The seed says where cells lie."""
-    readout = Readout.of(_barrel(card.detector), provenance.pitch, card.window[1], 0.0)
+    readout = Readout.of(_calorimeter(card.detector), provenance.pitch, card.window[1], 0.0)
     windows = readout.windows(showers, readout.phases(len(showers), seed))
     return {"conditions": conditions(showers, windows), **windows.inputs}
 

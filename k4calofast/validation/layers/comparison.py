@@ -143,7 +143,7 @@ def row_of(reference: Sample, generated: Sample, group: Group) -> RowOfLayers:
     scale = float(energies[0].mean(0).max()) or 1.0
     layers = [mean_of(difference) for difference in ((energies[1] - energies[0]) / scale).T]
     figures["profile"] = _largest(layers)
-    mip = reference.readout.barrel.mip
+    mip = reference.readout.calorimeter.mip
     spectrum = mip_spectrum(expected.showers, found.showers, mip)
     return RowOfLayers(group, figures, {"mip_spectrum_chi2_ndf": spectrum}, layers, resolved)
 

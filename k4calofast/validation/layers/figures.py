@@ -93,7 +93,7 @@ def _rings(sample: Sample, rows: Mask, edges: Floats, hits: bool) -> Floats:
 def _mips(plt: Any, mplhep: Any, comparison: Comparison) -> Any:
     kinds, readout = comparison.reference.kinds, comparison.reference.readout
     figure, axes = panel_grid(plt, 1, len(kinds), (4.4, 3.4))
-    mip = readout.barrel.mip
+    mip = readout.calorimeter.mip
     for panels, (pdg, rows) in zip(axes.T, kinds.items(), strict=True):
         sides = [sample.showers.take(rows).energy / mip for sample in comparison.samples]
         highest = max(side.max(initial=1.0) for side in sides)

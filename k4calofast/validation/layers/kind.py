@@ -39,8 +39,8 @@ def _numbers(reference: Reference, compared: Comparison) -> dict[str, Any]:
     deposited = max(read.energy.sum(dtype=np.float64), 1e-12)
     return {
         "energy_outside_windows": float(seen.outside.sum() / deposited),
-        "threshold_mip": round(cells.threshold / cells.barrel.mip, 9),
-        "mip": cells.barrel.mip,
+        "threshold_mip": round(cells.threshold / cells.calorimeter.mip, 9),
+        "mip": cells.calorimeter.mip,
     }
 
 

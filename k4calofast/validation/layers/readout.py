@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from k4calofast import detector
 from k4calofast.arrays import Floats, Indices
-from k4calofast.detector import LayeredBarrel
+from k4calofast.detector import LayeredCalorimeter
 from k4calofast.exceptions import FileFormatError, ModelError
 from k4calofast.generator import Generated, Generator, ShowerKeys, generate
 from k4calofast.generator.card import ModelCard
@@ -39,7 +39,7 @@ class Readout:
 
     Attributes
     ----------
-    barrel
+    calorimeter
         Its layers.
     pixels
         Pixels in a cell.
@@ -49,14 +49,14 @@ class Readout:
         GeV; hits with less are not seen.
     """
 
-    barrel: LayeredBarrel
+    calorimeter: LayeredCalorimeter
     pixels: int
     window: int
     threshold: float
 
     @staticmethod
-    def of(barrel: LayeredBarrel, pitch: float, window: int, threshold: float) -> Readout:
-        """Return the readout of a barrel.
+    def of(calorimeter: LayeredCalorimeter, pitch: float, window: int, threshold: float) -> Readout:
+        """Return the readout of a calorimeter.
 
         Parameters
         ----------
@@ -72,19 +72,19 @@ class Readout:
         FileFormatError
             If no whole number of pixels makes a cell.
         """
-        cell = 2 * float(barrel.rows.half[0])
+        cell = 2 * float(calorimeter.rows.half[0])
         pixels = round(cell / pitch)
         if pixels < 1 or abs(pixels * pitch - cell) > _ROUNDING * cell:
             raise FileFormatError(
-                f"a cell of {barrel.name}, {cell:.6g} mm, is no whole number of the reference's "
-                f"small cells, {pitch:.6g} mm"
+                f"a cell of {calorimeter.name}, {cell:.6g} mm, is no whole number of the "
+                f"reference's small cells, {pitch:.6g} mm"
             )
-        return Readout(barrel, pixels, window, threshold * barrel.mip)
+        return Readout(calorimeter, pixels, window, threshold * calorimeter.mip)
 
     @property
     def cell(self) -> float:
         """Size of a cell (mm)."""
-        return 2 * float(self.barrel.rows.half[0])
+        return 2 * float(self.calorimeter.rows.half[0])
 
     @property
     def cells(self) -> CellsOfPixels:
@@ -94,18 +94,18 @@ class Readout:
     @property
     def depth(self) -> Floats:
         """(L,) mm behind the front, of the middle of each layer."""
-        return self.barrel.planes - self.barrel.face.radius
+        return self.calorimeter.planes - self.calorimeter.front
 
     @property
     def places(self) -> int:
         """Number of places in the windows of a shower."""
-        return self.barrel.n_layers * self.window**2
+        return self.calorimeter.n_layers * self.window**2
 
     def parted(self, key: Indices) -> tuple[Indices, Indices, Indices, Indices]:
         """Shower, layer, column and row (D,) of places (D,), counted on from shower to shower."""
         rest, row = np.divmod(key, self.window)
         rest, column = np.divmod(rest, self.window)
-        shower, layer = np.divmod(rest, self.barrel.n_layers)
+        shower, layer = np.divmod(rest, self.calorimeter.n_layers)
         return shower, layer, column, row
 
     def phases(self, count: int, seed: int) -> Indices:
@@ -155,7 +155,7 @@ class Readout:
 
     def observed(self, seen: SeenShowers) -> Sample:
         """What is observed of hits."""
-        numbers, profiles = observables(seen, self.barrel.n_layers, self.barrel.mip)
+        numbers, profiles = observables(seen, self.calorimeter.n_layers, self.calorimeter.mip)
         of_particles = np.stack([seen.momentum, seen.angle_t, seen.angle_z], axis=1)
         return Sample(seen, of_particles, numbers, self, profiles)
 
@@ -227,7 +227,7 @@ class Windows:
 
 
 def conditions(showers: LayerShowers, windows: Windows) -> Floats:
-    """Conditions (N, 6) of showers that enter at the front, as the barrel's `conditions`."""
+    """Conditions (N, 6) of showers that enter at the front, as the calorimeter's `conditions`."""
     particle = (showers.momentum, showers.angle_t, showers.angle_z)
     return np.stack([*particle, *windows.offsets.T, np.zeros(len(showers))], axis=1)
 
@@ -330,9 +330,11 @@ def readout(card: ModelCard, source: Source, threshold: float) -> Readout:
     FileFormatError
         If no whole number of the reference's small cells makes a cell of the calorimeter.
     ModelError
-        If the model is of no layered barrel.
+        If the model is of no layered calorimeter.
     """
-    barrel, provenance = detector.load(card.detector), source.provenance
-    if not isinstance(barrel, LayeredBarrel) or not isinstance(provenance, LayerProvenance):
+    calorimeter, provenance = detector.load(card.detector), source.provenance
+    if not isinstance(calorimeter, LayeredCalorimeter) or not isinstance(
+        provenance, LayerProvenance
+    ):
         raise ModelError(f"model '{card.name}' does not generate showers in layers")
-    return Readout.of(barrel, provenance.pitch, card.window[-1], threshold)
+    return Readout.of(calorimeter, provenance.pitch, card.window[-1], threshold)
