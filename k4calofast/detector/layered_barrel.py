@@ -139,11 +139,16 @@ class LayeredBarrel(LayeredCalorimeter):
 
     def behind(self, points: Floats) -> Mask:
         """See `Calorimeter`: in modules, between them or beyond."""
-        return (np.abs(points[:, 2]) <= self.half_length) & ~self.in_front(points)
+        return (np.abs(points[:, 2]) <= self._reach) & ~self.in_front(points)
 
     def encloses(self, points: Floats) -> Mask:
         """See `Calorimeter`."""
-        return Cylinder(self.outer_radius, self.half_length).holds(points)
+        return Cylinder(self.outer_radius, self._reach).holds(points)
+
+    @cached_property
+    def _reach(self) -> float:
+        """Largest abs(z) (mm) of the barrel, and of centres of cells that are cut at its ends."""
+        return max(self.half_length, float(np.abs(self.rows.centre).max()) + FACE_TOLERANCE)
 
     @cached_property
     def _blocks(self) -> tuple[Floats, Floats, Indices]:

@@ -7,6 +7,7 @@ what it is at the other end, and z is the same. See `LayeredCalorimeter` for wha
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import numpy as np
@@ -82,12 +83,20 @@ class LayeredEndcaps(LayeredCalorimeter):
             result[module] = reaches & outside
         return result
 
-    def _in_plate(self, points: Floats) -> Mask:
-        """Whether points (N, 3) are beside the hole and within the plate, however far along z."""
+    def _in_plate(self, points: Floats, margin: float = 0.0) -> Mask:
+        """Whether points (N, 3) are beside the hole and within the plate, however far along z.
+
+        Both are a margin (mm) wider.
+        """
         away = (points[:, :2] @ self._sides.T).max(1)
         plates = self.description.plates
-        inside: Mask = (away >= plates.inner) & (away <= plates.outer)
+        inside: Mask = (away >= plates.inner - margin) & (away <= plates.outer + margin)
         return inside
+
+    @property
+    def _cut(self) -> float:
+        """How far (mm) centres of cells may be from the plate that they reach into."""
+        return self.columns(0).step * math.sqrt(0.5)
 
     # --- frames -----------------------------------------------------------------------------
 
@@ -122,14 +131,19 @@ class LayeredEndcaps(LayeredCalorimeter):
         return in_front
 
     def behind(self, points: Floats) -> Mask:
-        """See `Calorimeter`: in the plates, or farther from the origin along z."""
-        behind: Mask = (np.abs(points[:, 2]) > self.front) & self._in_plate(points)
+        """See `Calorimeter`: in the plates, or farther from the origin along z.
+
+        Centres of cells that are cut at the edges are behind, too.
+        """
+        behind: Mask = np.abs(points[:, 2]) > self.front
+        behind &= self._in_plate(points, self._cut)
         return behind & ~self.in_front(points)
 
     def encloses(self, points: Floats) -> Mask:
         """See `Calorimeter`."""
         radius = np.hypot(points[:, 0], points[:, 1])
-        inside: Mask = (radius < self.outer_radius) & (np.abs(points[:, 2]) < self.half_length)
+        inside: Mask = radius < self.outer_radius + self._cut
+        inside &= np.abs(points[:, 2]) < self.half_length
         return inside
 
     @cached_property
@@ -170,14 +184,24 @@ class LayeredEndcaps(LayeredCalorimeter):
         for axis in range(2):
             centre[axis] = t * along[:, axis] + z * across[:, axis]
         centre[2] = self.planes.take(layer) * beam[:, 2]
+        centre[:, ~self._existing[module, column, row]] = np.nan
         return centre.T
+
+    def solids(self, cells: Indices) -> Floats:
+        """See `Calorimeter`: of whole cells, where a plate's edge cuts them, too."""
+        module, _, column, row = self.place(cells)
+        solids = super().solids(cells)
+        solids[~self._existing[module, column, row]] = np.nan
+        return solids
 
     @property
     def outline(self) -> tuple[Floats, ...]:
         """See `Calorimeter`: edges of the plates and of their holes."""
         plates, step = self.description.plates, np.pi / len(self._sides)
-        normals = np.deg2rad(plates.angle) + 2 * step * np.arange(len(self._sides))
-        corners = np.stack([np.cos(normals + step), np.sin(normals + step)], axis=1) / np.cos(step)
+        # Corners, and the middles of sides, where the hole is nearest to the beam.
+        phi = np.deg2rad(plates.angle) + step * np.arange(2 * len(self._sides))
+        away = np.where(np.arange(len(phi)) % 2, 1 / np.cos(step), 1.0)[:, None]
+        corners = away * np.stack([np.cos(phi), np.sin(phi)], axis=1)
         lines = []
         for end in (1.0, -1.0):
             edges = [
@@ -186,7 +210,7 @@ class LayeredEndcaps(LayeredCalorimeter):
                 for z in (self.front, self.half_length)
             ]
             lines += [np.concatenate([edge, edge[:1]]) for edge in edges]
-            inside, behind_inside, outside, behind_outside = edges
+            inside, behind_inside, outside, behind_outside = (edge[1::2] for edge in edges)
             for one, other in (
                 (inside, behind_inside),
                 (outside, behind_outside),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k4calofast import detector
-from k4calofast.detector import Calorimeter
+from k4calofast.detector import Calorimeter, LayeredCalorimeter
 from k4calofast.detector.calorimeter import noise_key_of
 from k4calofast.detector.face import Discs
 
@@ -51,7 +51,7 @@ def test_the_way_from_the_centre_outwards_leads_from_in_front_to_behind(calorime
 
 
 def test_on_the_beam_beyond_the_ends_is_neither_in_front_nor_behind(calorimeter):
-    points = np.array([[0.0, 0.0, 4000.0], [1.0, 0.0, -4000.0], [3000.0, 0.0, 4000.0]])
+    points = np.array([[0.0, 0.0, 4000.0], [1.0, 0.0, -4000.0], [5000.0, 0.0, 4000.0]])
     assert not calorimeter.in_front(points).any()
     assert not calorimeter.behind(points).any()
 
@@ -97,9 +97,11 @@ def test_the_outline_is_around_all_cells(calorimeter):
     solids = calorimeter.solids(np.arange(0, calorimeter.n_cells, 97)).reshape(-1, 3)
     solids = solids[np.isfinite(solids).all(1)]
     radius, of_cells = (np.hypot(each[:, 0], each[:, 1]) for each in (points, solids))
-    assert abs(radius.min() - of_cells.min()) < 0.02 * of_cells.min()
-    assert radius.max() > 0.98 * of_cells.max()
-    assert np.abs(points[:, 2]).max() > 0.99 * np.abs(solids[:, 2]).max()
+    # Cells at an edge reach over it.
+    cut = 1.5 * calorimeter.rows.step if isinstance(calorimeter, LayeredCalorimeter) else 0.0
+    assert abs(radius.min() - of_cells.min()) < 0.02 * of_cells.min() + cut
+    assert radius.max() > 0.98 * of_cells.max() - cut
+    assert np.abs(points[:, 2]).max() > 0.99 * np.abs(solids[:, 2]).max() - cut
     assert calorimeter.encloses(0.999 * points).all()
 
 
@@ -117,7 +119,9 @@ def test_a_window_without_a_centre_or_of_other_sides_is_refused(calorimeter, win
 
 def test_the_first_barrels_share_the_noise_that_they_always_drew():
     keys = {name: detector.load(name).noise_key for name in detector.names()}
-    assert {name for name, key in keys.items() if key} == {"BESIII_EMC_endcaps"}
+    first = {"BESIII_EMC_barrel", "CEPC_ECAL_barrel", "CLD_ECAL_barrel", "ILD_ECAL_barrel"}
+    assert {name for name, key in keys.items() if not key} == first
+    assert len(set(keys.values())) == 1 + len(keys) - len(first)
 
 
 @given(st.text(min_size=1).filter(lambda name: name not in detector.names()))
