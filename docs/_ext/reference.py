@@ -86,10 +86,12 @@ def requests() -> Iterator[str]:
 
 
 def detectors() -> Iterator[str]:
-    """Keys of descriptions of layered barrels."""
+    """Keys of descriptions of layered barrels and endcaps."""
     yield from _documents(
         description.BarrelDescription,
         description.Modules,
+        description.EndcapDescription,
+        description.Plates,
         description.Grid,
         description.Wafers,
         description.Slices,
@@ -108,7 +110,8 @@ def _documents(*models: type[BaseModel]) -> Iterator[str]:
 def _fields(model: type[BaseModel]) -> Iterator[str]:
     """Table of the fields of a model: name, value, default, meaning."""
     schema = model.model_json_schema(ref_template="{model}")
-    meanings = dict(_attributes(inspect.getdoc(model) or ""))
+    texts = [inspect.getdoc(one) or "" for one in reversed(model.__mro__)]
+    meanings = {name: what for text in texts for name, what in _attributes(text)}
     yield "| name | value | default | meaning |"
     yield "|---|---|---|---|"
     for name, field in model.model_fields.items():

@@ -52,6 +52,47 @@ def built(name: str):
     return np.array(slabs)
 
 
+@pytest.mark.parametrize("name", ["CLD_ECAL_endcaps", "CLD_HCAL_endcaps", "CLD_HCAL_rings"])
+def test_particles_meet_endcaps_where_straight_ways_from_the_centre_do(name):
+    stacks = LayerStacks(describe(name))
+    angle_t, angle_z = stacks.angles(np.random.default_rng(1), 20_000)
+    slope = np.hypot(np.tan(angle_t), np.tan(angle_z))
+    plates, distance = stacks.description.plates, stacks.description.distance
+    inner = plates.inner / distance
+    outer = plates.outer / distance / np.cos(np.pi / plates.sides)
+    from_centre = (slope > inner) & (slope < outer)
+    assert from_centre.mean() > 0.6
+    (covered,) = {tuple(sorted(kind.items())) for kind in stacks.coverage.values()}
+    for name, values in (("angle_t", angle_t), ("angle_z", angle_z)):
+        low, high = dict(covered)[name]
+        assert low < -np.arctan(outer) < np.arctan(outer) < high
+        assert low <= values.min() < 0.95 * low
+        assert 0.95 * high < values.max() <= high
+    # The field is along the beam: into the plate, and along the rows of a barrel.
+    assert stacks.stack.field == (2.0, 0.0, 0.0)
+    assert LayerStacks(describe(DETECTOR)).stack.field == (0.0, 0.0, 2.0)
+
+
+def test_a_photon_is_seen_alike_in_barrel_and_endcaps(tmp_path):
+    """The stack is the same, and so is the share that silicon sees."""
+    shares = []
+    for name in (DETECTOR, "CLD_ECAL_endcaps"):
+        file = tmp_path / f"{name}.h5"
+        command = [K4CALOFAST, "fullsim", file, "--detector", name, "-n", "60", "-p", "gamma"]
+        subprocess.run(
+            [*map(str, command), "--momentum", "5", "--angle-t", "0.3", "--angle-z", "0.2"],
+            check=True,
+            capture_output=True,
+        )
+        showers, _ = layers.read(file)
+        shower = np.repeat(np.arange(len(showers)), np.diff(showers.offsets))
+        seen = np.bincount(shower, showers.energy, len(showers))
+        shares.append((seen.mean() / 5, seen.std() / 5 / np.sqrt(len(seen))))
+    (first, error), (second, other) = shares
+    assert first == pytest.approx(1 / 37.5, rel=0.05)
+    assert abs(first - second) < 4 * np.hypot(error, other)
+
+
 @pytest.mark.parametrize(
     ("name", "radiation_lengths"),
     # Of the tungsten alone: thickness over the 3.50 mm of pure, 3.93 mm of CLD's alloy.
