@@ -119,7 +119,7 @@ def test_bash_completes_commands_and_names():
     assert completed("va") == ["validate"]
     assert completed("options", "path", "fastsim_c") == ["fastsim_cepc.py", "fastsim_cld.py"]
     assert "besiii_emc_barrel/fast" in completed("validate", "besiii_emc_barrel/")
-    assert completed("fullsim", "--detector", "CLD") == ["CLD_ECAL_barrel"]
+    assert completed("fullsim", "--detector", "CLD_ECAL") == ["CLD_ECAL_barrel", "CLD_ECAL_endcaps"]
     assert completed("train", "--family", "flow") == ["flow_matching"]
     assert completed("validate", "--no-sp") == ["--no-speed"]
 

@@ -242,7 +242,8 @@ def test_energies_that_are_fitted_leave_no_gap_and_no_line():
     total = energies.sum(1) * torch.empty(4000).uniform_(0.85, 1.2)
     found = shared.fitted(numbers, total)
     torch.testing.assert_close(shared.energies(found).sum(1), total, rtol=1e-4, atol=0)
-    counts = torch.histc(found, 50, 2.0, 7.0)
+    # Up to where some of the largest come from beyond.
+    counts = torch.histc(found, 40, 2.0, 6.0)
     assert counts.min() > 0.8 * counts.mean()
     assert counts.max() < 1.25 * counts.mean()
 
