@@ -7,6 +7,7 @@ in T, densities in g/cm3.
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import suppress
 from functools import lru_cache
@@ -220,6 +221,11 @@ class Plates(_Strict):
         if self.numbers[0] == self.numbers[1]:
             raise ValueError(f"both ends have the number {self.numbers[0]}")
         return self
+
+    @property
+    def corner(self) -> float:
+        """Distance of the plate's corners from the beam (mm)."""
+        return self.outer / math.cos(math.pi / self.sides)
 
 
 class LayeredDescription(_Strict):

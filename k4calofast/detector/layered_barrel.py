@@ -227,13 +227,7 @@ class LayeredBarrel(LayeredCalorimeter):
         """See `LayeredCalorimeter`."""
         d, decode = self.description, self.encoding.decode
         if isinstance(d.cells, Grid):
-            column = decode(ids, d.cells.fields["column"])
-            first = np.array(
-                [ruler.fields[d.cells.fields["column"]][0] for ruler in self._column_rulers]
-            )
-            row = decode(ids, d.cells.fields["row"])
-            layer = np.clip(layer, 0, self.n_layers - 1)
-            return column - first[layer], row - self.rows.fields[d.cells.fields["row"]][0]
+            return super()._from_fields(ids, layer)
         wafer, per = decode(ids, "wafer"), d.cells.per_wafer
         column = (wafer - 1) // TOWER_WAFERS * per + decode(ids, "cellX")
         tower = (decode(ids, "module") - 1) * d.cells.towers + decode(ids, "tower")

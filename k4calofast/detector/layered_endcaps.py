@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from k4calofast.arrays import Floats, IDs, Indices, Mask
+from k4calofast.arrays import Floats, Indices, Mask
 from k4calofast.detector.description import EndcapDescription
 from k4calofast.detector.face import Discs
 from k4calofast.detector.layers import FACE_TOLERANCE, LayeredCalorimeter
@@ -47,8 +47,7 @@ class LayeredEndcaps(LayeredCalorimeter):
         normals = np.deg2rad(plates.angle + 360 / plates.sides * np.arange(plates.sides))
         self._sides = np.stack([np.cos(normals), np.sin(normals)], axis=1)
         self.half_length = d.distance + d.thickness
-        widest = np.cos(np.pi / plates.sides)
-        self.outer_radius = plates.outer / widest
+        self.outer_radius = plates.corner
         self.face = Discs(d.distance, self.half_length, plates.inner, self.outer_radius)
         fields, reach = d.cells.fields, self.outer_radius
         rows = grid(d.cells.size, -reach, reach, fields["row"])
@@ -219,14 +218,3 @@ class LayeredEndcaps(LayeredCalorimeter):
             ):
                 lines += list(np.stack([one, other], axis=1))
         return tuple(lines)
-
-    # --- cell IDs ---------------------------------------------------------------------------
-
-    def _from_fields(self, ids: IDs, _layer: Indices) -> tuple[Indices, Indices]:
-        """See `LayeredCalorimeter`."""
-        fields = self.description.cells.fields
-        column, row = fields["column"], fields["row"]
-        first_column = int(self.columns(0).fields[column][0])
-        first_row = int(self.rows.fields[row][0])
-        decode = self.encoding.decode
-        return decode(ids, column) - first_column, decode(ids, row) - first_row

@@ -19,10 +19,10 @@ import numpy as np
 
 from k4calofast.arrays import Floats, Floats32, IDs, Indices, Mask
 from k4calofast.detector.calorimeter import Condition, Entry, noise_key_of
-from k4calofast.detector.description import Description
+from k4calofast.detector.description import Description, Grid
 from k4calofast.detector.encoding import CellIDEncoding
 from k4calofast.detector.face import Face, crossings
-from k4calofast.detector.rulers import Ruler, around
+from k4calofast.detector.rulers import ROUNDING, Ruler, around
 
 CONDITIONS = (
     Condition("momentum", "GeV", "magnitude of the momentum at the module's surface"),
@@ -37,9 +37,6 @@ rows are those of the first layer."""
 
 FACE_TOLERANCE = 0.1
 """mm: positions are written as floats by a simulation that stops particles on the face."""
-
-_ROUNDING = 1e-6
-"""mm"""
 
 _CORNERS = np.array(
     [[n, t, z] for n in (-1.0, 1.0) for t, z in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
@@ -203,10 +200,6 @@ class LayeredCalorimeter(ABC):
             (blocks,) that each belongs to.
         """
 
-    @abstractmethod
-    def _from_fields(self, ids: IDs, layer: Indices) -> tuple[Indices, Indices]:
-        """Column and row that the fields of cell IDs name; any number where they name none."""
-
     # --- shape ------------------------------------------------------------------------------
 
     @property
@@ -252,7 +245,7 @@ class LayeredCalorimeter(ABC):
     def _cell_behind(self, module: Indices, points: Floats, directions: Floats) -> Indices:
         n, t, z = self.to_local(module, points).T
         along = self.to_local(module, directions)
-        layer = np.searchsorted(self.planes, n - _ROUNDING)
+        layer = np.searchsorted(self.planes, n - ROUNDING)
         layer = np.where(layer == self.n_layers, self.n_layers - 1, layer)
         with np.errstate(divide="ignore", invalid="ignore"):
             way = np.where(along[:, 0] > 0, (self.planes[layer] - n) / along[:, 0], 0.0)
@@ -443,6 +436,15 @@ class LayeredCalorimeter(ABC):
         zeros = [np.where(possible, place, 0) for place in (module, layer, column, row)]
         cells = self.cell(*zeros)
         return np.where(possible & (self.cell_id(cells) == ids), cells, -1)
+
+    def _from_fields(self, ids: IDs, layer: Indices) -> tuple[Indices, Indices]:
+        """Column and row that the fields of cell IDs name; any number where they name none."""
+        cells, decode = self.description.cells, self.encoding.decode
+        assert isinstance(cells, Grid)  # noqa: S101 - what has others says how they are numbered
+        column, row = cells.fields["column"], cells.fields["row"]
+        first = np.array([ruler.fields[column][0] for ruler in self._column_rulers])
+        layer = np.clip(layer, 0, self.n_layers - 1)
+        return decode(ids, column) - first[layer], decode(ids, row) - self.rows.fields[row][0]
 
 
 def parted(numbers: Indices, size: int) -> tuple[Indices, Indices]:

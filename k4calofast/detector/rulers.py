@@ -10,7 +10,7 @@ import numpy as np
 
 from k4calofast.arrays import Floats, Indices
 
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 """mm by which cells may reach over the end of what carries them."""
 
 
@@ -54,7 +54,7 @@ class Ruler:
     def at(self, position: Floats) -> Indices:
         """Cells (N,) at positions (N,) in mm; -1 where there is nothing, or nothing sensitive."""
         near = self.nearest(position)
-        inside = np.abs(position - self.centre[near]) <= self.half[near] + _ROUNDING
+        inside = np.abs(position - self.centre[near]) <= self.half[near] + ROUNDING
         inside &= (position >= self.low) & (position <= self.high)
         return np.where(inside, near, -1)
 

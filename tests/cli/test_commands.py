@@ -119,7 +119,9 @@ def test_bash_completes_commands_and_names():
     assert completed("va") == ["validate"]
     assert completed("options", "path", "fastsim_c") == ["fastsim_cepc.py", "fastsim_cld.py"]
     assert "besiii_emc_barrel/fast" in completed("validate", "besiii_emc_barrel/")
-    assert completed("fullsim", "--detector", "CLD_ECAL") == ["CLD_ECAL_barrel", "CLD_ECAL_endcaps"]
+    hcal = ["CLD_HCAL_barrel", "CLD_HCAL_endcaps", "CLD_HCAL_rings"]
+    ecal = ["CLD_ECAL_barrel", "CLD_ECAL_endcaps"]
+    assert completed("fullsim", "--detector", "CLD") == [*ecal, *hcal]
     assert completed("train", "--family", "flow") == ["flow_matching"]
     assert completed("validate", "--no-sp") == ["--no-speed"]
 

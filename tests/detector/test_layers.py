@@ -96,6 +96,12 @@ def test_every_silicon_hit_of_a_full_simulation_of_ild_is_one_of_our_cells(edm4h
     assert hits == 948
 
 
+def fields_of(calorimeter: LayeredCalorimeter, cells: np.ndarray) -> dict[str, np.ndarray]:
+    """All fields of the IDs of cells, by name."""
+    ids, encoding = calorimeter.cell_id(cells), calorimeter.encoding
+    return {field.name: encoding.decode(ids, field.name) for field in encoding.fields}
+
+
 CLD_BARRELS = [("CLD_ECAL_barrel", 20, 2152.4, 5.05, 5.1), ("CLD_HCAL_barrel", 10, 2421, 26.5, 30)]
 
 
@@ -103,10 +109,7 @@ CLD_BARRELS = [("CLD_ECAL_barrel", 20, 2152.4, 5.05, 5.1), ("CLD_HCAL_barrel", 1
 def test_cells_of_cld_s_barrels_are_where_its_formula_puts_them(name, system, first, pitch, size):
     barrel = detector.load(name)
     cells = some_cells(barrel, 5000)
-    fields = {
-        name: barrel.encoding.decode(barrel.cell_id(cells), name)
-        for name in ("system", "module", "layer", "x", "y", "side", "stave", "submodule")
-    }
+    fields = fields_of(barrel, cells)
     assert set(fields["system"]) == {system}
     assert not any(fields[name].any() for name in ("side", "stave", "submodule"))
     phi = np.deg2rad(-30.0) * fields["module"]
@@ -135,10 +138,7 @@ def test_cells_of_cld_s_endcaps_are_where_its_formula_puts_them(
     """Both ends: a grid that is turned by 75 degrees, and by half a turn around y before that."""
     endcaps = detector.load(name)
     cells = some_cells(endcaps, 20_000)
-    fields = {
-        name: endcaps.encoding.decode(endcaps.cell_id(cells), name)
-        for name in ("system", "side", "layer", "x", "y", "module", "stave", "submodule")
-    }
+    fields = fields_of(endcaps, cells)
     assert set(fields["system"]) == {system}
     assert set(fields["side"]) == {1, 2}
     assert not any(fields[name].any() for name in ("module", "stave", "submodule"))
@@ -186,7 +186,10 @@ def test_ids_and_positions_name_one_cell_each(layered):
     # What reaches over the side of a module is cut there; its centre may be the neighbour's.
     module, layer, column, _ = layered.place(cells)
     inner = (column > 1) & (column < layered.widths[layer] - 2)
-    inner &= layered.module_at(layered.centre(cells)) == module
+    if isinstance(layered, LayeredEndcaps):
+        inner = layered.module_at(layered.centre(cells)) == module
+    # The last row of CLD's hadronic barrel has its centre beyond the end.
+    inner &= np.abs(layered.centre(cells)[:, 2]) <= layered.half_length
     assert inner.mean() > 0.5
     assert (found[inner] == cells[inner]).all()
     assert len(np.unique(module)) == layered.n_modules
@@ -319,7 +322,7 @@ def test_cells_of_a_view_are_at_the_distances_it_gives(layered):
     line = start + way * ((layered.planes[layer] - start[:, 0]) / way[:, 0])[:, None]
     at = line[:, 1:] + np.stack([view.t[shower, layer, column], view.z[shower, layer, row]], 1)
     own = (found >= 0) & (layered.place(found)[0] == module)
-    assert 0.6 < own.mean() < 1
+    assert (0.7 if isinstance(layered, LayeredBarrel) else 0.6) < own.mean() < 1
     assert layered.local_centre(found[own])[:, 1:] == pytest.approx(at[own], abs=1e-6)
     # In the neighbour's frame, it is the cell whose layer and lattice the point is in.
     other = (found >= 0) & ~own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import atan, cos, pi
+from math import atan, pi
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,7 @@ def coverage(description: Description) -> Coverage:
 def _slopes(description: EndcapDescription) -> tuple[float, float]:
     """Smallest and largest slope, to the beam, of straight ways from the centre to a plate."""
     plates = description.plates
-    corner = plates.outer / cos(pi / plates.sides)
-    return plates.inner / description.distance, corner / description.distance
+    return plates.inner / description.distance, plates.corner / description.distance
 
 
 @dataclass(frozen=True)
